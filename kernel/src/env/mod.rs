@@ -1,0 +1,13 @@
+//! Floor 0: what a machine is given from outside (time, randomness, limits) and the names of things.
+
+mod clock;
+mod ids;
+mod limits;
+mod mutant;
+mod rng;
+
+pub use clock::{Now, VirtualClock};
+pub use ids::{ConnId, NodeId, PeerId, Ticket, WriterId, name_hash};
+pub use limits::Limits;
+pub use mutant::{Mutant, Mutants};
+pub use rng::SeededRng;

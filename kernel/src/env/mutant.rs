@@ -1,0 +1,74 @@
+//! Deliberately broken behaviour, to prove that the simulator sees it.
+//!
+//! Each mutant is a classic bug of this field, put back behind a switch that only the feature `testing`
+//! compiles in and only a node's own configuration turns on. An inactive mutant draws no randomness and
+//! changes no byte.
+
+/// One way to be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutant {
+    /// Equal stamps with different content keep whichever came first: replicas diverge for ever.
+    DropTieBreak,
+    /// An acknowledgement leaves before its commit is durable: a crash loses an acknowledged write.
+    AckBeforeCommit,
+    /// A delete removes the record and leaves no tombstone: an older write brings it back.
+    ForgetTombstone,
+    /// A record that is already held counts as a change again: it is logged and forwarded once more.
+    ApplyTwice,
+    /// A read shows a value whose commit is still in flight: after a crash it was never there.
+    ReadUncommitted,
+    /// Answers to commits are released in the order they arrive in, not in the order of their tickets.
+    TicketsOutOfOrder,
+}
+
+impl Mutant {
+    /// All of them, in the order they are listed in.
+    pub const ALL: [Mutant; 6] = [
+        Mutant::DropTieBreak,
+        Mutant::AckBeforeCommit,
+        Mutant::ForgetTombstone,
+        Mutant::ApplyTwice,
+        Mutant::ReadUncommitted,
+        Mutant::TicketsOutOfOrder,
+    ];
+
+    /// The name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mutant::DropTieBreak => "drop-tie-break",
+            Mutant::AckBeforeCommit => "ack-before-commit",
+            Mutant::ForgetTombstone => "forget-tombstone",
+            Mutant::ApplyTwice => "apply-twice",
+            Mutant::ReadUncommitted => "read-uncommitted",
+            Mutant::TicketsOutOfOrder => "tickets-out-of-order",
+        }
+    }
+}
+
+/// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and
+/// the compiler removes the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mutants {
+    #[cfg(feature = "testing")]
+    active: Option<Mutant>,
+}
+
+impl Mutants {
+    /// Turns one mutant on.
+    #[cfg(feature = "testing")]
+    pub fn only(mutant: Mutant) -> Self {
+        Self { active: Some(mutant) }
+    }
+
+    /// Whether `mutant` is on.
+    #[cfg(feature = "testing")]
+    pub fn is(self, mutant: Mutant) -> bool {
+        self.active == Some(mutant)
+    }
+
+    /// Whether `mutant` is on: never, in this build.
+    #[cfg(not(feature = "testing"))]
+    pub fn is(self, _mutant: Mutant) -> bool {
+        false
+    }
+}

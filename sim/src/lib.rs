@@ -1,0 +1,7 @@
+//! The simulator: a discrete-event host for the kernel's machines.
+//!
+//! Whole clusters run in one thread from a seed, faults included, and the same seed gives the same run, byte for
+//! byte. Time jumps to the next event; nothing here waits.
+#![deny(missing_docs)]
+
+pub mod engine;
