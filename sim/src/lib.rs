@@ -4,4 +4,8 @@
 //! byte. Time jumps to the next event; nothing here waits.
 #![deny(missing_docs)]
 
+pub mod clock;
+pub mod disk;
+pub mod endpoint;
 pub mod engine;
+pub mod network;

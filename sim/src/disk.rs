@@ -1,0 +1,455 @@
+//! The disk of one node: an ordered log and a record store, as slow and as treacherous as the plan wants them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use kernel::env::{SeededRng, Ticket};
+use kernel::machine::{Apply, Fetch, Fetched, Input, Room, StorageError};
+
+/// How a disk behaves when nobody disturbs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskProfile {
+    /// Shortest and longest time of one sync: of a group of log entries, or of one apply.
+    pub sync_us: (u64, u64),
+    /// Shortest and longest time of one read.
+    pub read_us: (u64, u64),
+    /// Bytes that the log holds at most.
+    pub log_bytes: u64,
+    /// Breaks the third rule of order on purpose, to prove that it is seen: only the first commit of a failed group
+    /// fails, and those behind it are written as if nothing had been.
+    pub forgets_failures: bool,
+}
+
+impl Default for DiskProfile {
+    fn default() -> Self {
+        Self {
+            sync_us: (200, 2_000),
+            read_us: (20, 200),
+            log_bytes: 64 << 20,
+            forgets_failures: false,
+        }
+    }
+}
+
+/// What the disk has to say to its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// See [`Input::Committed`].
+    Committed(Ticket, Result<Room, StorageError>),
+    /// See [`Input::Applied`].
+    Applied(Ticket, Result<(), StorageError>),
+    /// See [`Input::Fetched`].
+    Fetched(Ticket, Result<Fetched, StorageError>),
+}
+
+impl Answer {
+    /// As the machine is told it.
+    pub fn into_input(self) -> Input<'static> {
+        match self {
+            Answer::Committed(ticket, result) => Input::Committed { ticket, result },
+            Answer::Applied(ticket, result) => Input::Applied { ticket, result },
+            Answer::Fetched(ticket, result) => Input::Fetched { ticket, result },
+        }
+    }
+}
+
+/// The two stores of a host, in virtual time.
+///
+/// Three devices work side by side: one syncs the log, one applies to the records, one reads. Each does one thing after
+/// another. What was not synced when the node crashes is lost, except for a drawn prefix of the entries that were
+/// just being written; an entry is never half there.
+///
+/// Sans-io like the machines: [`VirtualDisk::next_at_us`] says when there is something to [`VirtualDisk::poll`].
+#[derive(Debug, Clone)]
+pub struct VirtualDisk {
+    profile: DiskProfile,
+    rng: SeededRng,
+    log: BTreeMap<u64, Bytes>,
+    log_used_bytes: u64,
+    records: BTreeMap<Bytes, Bytes>,
+    applied: u64,
+    commits: VecDeque<(Ticket, Option<(u64, Bytes)>)>,
+    /// The first so many of `commits` are in the sync that ends then.
+    syncing: Option<(usize, u64)>,
+    applies: VecDeque<Apply>,
+    applying_until_us: Option<u64>,
+    fetches: VecDeque<(Ticket, Fetch)>,
+    reading_until_us: Option<u64>,
+    ready: VecDeque<Answer>,
+    failed: Option<StorageError>,
+    fail_next_commit: bool,
+    fail_next_apply: bool,
+    full: bool,
+    slow: u64,
+    misuse: Option<String>,
+}
+
+impl VirtualDisk {
+    /// An empty disk.
+    pub fn new(profile: DiskProfile, rng: SeededRng) -> Self {
+        Self {
+            profile,
+            rng,
+            log: BTreeMap::new(),
+            log_used_bytes: 0,
+            records: BTreeMap::new(),
+            applied: 0,
+            commits: VecDeque::new(),
+            syncing: None,
+            applies: VecDeque::new(),
+            applying_until_us: None,
+            fetches: VecDeque::new(),
+            reading_until_us: None,
+            ready: VecDeque::new(),
+            failed: None,
+            fail_next_commit: false,
+            fail_next_apply: false,
+            full: false,
+            slow: 1,
+            misuse: None,
+        }
+    }
+
+    /// Queues a commit. The entry's number must be the one after the last.
+    pub fn commit(&mut self, at_us: u64, ticket: Ticket, entry: Option<(u64, Bytes)>) {
+        if let (Some((number, _)), None) = (&entry, self.failed) {
+            let expected = self.last_given() + 1;
+            if *number != expected {
+                self.blame(format!("log entry {number} was appended where {expected} was due"));
+            }
+        }
+        self.commits.push_back((ticket, entry));
+        self.work_on_log(at_us);
+    }
+
+    /// Queues an apply.
+    pub fn apply(&mut self, at_us: u64, apply: Apply) {
+        let upto = apply.upto;
+        let before = self.applies.back().map_or(self.applied, |last| last.upto);
+        if self.failed.is_none() && upto > self.last_durable() {
+            let last = self.last_durable();
+            self.blame(format!("applied up to {upto}, and the log ends at {last}"));
+        }
+        if upto < before {
+            self.blame(format!("applied up to {upto} after {before}"));
+        }
+        if !apply.puts.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+            self.blame(format!("the keys applied up to {upto} do not ascend"));
+        }
+        self.applies.push_back(apply);
+        self.work_on_records(at_us);
+    }
+
+    /// Drops the log's entries up to and including `number`.
+    pub fn cut(&mut self, number: u64) {
+        if number > self.applied {
+            let applied = self.applied;
+            self.blame(format!(
+                "the log was cut at {number}, and the records hold only up to {applied}"
+            ));
+            return;
+        }
+        let kept = self.log.split_off(&(number + 1));
+        self.log = kept;
+        self.log_used_bytes = self.log.values().map(|entry| entry.len() as u64).sum();
+    }
+
+    /// Queues a read.
+    pub fn fetch(&mut self, at_us: u64, ticket: Ticket, fetch: Fetch) {
+        self.fetches.push_back((ticket, fetch));
+        self.work_on_reads(at_us);
+    }
+
+    /// When there is something to poll.
+    pub fn next_at_us(&self) -> Option<u64> {
+        if !self.ready.is_empty() {
+            return Some(0);
+        }
+        let sync = self.syncing.map(|(_, until_us)| until_us);
+        [sync, self.applying_until_us, self.reading_until_us]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The next thing that has been done by `at_us`.
+    pub fn poll(&mut self, at_us: u64) -> Option<Answer> {
+        if self.ready.is_empty() {
+            self.finish(at_us);
+        }
+        self.ready.pop_front()
+    }
+
+    /// The power goes: what was in flight is gone, or as good as. What the machine was to be told is never told.
+    pub fn crash(&mut self) {
+        if let Some((group, _)) = self.syncing.take() {
+            self.write_some(group);
+        }
+        self.commits.clear();
+        if self.applying_until_us.take().is_some() && self.rng.chance(500) {
+            self.write_apply();
+        }
+        self.applies.clear();
+        self.fetches.clear();
+        self.reading_until_us = None;
+        self.ready.clear();
+        self.failed = None;
+        self.fail_next_commit = false;
+        self.fail_next_apply = false;
+    }
+
+    /// The next group of log entries fails. What of it will be found later is drawn.
+    pub fn fail_next_commit(&mut self) {
+        self.fail_next_commit = true;
+    }
+
+    /// The next apply fails.
+    pub fn fail_next_apply(&mut self) {
+        self.fail_next_apply = true;
+    }
+
+    /// No room is left, or there is room again.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// Everything takes `factor` times as long.
+    pub fn set_slow(&mut self, factor: u64) {
+        self.slow = factor.max(1);
+    }
+
+    /// As good as new. What has failed still needs a [`Fetch::Recover`].
+    pub fn heal(&mut self) {
+        self.fail_next_commit = false;
+        self.fail_next_apply = false;
+        self.full = false;
+        self.slow = 1;
+    }
+
+    /// What the machine did that no machine may do, once.
+    pub fn take_misuse(&mut self) -> Option<String> {
+        self.misuse.take()
+    }
+
+    /// The last log entry that a crash would leave, 0 if there never was one.
+    pub fn last_durable(&self) -> u64 {
+        self.log.last_key_value().map_or(self.applied, |(number, _)| *number)
+    }
+
+    /// The last log entry that the records hold.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// The log as a crash would leave it.
+    pub fn log(&self) -> &BTreeMap<u64, Bytes> {
+        &self.log
+    }
+
+    /// The records as a crash would leave them.
+    pub fn records(&self) -> &BTreeMap<Bytes, Bytes> {
+        &self.records
+    }
+
+    fn last_given(&self) -> u64 {
+        let in_flight = self.commits.iter().rev().find_map(|(_, entry)| entry.as_ref());
+        in_flight.map_or(self.last_durable(), |(number, _)| *number)
+    }
+
+    fn room(&self) -> Room {
+        let in_flight: u64 = self.commits.iter().map(|(_, entry)| entry_bytes(entry)).sum();
+        let bytes = match self.full {
+            true => 0,
+            false => self.profile.log_bytes.saturating_sub(self.log_used_bytes + in_flight),
+        };
+        Room { bytes }
+    }
+
+    fn blame(&mut self, misuse: String) {
+        self.misuse.get_or_insert(misuse);
+    }
+
+    fn draw(&mut self, (low, high): (u64, u64)) -> u64 {
+        self.rng.between(low, high) * self.slow
+    }
+
+    /// Begins the next sync, unless one is running; barriers at the front need none.
+    fn work_on_log(&mut self, at_us: u64) {
+        if let Some(error) = self.failed {
+            for (ticket, _) in self.commits.drain(..) {
+                self.ready.push_back(Answer::Committed(ticket, Err(error)));
+            }
+            return;
+        }
+        while self.syncing.is_none() {
+            match self.commits.front() {
+                None => return,
+                Some((_, Some(_))) => {
+                    let until_us = at_us + self.draw(self.profile.sync_us);
+                    self.syncing = Some((self.commits.len(), until_us));
+                }
+                Some((ticket, None)) => {
+                    let ticket = *ticket;
+                    self.commits.pop_front();
+                    let room = self.room();
+                    self.ready.push_back(Answer::Committed(ticket, Ok(room)));
+                }
+            }
+        }
+    }
+
+    fn work_on_records(&mut self, at_us: u64) {
+        if let Some(error) = self.failed {
+            self.fail_applies(error);
+        } else if self.applying_until_us.is_none() && !self.applies.is_empty() {
+            self.applying_until_us = Some(at_us + self.draw(self.profile.sync_us));
+        }
+    }
+
+    fn work_on_reads(&mut self, at_us: u64) {
+        if self.reading_until_us.is_none() && !self.fetches.is_empty() {
+            self.reading_until_us = Some(at_us + self.draw(self.profile.read_us));
+        }
+    }
+
+    fn finish(&mut self, at_us: u64) {
+        if let Some((group, until_us)) = self.syncing.filter(|(_, until_us)| *until_us <= at_us) {
+            self.syncing = None;
+            self.finish_sync(group);
+            self.work_on_log(until_us);
+        } else if let Some(until_us) = self.applying_until_us.filter(|until_us| *until_us <= at_us) {
+            self.applying_until_us = None;
+            self.finish_apply();
+            self.work_on_records(until_us);
+        } else if let Some(until_us) = self.reading_until_us.filter(|until_us| *until_us <= at_us) {
+            self.reading_until_us = None;
+            if let Some((ticket, fetch)) = self.fetches.pop_front() {
+                let found = self.read(fetch);
+                self.ready.push_back(Answer::Fetched(ticket, Ok(found)));
+            }
+            self.work_on_reads(until_us);
+        }
+    }
+
+    fn finish_sync(&mut self, group: usize) {
+        let group_bytes: u64 = self
+            .commits
+            .iter()
+            .take(group)
+            .map(|(_, entry)| entry_bytes(entry))
+            .sum();
+        let full = self.full || self.log_used_bytes + group_bytes > self.profile.log_bytes;
+        let io = std::mem::take(&mut self.fail_next_commit);
+        if full || io {
+            let error = if io { StorageError::Io } else { StorageError::Full };
+            if self.profile.forgets_failures {
+                if let Some((ticket, _)) = self.commits.pop_front() {
+                    self.ready.push_back(Answer::Committed(ticket, Err(error)));
+                }
+                return;
+            }
+            if io {
+                self.write_some(group);
+            }
+            self.failed = Some(error);
+            self.fail_applies(error);
+            return;
+        }
+        for _ in 0..group {
+            if let Some((ticket, entry)) = self.commits.pop_front() {
+                self.write(entry);
+                let room = self.room();
+                self.ready.push_back(Answer::Committed(ticket, Ok(room)));
+            }
+        }
+    }
+
+    fn fail_applies(&mut self, error: StorageError) {
+        self.applying_until_us = None;
+        for apply in self.applies.drain(..) {
+            self.ready.push_back(Answer::Applied(apply.ticket, Err(error)));
+        }
+    }
+
+    fn finish_apply(&mut self) {
+        if std::mem::take(&mut self.fail_next_apply) {
+            // Those behind it would leave a hole in the records if they went through.
+            self.fail_applies(StorageError::Io);
+            return;
+        }
+        if let Some(ticket) = self.write_apply() {
+            self.ready.push_back(Answer::Applied(ticket, Ok(())));
+        }
+    }
+
+    fn write_apply(&mut self) -> Option<Ticket> {
+        let apply = self.applies.pop_front()?;
+        self.records.extend(apply.puts);
+        self.applied = apply.upto.max(self.applied);
+        Some(apply.ticket)
+    }
+
+    fn write(&mut self, entry: Option<(u64, Bytes)>) {
+        if let Some((number, bytes)) = entry {
+            self.log_used_bytes += bytes.len() as u64;
+            self.log.insert(number, bytes);
+        }
+    }
+
+    /// Writes a drawn prefix of the group, without an answer.
+    fn write_some(&mut self, group: usize) {
+        let survivors = self.rng.between(0, group as u64) as usize;
+        let entries: Vec<_> = self
+            .commits
+            .iter()
+            .take(survivors)
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        for entry in entries {
+            self.write(entry);
+        }
+    }
+
+    fn read(&mut self, fetch: Fetch) -> Fetched {
+        match fetch {
+            Fetch::Recover => {
+                self.failed = None;
+                let ends = (self.log.first_key_value(), self.log.last_key_value());
+                Fetched::Recovered {
+                    applied: self.applied,
+                    log: ends.0.zip(ends.1).map(|((first, _), (last, _))| (*first, *last)),
+                    room: self.room(),
+                }
+            }
+            Fetch::Records { after, limit_bytes } => {
+                use std::ops::Bound::{Excluded, Unbounded};
+                let from = after.map_or(Unbounded, Excluded);
+                let mut rest = self.records.range((from, Unbounded)).peekable();
+                let (mut rows, mut bytes) = (Vec::new(), 0);
+                while let Some((key, value)) = rest.next_if(|_| rows.is_empty() || bytes < limit_bytes) {
+                    bytes += key.len() + value.len();
+                    rows.push((key.clone(), value.clone()));
+                }
+                let done = rest.peek().is_none();
+                Fetched::Records { rows, done }
+            }
+            Fetch::Log { from, limit_bytes } => {
+                let mut rest = self.log.range(from..).peekable();
+                let (mut entries, mut bytes) = (Vec::new(), 0);
+                while let Some((number, entry)) = rest.next_if(|_| entries.is_empty() || bytes < limit_bytes) {
+                    bytes += entry.len();
+                    entries.push((*number, entry.clone()));
+                }
+                let done = rest.peek().is_none();
+                Fetched::Log { entries, done }
+            }
+        }
+    }
+}
+
+fn entry_bytes(entry: &Option<(u64, Bytes)>) -> u64 {
+    entry.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64)
+}
+
+#[cfg(test)]
+mod tests;
