@@ -8,4 +8,8 @@ pub mod clock;
 pub mod disk;
 pub mod endpoint;
 pub mod engine;
+pub mod host;
+pub mod invariant;
 pub mod network;
+pub mod trace;
+pub mod world;

@@ -1,0 +1,111 @@
+//! What must hold in every run. One file, one promise.
+//!
+//! An invariant sees what happens through [`Seen`] and keeps a model of its own; it never asks the code under test
+//! whether the code under test is right.
+
+use std::fmt;
+
+use kernel::env::ConnId;
+
+use crate::disk::VirtualDisk;
+use crate::trace::Step;
+
+mod failed_commit;
+mod persist_before_speak;
+mod replies_in_order;
+mod storage_rules;
+mod tickets_in_order;
+
+pub use failed_commit::FailedCommit;
+pub use persist_before_speak::PersistBeforeSpeak;
+pub use replies_in_order::RepliesInOrder;
+pub use storage_rules::StorageRules;
+pub use tickets_in_order::TicketsInOrder;
+
+/// Something that happened, in the order in which it happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'a> {
+    /// A node was booted: nothing of an earlier boot is in flight any more.
+    Booted {
+        /// Which.
+        node: usize,
+    },
+    /// A node crashed.
+    Crashed {
+        /// Which.
+        node: usize,
+        /// What the crash left of its disk.
+        disk: &'a VirtualDisk,
+    },
+    /// A machine took a step; its output has not been performed yet.
+    Stepped {
+        /// The step.
+        step: &'a Step<'a>,
+        /// The disk before the output is performed.
+        disk: &'a VirtualDisk,
+    },
+    /// An envelope left a node.
+    Left(&'a Departure<'a>),
+    /// A machine asked of its storage what no machine may ask.
+    Misused {
+        /// Which node.
+        node: usize,
+        /// What.
+        misuse: &'a str,
+    },
+}
+
+/// An envelope at the moment at which it leaves its node.
+#[derive(Debug, Clone, Copy)]
+pub struct Departure<'a> {
+    /// From where.
+    pub node: usize,
+    /// On which connection.
+    pub conn: ConnId,
+    /// Whether that connection keeps its order.
+    pub ordered: bool,
+    /// Its place among all the envelopes that the machine gave in this boot.
+    pub given: u64,
+    /// The bytes.
+    pub frame: &'a [u8],
+    /// The node's disk at this moment.
+    pub disk: &'a VirtualDisk,
+}
+
+/// A promise about every run.
+pub trait Invariant {
+    /// Its name, as on a command line.
+    fn name(&self) -> &'static str;
+
+    /// Takes note of what happened, and says what was expected instead if that breaks the promise.
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String>;
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// When, in virtual time.
+    pub at_us: u64,
+    /// What was expected, and what was there.
+    pub expected: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, us) = (self.at_us / 1_000, self.at_us % 1_000);
+        write!(f, "{} broke at {ms}.{us:03} ms: {}", self.invariant, self.expected)
+    }
+}
+
+/// The promises between any machine and its host, whatever the machine does.
+pub fn of_the_contract() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(PersistBeforeSpeak::default()),
+        Box::new(TicketsInOrder::default()),
+        Box::new(FailedCommit::default()),
+        Box::new(RepliesInOrder::default()),
+        Box::new(StorageRules),
+    ]
+}
