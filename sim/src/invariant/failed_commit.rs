@@ -52,9 +52,10 @@ impl Invariant for FailedCommit {
                             "commit {failed} of n{node} failed, so {ticket} fails; it succeeded"
                         ));
                     }
-                }
-                if let Input::Committed { ticket, result: Err(_) } = step.input {
-                    epoch.failed.get_or_insert(*ticket);
+                    // One that was doomed is part of the old failure, not a new one.
+                    if doom.is_none() && matches!(step.input, Input::Committed { result: Err(_), .. }) {
+                        epoch.failed = epoch.failed.or(Some(ticket));
+                    }
                 }
                 epoch
                     .given
