@@ -73,7 +73,7 @@ impl Machine for Ledger {
                     self.fetch(Fetch::Recover, out);
                 }
             }
-            Input::Fetched { result, .. } => match result.unwrap() {
+            Input::Fetched { result, .. } => match result.expect("reads do not fail here") {
                 Fetched::Recovered { .. } => {
                     let limit_bytes = usize::MAX;
                     self.fetch(Fetch::Log { from: 1, limit_bytes }, out);
