@@ -11,5 +11,6 @@ pub mod engine;
 pub mod host;
 pub mod invariant;
 pub mod network;
+pub mod plan;
 pub mod trace;
 pub mod world;
