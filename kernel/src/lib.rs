@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | 0 | [`env`] | clock readings, seeded randomness, limits, ids |
 //! | 0 | [`machine`] | the contract between a machine and its host |
+//! | 0 | [`msgpack`] | reading and writing MessagePack in place, bounded |
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs)]
 
@@ -18,3 +19,4 @@ extern crate alloc;
 
 pub mod env;
 pub mod machine;
+pub mod msgpack;
