@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// How many slots there are.
 pub const SLOTS: u16 = 16_384;
@@ -67,7 +68,7 @@ impl Routing {
 
     /// A number that two nodes share only if their maps route alike.
     pub fn digest(&self) -> u64 {
-        let mut text = alloc::vec::Vec::new();
+        let mut text = Vec::new();
         for (map, PartitionBy::Before(separator)) in &self.maps {
             text.extend_from_slice(map.as_bytes());
             text.extend_from_slice(&[0, *separator]);
@@ -114,9 +115,9 @@ pub fn partition_of(slot: u16) -> PartitionId {
 
 /// CRC-16/XMODEM: polynomial 0x1021, start 0, not reflected.
 fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (crc << 8) ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)]
-    })
+    bytes
+        .iter()
+        .fold(0, |crc, byte| (crc << 8) ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)])
 }
 
 static CRC16: [u16; 256] = crc16_table();
@@ -128,7 +129,11 @@ const fn crc16_table() -> [u16; 256] {
         let mut crc = (byte as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            crc = if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x1021
+            };
             bit += 1;
         }
         table[byte] = crc;

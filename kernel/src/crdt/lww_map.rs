@@ -63,7 +63,11 @@ impl LwwMap {
         }
         let digest = self.digest_of(key, &record);
         let forget = record.is_tombstone() && self.mutants.is(Mutant::ForgetTombstone);
-        let old = if forget { self.rows.remove(key) } else { self.rows.insert(key.clone(), record) };
+        let old = if forget {
+            self.rows.remove(key)
+        } else {
+            self.rows.insert(key.clone(), record)
+        };
         if let Some(old) = old {
             self.digest = self.digest.wrapping_sub(self.digest_of(key, &old));
         }

@@ -46,7 +46,11 @@ impl Behind {
 
     /// Takes the changes of log entry `number`, which is durable.
     pub fn push(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64, limits: &Limits) {
-        assert_eq!(number, self.committed + 1, "log entries are committed one after the other");
+        assert_eq!(
+            number,
+            self.committed + 1,
+            "log entries are committed one after the other"
+        );
         self.committed = number;
         self.clock = self.clock.max(clock);
         for Change { key, record } in changes {
@@ -97,7 +101,10 @@ impl Behind {
         self.waiting_bytes = 0;
         let changes = core::mem::take(&mut self.waiting);
         // The clock's row begins with a zero byte and so comes before every record's.
-        let clock = (Bytes::from_static(CLOCK_ROW), encode_row(CLOCK_ROW, &self.clock.to_bytes()));
+        let clock = (
+            Bytes::from_static(CLOCK_ROW),
+            encode_row(CLOCK_ROW, &self.clock.to_bytes()),
+        );
         let rows = changes.iter().map(|(key, record)| {
             let key = key.as_bytes();
             (key.clone(), encode_row(key, record.as_bytes()))

@@ -65,7 +65,11 @@ impl Recovery {
                     self.record(&key, decode_row(&key, &row)?)?;
                 }
                 // A host that has no more rows and does not say so would be asked for ever.
-                if done || after.is_none() { Ok(self.log_from_next()) } else { Ok(self.records_after(after)) }
+                if done || after.is_none() {
+                    Ok(self.log_from_next())
+                } else {
+                    Ok(self.records_after(after))
+                }
             }
             Fetched::Log { entries, .. } => {
                 let before = self.store.committed_number();
