@@ -286,8 +286,8 @@ pub enum Fetched {
     },
 }
 
-/// Bytes that may be committed beyond those already in flight. Granted ahead, so that a full disk is refused before
-/// anything was merged.
+/// Bytes that may be committed after the commit that this answers; those of later commits in flight count against it.
+/// Granted ahead, so that a full disk is refused before anything was merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Room {
     /// How many.
