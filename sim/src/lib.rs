@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod host;
 pub mod invariant;
+pub mod model;
 pub mod network;
 pub mod plan;
 pub mod trace;

@@ -5,18 +5,28 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use kernel::env::ConnId;
 
 use crate::disk::VirtualDisk;
+use crate::model::Version;
 use crate::trace::Step;
 
+mod acknowledged;
+mod clock_forward;
+mod convergence;
 mod failed_commit;
+mod logged_once;
 mod persist_before_speak;
 mod replies_in_order;
 mod storage_rules;
 mod tickets_in_order;
 
+pub use acknowledged::Acknowledged;
+pub use clock_forward::ClockForward;
+pub use convergence::Convergence;
 pub use failed_commit::FailedCommit;
+pub use logged_once::LoggedOnce;
 pub use persist_before_speak::PersistBeforeSpeak;
 pub use replies_in_order::RepliesInOrder;
 pub use storage_rules::StorageRules;
@@ -46,6 +56,22 @@ pub enum Seen<'a> {
     },
     /// An envelope left a node.
     Left(&'a Departure<'a>),
+    /// A client stamped a write. It may or may not reach a node.
+    Wrote(&'a Write),
+    /// A client was told that its write is done.
+    Acknowledged {
+        /// By which node.
+        node: usize,
+        /// The write.
+        write: &'a Write,
+        /// That node's disk when the client heard of it.
+        disk: &'a VirtualDisk,
+    },
+    /// Every fault is over, every client has its answers, and nothing is left to be done.
+    Quiet {
+        /// The disks of all nodes.
+        disks: &'a [&'a VirtualDisk],
+    },
     /// A machine asked of its storage what no machine may ask.
     Misused {
         /// Which node.
@@ -70,6 +96,15 @@ pub struct Departure<'a> {
     pub frame: &'a [u8],
     /// The node's disk at this moment.
     pub disk: &'a VirtualDisk,
+}
+
+/// A write as its client knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The name of the record.
+    pub key: Bytes,
+    /// The version that it brings.
+    pub version: Version,
 }
 
 /// A promise about every run.
@@ -107,5 +142,15 @@ pub fn of_the_contract() -> Vec<Box<dyn Invariant>> {
         Box::new(FailedCommit::default()),
         Box::new(RepliesInOrder::default()),
         Box::new(StorageRules),
+    ]
+}
+
+/// The promises of the database itself.
+pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(Acknowledged::default()),
+        Box::new(Convergence::default()),
+        Box::new(ClockForward::default()),
+        Box::new(LoggedOnce::default()),
     ]
 }
