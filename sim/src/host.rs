@@ -34,8 +34,6 @@ pub(crate) type Given = (u64, Envelope);
 pub(crate) struct Held {
     pub ticket: Ticket,
     pub envelopes: Vec<Given>,
-    /// Connections to close after the envelopes.
-    pub closes: Vec<ConnId>,
 }
 
 /// A node, up or down. What survives a crash is the disk and the wall clock.

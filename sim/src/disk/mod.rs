@@ -259,10 +259,9 @@ impl VirtualDisk {
     }
 
     fn room(&self) -> Room {
-        let in_flight: u64 = self.commits.iter().map(|(_, entry)| entry_bytes(entry)).sum();
         let bytes = match self.full {
             true => 0,
-            false => self.profile.log_bytes.saturating_sub(self.log_used_bytes + in_flight),
+            false => self.profile.log_bytes.saturating_sub(self.log_used_bytes),
         };
         Room { bytes }
     }

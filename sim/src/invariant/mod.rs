@@ -7,6 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use kernel::env::ConnId;
+use kernel::machine::Input;
 
 use crate::disk::VirtualDisk;
 use crate::model::Version;
@@ -46,6 +47,13 @@ pub enum Seen<'a> {
         node: usize,
         /// What the crash left of its disk.
         disk: &'a VirtualDisk,
+    },
+    /// A machine is about to be told something.
+    Told {
+        /// Which node.
+        node: usize,
+        /// What.
+        input: &'a Input<'a>,
     },
     /// A machine took a step; its output has not been performed yet.
     Stepped {

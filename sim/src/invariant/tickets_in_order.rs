@@ -33,10 +33,9 @@ impl Invariant for TicketsInOrder {
             Seen::Booted { node } => {
                 self.nodes.insert(*node, InFlight::default());
             }
-            Seen::Stepped { step, .. } => {
-                let node = step.node;
-                let flight = self.nodes.entry(node).or_default();
-                let answered = match step.input {
+            Seen::Told { node, input } => {
+                let flight = self.nodes.entry(*node).or_default();
+                let answered = match input {
                     Input::Committed { ticket, .. } => Some(("commit", *ticket, flight.commits.pop_front())),
                     Input::Applied { ticket, .. } => Some(("apply", *ticket, flight.applies.pop_front())),
                     Input::Fetched { ticket, .. } => Some(("fetch", *ticket, flight.fetches.pop_front())),
@@ -49,6 +48,10 @@ impl Invariant for TicketsInOrder {
                         "the next {kind} that n{node} is answered is {due}; it was {ticket}"
                     ));
                 }
+            }
+            Seen::Stepped { step, .. } => {
+                let node = step.node;
+                let flight = self.nodes.entry(node).or_default();
                 let commits = step.output.commit.iter().map(|commit| commit.ticket);
                 let applies = step.output.apply.iter().map(|apply| apply.ticket);
                 let fetches = step.output.fetch.iter().map(|(ticket, _)| *ticket);

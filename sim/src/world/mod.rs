@@ -305,9 +305,13 @@ impl<M: Machine> World<M> {
 
     /// One step of one machine, and everything that it asks for.
     fn step(&mut self, node: usize, input: Input<'_>) {
+        let told = Seen::Told { node, input: &input };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &told);
         let host = &mut self.hosts[node];
         let now = host.clock.read(self.now_us);
-        let Some(machine) = &mut host.machine else { return };
+        let Some(machine) = host.machine.as_mut().filter(|_| self.broken.is_none()) else {
+            return;
+        };
         let mut output = Output::default();
         machine.step(now, input.clone(), &mut output);
         let step = Step {

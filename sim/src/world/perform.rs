@@ -32,7 +32,6 @@ impl<M: Machine> World<M> {
                 host.held.push_back(Held {
                     ticket: commit.ticket,
                     envelopes,
-                    closes: Vec::new(),
                 });
             } else {
                 envelopes.into_iter().for_each(|given| self.leave(node, given));
@@ -59,11 +58,9 @@ impl<M: Machine> World<M> {
             self.network.dial(at_us, Endpoint::Node(node), to, dial.peer);
         }
         for conn in output.close {
-            let mut waiting = self.hosts[node].held.iter_mut().rev();
-            match waiting.find(|held| held.envelopes.iter().any(|(_, envelope)| envelope.conn == conn)) {
-                Some(held) => held.closes.push(conn),
-                None => self.network.close(at_us, Endpoint::Node(node), conn),
-            }
+            // What still waits for a commit is dropped when it comes to leave.
+            self.hosts[node].conns.remove(&conn);
+            self.network.close(at_us, Endpoint::Node(node), conn);
         }
     }
 
@@ -76,9 +73,6 @@ impl<M: Machine> World<M> {
         };
         if ok {
             held.envelopes.into_iter().for_each(|given| self.leave(node, given));
-        }
-        for conn in held.closes {
-            self.network.close(self.now_us, Endpoint::Node(node), conn);
         }
     }
 
