@@ -4,6 +4,7 @@
 //! byte. Time jumps to the next event; nothing here waits.
 #![deny(missing_docs)]
 
+pub mod client;
 pub mod clock;
 pub mod disk;
 pub mod endpoint;
@@ -13,5 +14,7 @@ pub mod invariant;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod run;
+pub mod swarm;
 pub mod trace;
 pub mod world;

@@ -25,7 +25,7 @@ mod tickets_in_order;
 
 pub use acknowledged::Acknowledged;
 pub use clock_forward::ClockForward;
-pub use convergence::Convergence;
+pub use convergence::{Convergence, agree};
 pub use failed_commit::FailedCommit;
 pub use logged_once::LoggedOnce;
 pub use persist_before_speak::PersistBeforeSpeak;
@@ -161,4 +161,9 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(ClockForward::default()),
         Box::new(LoggedOnce::default()),
     ]
+}
+
+/// All of them.
+pub fn all() -> Vec<Box<dyn Invariant>> {
+    of_the_contract().into_iter().chain(of_the_database()).collect()
 }

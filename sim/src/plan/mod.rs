@@ -120,6 +120,18 @@ pub enum Event {
     },
 }
 
+/// The faults that a plan can hold, as they are written in it.
+pub const FAULTS: [&str; 8] = [
+    "block n0 n1 for 5000",
+    "crash n0 for 5000",
+    "jump n0 -5000",
+    "fail-commit n0",
+    "fail-apply n0",
+    "full n0 for 5000",
+    "slow n0 20 for 5000",
+    "offline c0 for 5000",
+];
+
 impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Self {

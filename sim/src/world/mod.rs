@@ -5,11 +5,11 @@ use kernel::env::{ConnId, PeerId, SeededRng};
 use kernel::machine::{Command, Input, Machine, Output};
 
 use crate::clock::ClockProfile;
-use crate::disk::{Answer, DiskProfile};
+use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::host::{Host, Rules};
-use crate::invariant::{Invariant, Seen, Violation};
+use crate::invariant::{Invariant, Seen, Violation, Write};
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
 use crate::trace::{Step, Trace};
 
@@ -206,6 +206,30 @@ impl<M: Machine> World<M> {
     /// A client ends a connection.
     pub fn client_close(&mut self, client: usize, conn: ConnId) {
         self.network.close(self.now_us, Endpoint::Client(client), conn);
+    }
+
+    /// A client stamped a write.
+    pub fn wrote(&mut self, write: &Write) {
+        see(&mut self.invariants, &mut self.broken, self.now_us, &Seen::Wrote(write));
+    }
+
+    /// A client was told by a node that its write is done.
+    pub fn acknowledged(&mut self, node: usize, write: &Write) {
+        let disk = &self.hosts[node].disk;
+        let seen = Seen::Acknowledged { node, write, disk };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    }
+
+    /// Nothing is left to be done.
+    pub fn quiet(&mut self) {
+        let disks: Vec<&VirtualDisk> = self.hosts.iter().map(Host::disk).collect();
+        let seen = Seen::Quiet { disks: &disks };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    }
+
+    /// The disks of all nodes.
+    pub fn disks(&self) -> Vec<&VirtualDisk> {
+        self.hosts.iter().map(Host::disk).collect()
     }
 
     /// Lets things happen up to the next one that is not the nodes' own business. `None`: the time is `until_us`, or a
