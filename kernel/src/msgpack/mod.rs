@@ -32,6 +32,11 @@ mod token;
 mod validate;
 mod write;
 
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod vectors;
+
 pub use error::{Error, Kind};
 pub use read::Reader;
 use token::Token;
