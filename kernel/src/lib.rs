@@ -12,6 +12,7 @@
 //! | 0 | [`env`] | clock readings, seeded randomness, limits, ids |
 //! | 0 | [`machine`] | the contract between a machine and its host |
 //! | 0 | [`msgpack`] | reading and writing MessagePack in place, bounded |
+//! | 0 | [`value`] | the document value, its total order, index keys |
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs)]
 
@@ -20,3 +21,4 @@ extern crate alloc;
 pub mod env;
 pub mod machine;
 pub mod msgpack;
+pub mod value;

@@ -26,7 +26,7 @@
 //! ```
 
 mod error;
-mod float;
+pub(crate) mod float;
 mod read;
 mod token;
 mod validate;
@@ -39,6 +39,6 @@ mod vectors;
 
 pub use error::{Error, Kind};
 pub use read::Reader;
-use token::Token;
+pub(crate) use token::Token;
 pub use validate::validate;
 pub use write::Writer;
