@@ -363,6 +363,11 @@ fn lengths_that_lie_take_no_memory() {
     let mut reader = Reader::new(&lies);
     assert_eq!(Value::read(&mut reader, 128), Err(Error::UnexpectedEnd));
     assert_eq!(reader.position(), 2 * 5, "refused at the second head");
+    // A key's list that leaves nothing for the value, and a value's that fits.
+    let mut reader = Reader::new(&[0x81, 0x91, 0xc0]);
+    assert_eq!(Value::read(&mut reader, 8), Err(Error::UnexpectedEnd));
+    assert_eq!(reader.position(), 2, "refused at the key's head");
+    assert!(Value::decode(&[0x82, 0x91, 0xc0, 0x91, 0xc0, 0x91, 0xc2, 0x91, 0xc0], 8).is_ok());
     // What the documentation of `decode` promises for a byte.
     assert!(size_of::<Value>() <= 32, "{}", size_of::<Value>());
 }
