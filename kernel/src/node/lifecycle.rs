@@ -1,6 +1,7 @@
 //! Boot, recovery, failure of storage, and the end.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::env::{Now, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
@@ -123,7 +124,7 @@ impl Node {
                     }
                 }
                 // What was forwarded may never have left; peers compare everything when they are linked again.
-                for conn in self.conns.of_role(Role::Peer).collect::<alloc::vec::Vec<_>>() {
+                for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
                     self.close(conn, now);
                 }
                 self.state = State::Failing;
@@ -165,7 +166,7 @@ impl Node {
 
     pub(super) fn drain(&mut self, now: Now) {
         self.draining = true;
-        for conn in self.conns.of_role(Role::Peer).collect::<alloc::vec::Vec<_>>() {
+        for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
             self.close(conn, now);
         }
     }

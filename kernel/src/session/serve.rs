@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::env::{ConnId, Limits, Now};
@@ -141,7 +141,7 @@ impl Desk<'_> {
     }
 
     /// Answers with an error. `request` is the client's name for what it asked.
-    pub fn refuse(&mut self, conn: ConnId, code: Code, reason: alloc::string::String, request: &str) {
+    pub fn refuse(&mut self, conn: ConnId, code: Code, reason: String, request: &str) {
         let refusal = Refusal { code, reason };
         self.outbox.push(conn, server::error(&refusal, request), Shows::Nothing);
     }
