@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::env::{ConnId, Limits, Now};
-use crate::hlc::Hlc;
+use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
 use crate::session::admit::admit;
 use crate::session::{Outbox, Shows};
@@ -24,6 +24,8 @@ pub struct Desk<'n> {
     pub node: &'n str,
     /// The limits.
     pub limits: &'n Limits,
+    /// The latest stamp that is durable: the latest that may be spoken without waiting.
+    pub clock: Stamp,
     /// The records.
     pub store: &'n mut Store,
     /// The clock: it observes what is written.
@@ -93,7 +95,7 @@ impl Desk<'_> {
 
     fn answer_ops(&mut self, conn: ConnId, outcomes: &[Outcome<'_>], exchange: bool, shows: Shows) {
         if exchange {
-            let body = server::sync_answer(self.node, self.store.durable_clock(), outcomes);
+            let body = server::sync_answer(self.node, self.clock, outcomes);
             self.outbox.push(conn, body, shows);
             return;
         }

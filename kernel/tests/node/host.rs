@@ -244,7 +244,7 @@ pub fn put<'a>(id: &'a str, key: &'a str, ms: u64, value: &'a [u8]) -> Op<'a> {
         map: "m",
         key: key.as_bytes(),
         value: Some(value),
-        stamp: Stamp::new(ms, 0, WriterId::of("w")).unwrap(),
+        stamp: Stamp::new(ms, 0, WriterId::of("w")).expect("a time in range"),
         writer: "w",
     }
 }

@@ -10,7 +10,7 @@ use kernel::wire::server::ServerMessage;
 use crate::host::{CLIENT, Disk, EXCHANGE, Host, delete, put};
 
 fn decode(frame: &[u8]) -> ServerMessage<'_> {
-    ServerMessage::decode(frame, 64).unwrap()
+    ServerMessage::decode(frame, 64).expect("a message of the protocol")
 }
 
 fn get(host: &mut Host, conn: kernel::env::ConnId, key: &str) -> Option<Vec<u8>> {

@@ -81,6 +81,11 @@ fn a_failed_commit_answers_everything_in_flight_and_the_node_recovers() {
         ),
         "{kinds:?}"
     );
+    let second = host.held.pop_front().unwrap();
+    host.step(Input::Committed {
+        ticket: second.ticket,
+        result: Err(StorageError::Io),
+    });
     write(&mut host, conn, "3", "c", 7);
     assert!(matches!(
         ServerMessage::decode(&host.take(conn)[0], 64).unwrap(),
