@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use kernel::machine::{Fetched, Input};
+
 use super::{Invariant, Seen};
 
 /// See the module.
@@ -32,8 +34,16 @@ impl Invariant for PersistBeforeSpeak {
             Seen::Booted { node } => {
                 self.nodes.insert(*node, Given::default());
             }
-            Seen::Stepped { step, .. } => {
+            Seen::Stepped { step, disk } => {
                 let given = self.nodes.entry(step.node).or_default();
+                if let Input::Fetched {
+                    result: Ok(Fetched::Recovered { .. }),
+                    ..
+                } = step.input
+                {
+                    // Entries that failed and were not found are no longer waited for: their envelopes were dropped.
+                    given.newest_entry = disk.last_durable();
+                }
                 given.envelopes += step.output.send.len() as u64;
                 let Some(commit) = &step.output.commit else {
                     return Ok(());
