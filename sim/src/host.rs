@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use kernel::env::{ConnId, SeededRng, Ticket};
-use kernel::machine::{Envelope, Machine, Phase};
+use kernel::machine::{ConnKind, Envelope, Machine, Phase};
 
 use crate::clock::{ClockProfile, HostClock};
 use crate::disk::{DiskProfile, VirtualDisk};
@@ -47,8 +47,8 @@ pub struct Host<M> {
     /// What waits for a commit, in the order of the tickets.
     pub(crate) held: VecDeque<Held>,
     pub(crate) given: u64,
-    /// Open connections, and whether each keeps its order.
-    pub(crate) conns: BTreeMap<ConnId, bool>,
+    /// Open connections.
+    pub(crate) conns: BTreeMap<ConnId, ConnKind>,
     /// When to wake the machine, in virtual time.
     pub(crate) wake_at_us: Option<u64>,
     pub(crate) phase: Option<Phase>,

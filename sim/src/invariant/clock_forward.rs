@@ -17,7 +17,7 @@ pub struct ClockForward {
 }
 
 /// A stamp without its writer, who is another after each boot.
-fn time(stamp: Stamp) -> (u64, u16) {
+pub(super) fn time(stamp: Stamp) -> (u64, u16) {
     (stamp.millis(), stamp.counter())
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use kernel::env::ConnId;
-use kernel::machine::Input;
+use kernel::machine::{Input, Role};
 
 use crate::disk::VirtualDisk;
 use crate::model::Version;
@@ -19,6 +19,7 @@ mod convergence;
 mod failed_commit;
 mod logged_once;
 mod persist_before_speak;
+mod reads_durable;
 mod replies_in_order;
 mod storage_rules;
 mod tickets_in_order;
@@ -29,6 +30,7 @@ pub use convergence::{Convergence, agree};
 pub use failed_commit::FailedCommit;
 pub use logged_once::LoggedOnce;
 pub use persist_before_speak::PersistBeforeSpeak;
+pub use reads_durable::ReadsDurable;
 pub use replies_in_order::RepliesInOrder;
 pub use storage_rules::StorageRules;
 pub use tickets_in_order::TicketsInOrder;
@@ -96,7 +98,9 @@ pub struct Departure<'a> {
     pub node: usize,
     /// On which connection.
     pub conn: ConnId,
-    /// Whether that connection keeps its order.
+    /// Who is at its other end.
+    pub role: Role,
+    /// Whether it keeps its order.
     pub ordered: bool,
     /// Its place among all the envelopes that the machine gave in this boot.
     pub given: u64,
@@ -160,6 +164,7 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(Convergence::default()),
         Box::new(ClockForward::default()),
         Box::new(LoggedOnce::default()),
+        Box::new(ReadsDurable::default()),
     ]
 }
 

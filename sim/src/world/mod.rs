@@ -317,7 +317,7 @@ impl<M: Machine> World<M> {
     fn deliver(&mut self, node: usize, input: &NetInput) {
         match input {
             NetInput::Opened(conn, kind, _) => {
-                self.hosts[node].conns.insert(*conn, kind.ordered);
+                self.hosts[node].conns.insert(*conn, *kind);
             }
             NetInput::Closed(conn) => {
                 self.hosts[node].conns.remove(conn);

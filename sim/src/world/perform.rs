@@ -79,13 +79,14 @@ impl<M: Machine> World<M> {
     fn leave(&mut self, node: usize, (given, envelope): Given) {
         let host = &self.hosts[node];
         // The connection may have gone while the envelope waited.
-        let Some(&ordered) = host.conns.get(&envelope.conn) else {
+        let Some(kind) = host.conns.get(&envelope.conn) else {
             return;
         };
         let departure = Departure {
             node,
             conn: envelope.conn,
-            ordered,
+            role: kind.role,
+            ordered: kind.ordered,
             given,
             frame: &envelope.frame,
             disk: &host.disk,
