@@ -222,8 +222,11 @@ impl Client {
                 if let Some(clock) = clock.filter(|_| !self.config.twin) {
                     self.hlc.observe(clock);
                 }
-                self.line = Line::Ready(conn);
-                self.deadline_us = None;
+                // One that arrives twice must not make it forget what it waits for.
+                if self.line == Line::Greeting(conn) {
+                    self.line = Line::Ready(conn);
+                    self.deadline_us = None;
+                }
             }
             ServerMessage::OpAck { last_id, beyond } => {
                 let upto = last_id.parse().ok().map(|last| self.upto(last)).unwrap_or_default();
