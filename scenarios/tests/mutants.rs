@@ -2,7 +2,7 @@
 //! number of seeds, and by the promise that it breaks.
 
 use kernel::env::Mutant;
-use sim::swarm::{Seeds, first_to_find};
+use sim::seeds::{Seeds, first_to_find};
 
 fn found(mutant: Mutant, within: u64, by: &str) {
     let (seed, how) = first_to_find(mutant, Seeds(0..within)).expect("it is found");

@@ -52,6 +52,8 @@ pub struct Host<M> {
     /// When to wake the machine, in virtual time.
     pub(crate) wake_at_us: Option<u64>,
     pub(crate) phase: Option<Phase>,
+    /// It was told to stop cleanly.
+    pub(crate) draining: bool,
 }
 
 impl<M: Machine> Host<M> {
@@ -68,6 +70,7 @@ impl<M: Machine> Host<M> {
             conns: BTreeMap::new(),
             wake_at_us: None,
             phase: None,
+            draining: false,
         }
     }
 
@@ -123,5 +126,6 @@ impl<M: Machine> Host<M> {
         self.conns.clear();
         self.wake_at_us = None;
         self.phase = None;
+        self.draining = false;
     }
 }

@@ -15,6 +15,6 @@ pub mod model;
 pub mod network;
 pub mod plan;
 pub mod run;
-pub mod swarm;
+pub mod seeds;
 pub mod trace;
 pub mod world;

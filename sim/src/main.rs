@@ -7,8 +7,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use kernel::env::Mutant;
 use sim::plan::Plan;
-use sim::run::{Options, Report, print_steps, run};
-use sim::swarm::{Seeds, Swarm};
+use sim::run::{Options, Report, run};
+use sim::seeds::{Seeds, code_of, describe, first_to_find};
+use sim::trace::Step;
+use sim::world::Hook;
+
+use cli::swarm::Swarm;
+
+mod cli {
+    //! What only the command line needs.
+    pub mod swarm;
+}
 
 /// Runs whole clusters from a seed, faults included. The same seed gives the same run.
 #[derive(Debug, Parser)]
@@ -155,13 +164,19 @@ fn run_one(seed: Option<u64>, file: Option<PathBuf>, mutant: Option<Mutant>, ste
         "{steps} steps in {} ms: {acknowledged} writes acknowledged, {refused} refused, {read} reads",
         at_us / 1_000
     );
-    let code = sim::swarm::code_of(&report.end);
+    let code = code_of(&report.end);
     if code != 0 {
-        println!("{}", sim::swarm::describe(&report));
+        println!("{}", describe(&report));
         println!("replay: {}", replay(seed, &file, mutant));
     }
     println!("hash {:032x}", report.hash);
     code
+}
+
+fn print_steps() -> Hook {
+    Box::new(|step: &Step<'_>| {
+        println!("{} n{} {:?} -> {:?}", step.at_us, step.node, step.input, step.output);
+    })
 }
 
 fn read_plan(file: &std::path::Path) -> Result<Plan, String> {
@@ -184,7 +199,7 @@ fn mutants(seeds: &Seeds) -> u8 {
     std::panic::set_hook(Box::new(|_| {}));
     let mut code = 0;
     for mutant in Mutant::ALL {
-        match sim::swarm::first_to_find(mutant, seeds.clone()) {
+        match first_to_find(mutant, seeds.clone()) {
             Some((seed, how)) => println!("{:<22} seed {seed:<6} {how}", mutant.name()),
             None => {
                 println!("{:<22} not found in {seeds}", mutant.name());

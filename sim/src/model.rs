@@ -104,6 +104,11 @@ pub fn state_of(disk: &VirtualDisk) -> Result<State, String> {
     Ok(state)
 }
 
+/// What a node holds in memory.
+pub fn state_in<'r>(rows: impl Iterator<Item = (&'r Bytes, &'r Record)>) -> State {
+    rows.map(|(key, record)| (key.clone(), Version::of(record))).collect()
+}
+
 /// Follows the log of one disk as it grows.
 #[derive(Debug, Default)]
 pub struct LogReader {

@@ -1,14 +1,14 @@
 //! Executing a plan: a cluster of nodes, its clients and its faults, and then peace until everything has converged.
 
 use kernel::env::{Limits, Mutant, Mutants};
-use kernel::machine::Phase;
+use kernel::machine::{Command, Phase};
 use kernel::node::{Node, NodeConfig};
 
 use crate::client::{Action, Client, ClientConfig};
-use crate::host::Rules;
+use crate::host::{Host, Rules};
 use crate::invariant::{Violation, agree, all};
+use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
-use crate::trace::Step;
 use crate::world::{Happening, Hook, World};
 
 /// How a run is executed.
@@ -310,6 +310,10 @@ impl<'p> Run<'p> {
                 self.world.crash(*node);
                 ends_in(&mut self.world, *for_us);
             }
+            Event::Stop { node, for_us } => {
+                self.world.command(*node, Command::Drain);
+                ends_in(&mut self.world, *for_us);
+            }
             Event::Jump { node, by_ms } => self.world.host_mut(*node).clock_mut().jump(*by_ms),
             Event::FailCommit { node } => self.world.host_mut(*node).disk_mut().fail_next_commit(),
             Event::FailApply { node } => self.world.host_mut(*node).disk_mut().fail_next_apply(),
@@ -328,6 +332,10 @@ impl<'p> Run<'p> {
         match &self.plan.entries[index].event {
             Event::Block { from, to, .. } => self.world.unblock(*from, *to),
             Event::Crash { node, .. } => self.world.boot(*node),
+            Event::Stop { node, .. } if !self.healed => {
+                self.world.crash(*node);
+                self.world.boot(*node);
+            }
             Event::Full { node, .. } => self.world.host_mut(*node).disk_mut().set_full(false),
             Event::Slow { node, .. } => self.world.host_mut(*node).disk_mut().set_slow(1),
             _ => {}
@@ -354,7 +362,13 @@ impl<'p> Run<'p> {
             .quiet_since_us
             .is_some_and(|since_us| now_us - since_us >= patience_us)
         {
-            self.world.quiet();
+            let memory = |host: &Host<Node>| {
+                host.machine()
+                    .map(|node| state_in(node.store().rows()))
+                    .unwrap_or_default()
+            };
+            let memories: Vec<State> = self.world.hosts().iter().map(memory).collect();
+            self.world.quiet(&memories);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());
@@ -364,11 +378,4 @@ impl<'p> Run<'p> {
 
 fn is_ready(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Ready { .. }))
-}
-
-/// Prints every step, for a person or for `diff`.
-pub fn print_steps() -> Hook {
-    Box::new(|step: &Step<'_>| {
-        println!("{} n{} {:?} -> {:?}", step.at_us, step.node, step.input, step.output);
-    })
 }

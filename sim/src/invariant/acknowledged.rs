@@ -48,7 +48,7 @@ impl Invariant for Acknowledged {
                     ));
                 }
             }
-            Seen::Quiet { disks } => {
+            Seen::Quiet { disks, .. } => {
                 for (node, disk) in disks.iter().enumerate() {
                     let state = state_of(disk)?;
                     for (key, version) in &self.promised {

@@ -1,5 +1,5 @@
 //! **Promises** that when all is quiet every node holds the same, record by record and byte by byte, and nothing that nobody
-//! wrote. Compared is the full state on disk, never a digest.
+//! wrote. Compared is the full state, on disk and in memory, never a digest.
 //! **From** strong eventual consistency (Shapiro et al., "Conflict-free Replicated Data Types", 2011).
 
 use std::collections::BTreeMap;
@@ -55,8 +55,17 @@ impl Invariant for Convergence {
                     .or_default()
                     .push(write.version.clone());
             }
-            Seen::Quiet { disks } => {
+            Seen::Quiet { disks, memories } => {
                 agree(disks)?;
+                for (node, (memory, disk)) in memories.iter().zip(*disks).enumerate() {
+                    let state = state_of(disk)?;
+                    if let Some(key) = difference(memory, &state) {
+                        let (held, stored) = (show(key, memory.get(key)), show(key, state.get(key)));
+                        return Err(format!(
+                            "n{node} has on disk what it has in memory; there is {stored}, not {held}"
+                        ));
+                    }
+                }
                 if let Some(disk) = disks.first() {
                     for (key, version) in &state_of(disk)? {
                         let known = self.written.get(key).is_some_and(|written| written.contains(version));

@@ -10,7 +10,7 @@ use kernel::env::ConnId;
 use kernel::machine::{Input, Role};
 
 use crate::disk::VirtualDisk;
-use crate::model::Version;
+use crate::model::{State, Version};
 use crate::trace::Step;
 
 mod acknowledged;
@@ -81,6 +81,8 @@ pub enum Seen<'a> {
     Quiet {
         /// The disks of all nodes.
         disks: &'a [&'a VirtualDisk],
+        /// What the nodes hold in memory, as far as anybody can look.
+        memories: &'a [State],
     },
     /// A machine asked of its storage what no machine may ask.
     Misused {

@@ -107,9 +107,10 @@ fn workload(header: &Header, root: &SeededRng, entries: &mut Vec<Entry>) {
 /// Each kind of fault is on in some seeds, and then often.
 fn faults(header: &Header, root: &SeededRng, entries: &mut Vec<Entry>) {
     type Make = fn(&Header, &mut SeededRng, u64) -> Vec<Event>;
-    let kinds: [(&str, u64, &[u64], Make); 8] = [
+    let kinds: [(&str, u64, &[u64], Make); 9] = [
         ("plan partitions", 500, &[1, 3, 8], partition),
         ("plan crashes", 500, &[1, 4, 15], crash),
+        ("plan stops", 200, &[1, 3], stop),
         ("plan jumps", 300, &[1, 5], jump),
         ("plan failing commits", 350, &[1, 5, 20], fail_commit),
         ("plan failing applies", 300, &[1, 10], fail_apply),
@@ -166,6 +167,13 @@ fn crash(header: &Header, rng: &mut SeededRng, for_us: u64) -> Vec<Event> {
             for_us,
         }],
     }
+}
+
+fn stop(header: &Header, rng: &mut SeededRng, for_us: u64) -> Vec<Event> {
+    vec![Event::Stop {
+        node: node(header, rng),
+        for_us,
+    }]
 }
 
 fn jump(header: &Header, rng: &mut SeededRng, _for_us: u64) -> Vec<Event> {

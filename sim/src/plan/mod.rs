@@ -85,6 +85,13 @@ pub enum Event {
         /// For how long it is down.
         for_us: u64,
     },
+    /// `stop n0 for 5000`: a node is told to stop cleanly, and is booted again after a while, stopped or not.
+    Stop {
+        /// Which.
+        node: usize,
+        /// After how long it is booted again.
+        for_us: u64,
+    },
     /// `jump n0 -5000`: a node's wall clock jumps.
     Jump {
         /// Which node's.
@@ -121,9 +128,10 @@ pub enum Event {
 }
 
 /// The faults that a plan can hold, as they are written in it.
-pub const FAULTS: [&str; 8] = [
+pub const FAULTS: [&str; 9] = [
     "block n0 n1 for 5000",
     "crash n0 for 5000",
+    "stop n0 for 5000",
     "jump n0 -5000",
     "fail-commit n0",
     "fail-apply n0",

@@ -58,6 +58,7 @@ impl fmt::Display for Event {
             Event::Offline { client, for_us } => write!(f, "offline c{client} for {for_us}"),
             Event::Block { from, to, for_us } => write!(f, "block {from} {to} for {for_us}"),
             Event::Crash { node, for_us } => write!(f, "crash n{node} for {for_us}"),
+            Event::Stop { node, for_us } => write!(f, "stop n{node} for {for_us}"),
             Event::Jump { node, by_ms } => write!(f, "jump n{node} {by_ms}"),
             Event::FailCommit { node } => write!(f, "fail-commit n{node}"),
             Event::FailApply { node } => write!(f, "fail-apply n{node}"),
@@ -132,6 +133,7 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
         "offline" => "offline c0 for 5000",
         "block" => "block n0 n1 for 5000",
         "crash" => "crash n0 for 5000",
+        "stop" => "stop n0 for 5000",
         "jump" => "jump n0 -5000",
         "fail-commit" => "fail-commit n0",
         "fail-apply" => "fail-apply n0",
@@ -184,6 +186,10 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
             for_us: number(us)?,
         },
         [who, "for", us] if name == "crash" => Event::Crash {
+            node: node(who)?,
+            for_us: number(us)?,
+        },
+        [who, "for", us] if name == "stop" => Event::Stop {
             node: node(who)?,
             for_us: number(us)?,
         },

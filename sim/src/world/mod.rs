@@ -10,6 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::host::{Host, Rules};
 use crate::invariant::{Invariant, Seen, Violation, Write};
+use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
 use crate::trace::{Step, Trace};
 
@@ -163,6 +164,7 @@ impl<M: Machine> World<M> {
 
     /// Gives a node an order.
     pub fn command(&mut self, node: usize, command: Command) {
+        self.hosts[node].draining |= command == Command::Drain && self.hosts[node].is_up();
         self.step(node, Input::Command(command));
     }
 
@@ -182,6 +184,9 @@ impl<M: Machine> World<M> {
         for node in 0..self.hosts.len() {
             self.hosts[node].disk.heal();
             self.hosts[node].clock.heal();
+            if self.hosts[node].draining {
+                self.crash(node);
+            }
             self.boot(node);
         }
     }
@@ -220,10 +225,13 @@ impl<M: Machine> World<M> {
         see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
     }
 
-    /// Nothing is left to be done.
-    pub fn quiet(&mut self) {
+    /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
+    pub fn quiet(&mut self, memories: &[State]) {
         let disks: Vec<&VirtualDisk> = self.hosts.iter().map(Host::disk).collect();
-        let seen = Seen::Quiet { disks: &disks };
+        let seen = Seen::Quiet {
+            disks: &disks,
+            memories,
+        };
         see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
     }
 

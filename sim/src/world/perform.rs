@@ -1,7 +1,7 @@
 //! Doing what a machine asked for, in the order of the fields of its output.
 
 use kernel::env::Ticket;
-use kernel::machine::{Machine, Output};
+use kernel::machine::{Machine, Output, Phase};
 
 use super::{World, see};
 use crate::endpoint::Endpoint;
@@ -61,6 +61,10 @@ impl<M: Machine> World<M> {
             // What still waits for a commit is dropped when it comes to leave.
             self.hosts[node].conns.remove(&conn);
             self.network.close(at_us, Endpoint::Node(node), conn);
+        }
+        if self.hosts[node].phase == Some(Phase::Stopped) {
+            // The process exits. Nothing is in flight, so that nothing can be lost.
+            self.crash(node);
         }
     }
 
