@@ -2,4 +2,5 @@
 #![deny(missing_docs)]
 
 pub mod driver;
+pub mod net;
 pub mod storage;
