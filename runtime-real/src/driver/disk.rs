@@ -95,8 +95,8 @@ pub fn disk<L: LogStore, R: RecordStore>(
     let (to_records, records_requests) = unbounded();
     let (answer, answers) = unbounded();
     let failed = Failed::default();
-    let log_loop = log_loop(log, log_requests, answer.clone(), failed.clone());
-    let records_loop = records_loop(records, records_requests, answer, failed);
+    let log_loop = log_loop(log, log_requests, Farewell(answer.clone()), failed.clone());
+    let records_loop = records_loop(records, records_requests, Farewell(answer), failed);
     let disk = Disk {
         log: to_log,
         records: to_records,
@@ -124,7 +124,7 @@ impl Failed {
     }
 }
 
-/// Tells the driver when a loop ends, also by a panic of its store: a node whose disk is gone must not wait for ever.
+/// Where a loop's answers go. Tells the driver when the loop ends, also by a panic of its store or before it began: a node whose disk is gone must not wait for ever.
 struct Farewell(Sender<Answer>);
 
 impl Drop for Farewell {
@@ -133,9 +133,8 @@ impl Drop for Farewell {
     }
 }
 
-async fn log_loop<L: LogStore>(mut log: L, requests: Receiver<LogRequest>, answers: Sender<Answer>, failed: Failed) {
-    let farewell = Farewell(answers);
-    let answer = |answer| drop(farewell.0.try_send(answer));
+async fn log_loop<L: LogStore>(mut log: L, requests: Receiver<LogRequest>, answers: Farewell, failed: Failed) {
+    let answer = |answer| drop(answers.0.try_send(answer));
     let mut room = Room { bytes: 0 };
     let mut queue = VecDeque::new();
     loop {
@@ -219,10 +218,9 @@ fn append<L: LogStore>(log: &mut L, group: Vec<(u64, Commit)>, room: &mut Room, 
 async fn records_loop<R: RecordStore>(
     mut records: R,
     requests: Receiver<RecordsRequest>,
-    answers: Sender<Answer>,
+    answers: Farewell,
     failed: Failed,
 ) {
-    let farewell = Farewell(answers);
     while let Ok(request) = requests.recv().await {
         let answer = match request {
             RecordsRequest::Apply { epoch, apply } => {
@@ -247,6 +245,6 @@ async fn records_loop<R: RecordStore>(
                 Answer::RecordsRecovered { ticket, result }
             }
         };
-        let _ = farewell.0.try_send(answer);
+        let _ = answers.0.try_send(answer);
     }
 }
