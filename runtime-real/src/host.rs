@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process;
 use std::rc::Rc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_channel::{Sender, unbounded};
 use async_signal::{Signal, Signals};
@@ -121,6 +121,7 @@ impl Host {
         let rules = Rules {
             frame_bytes: self.limits.frame_bytes,
             connections: self.limits.connections,
+            patience: Duration::from_millis(self.limits.silence_ms),
             any_origin: self.any_origin,
             health: health.clone(),
         };

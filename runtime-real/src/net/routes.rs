@@ -29,9 +29,6 @@ use super::smol_net::{NetReader, NetWriter};
 use super::{json, socket};
 use crate::driver::Link;
 
-/// How long the next piece of a body, or the switch to a WebSocket, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 const MSGPACK: &str = "application/x-msgpack";
 const JSON: &str = "application/json";
 
@@ -42,6 +39,8 @@ pub struct Rules {
     pub frame_bytes: usize,
     /// Most connections at once.
     pub connections: usize,
+    /// How long a client may take to say what it wants: for a request's head, and for each next piece of its body.
+    pub patience: Duration,
     /// Web pages from anywhere may open a socket. Only where clients must authenticate: any page that a developer looks
     /// at could otherwise read and write the node on their own machine.
     pub any_origin: bool,
@@ -151,7 +150,7 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
         );
     }
     let accept = derive_accept_key(key);
-    let (frame_bytes, links) = (port.rules.frame_bytes, port.links.clone());
+    let (frame_bytes, patience, links) = (port.rules.frame_bytes, port.rules.patience, port.links.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -168,7 +167,7 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
     };
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     let switch = async move {
-        let Some(Ok(upgraded)) = in_time(upgraded).await else {
+        let Some(Ok(upgraded)) = in_time(patience, upgraded).await else {
             return;
         };
         let Ok(parts) = upgraded.downcast::<FuturesIo<TcpStream>>() else {
@@ -209,7 +208,7 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
         let hint = "send application/x-msgpack or application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", &message, hint);
     }
-    let body = match whole_body(request.into_body(), port.rules.frame_bytes).await {
+    let body = match whole_body(request.into_body(), &port.rules).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -248,8 +247,9 @@ fn no_answer() -> Answer {
     )
 }
 
-/// The body, no longer than `limit`, and refused by its announced length before any of it is read.
-async fn whole_body(mut body: Incoming, limit: usize) -> Result<Bytes, Answer> {
+/// The body, no longer than a frame, and refused by its announced length before any of it is read.
+async fn whole_body(mut body: Incoming, rules: &Rules) -> Result<Bytes, Answer> {
+    let limit = rules.frame_bytes;
     let too_large = || {
         let message = format!("a body may have {limit} bytes");
         let hint = "send the operations in several batches";
@@ -260,7 +260,7 @@ async fn whole_body(mut body: Incoming, limit: usize) -> Result<Bytes, Answer> {
     }
     let mut whole = BytesMut::new();
     loop {
-        match in_time(body.frame()).await {
+        match in_time(rules.patience, body.frame()).await {
             None => {
                 let message = "the body did not arrive in time";
                 return Err(refusal(StatusCode::REQUEST_TIMEOUT, "too_slow", message, ""));
@@ -280,9 +280,9 @@ async fn whole_body(mut body: Incoming, limit: usize) -> Result<Bytes, Answer> {
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = T>) -> Option<T> {
+async fn in_time<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
     or(async { Some(work.await) }, async {
-        Timer::after(PATIENCE).await;
+        Timer::after(patience).await;
         None
     })
     .await

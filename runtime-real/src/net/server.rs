@@ -20,9 +20,6 @@ use super::routes::{self, Port, Rules};
 use super::smol_net::{NetReader, NetWriter};
 use crate::driver::Link;
 
-/// How long a client may take to say what it wants.
-const HEADER_PATIENCE: Duration = Duration::from_secs(10);
-
 /// Bytes of a request's head, and of what is read at once.
 const HEAD_BYTES: usize = 64 << 10;
 
@@ -109,13 +106,14 @@ async fn serve(stream: TcpStream, port: Rc<Port>, slot: Rc<Slot>) {
         tracing::debug!(%error, "a connection was lost before it began");
         return;
     }
+    let patience = port.rules.patience;
     let service = service_fn(move |request| {
         let (port, slot) = (Rc::clone(&port), Rc::clone(&slot));
         async move { Ok::<_, std::convert::Infallible>(routes::answer(request, &port, slot).await) }
     });
     let served = http1::Builder::new()
         .timer(SmolTimer::new())
-        .header_read_timeout(HEADER_PATIENCE)
+        .header_read_timeout(patience)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(FuturesIo::new(stream), service)
         .with_upgrades();
