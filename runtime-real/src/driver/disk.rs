@@ -25,6 +25,8 @@ pub struct Disk {
     pub(super) answers: Receiver<Answer>,
     /// Requests carry the epoch that they were made in. It is counted up by each recovery.
     pub(super) epoch: u64,
+    /// Applies carry the attempt that they belong to. It is counted up by each failed one.
+    pub(super) attempt: u64,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(super) enum LogRequest {
 pub(super) enum RecordsRequest {
     Apply {
         epoch: u64,
+        /// Counted up by the driver when the machine hears that an apply failed.
+        attempt: u64,
         apply: Apply,
     },
     Read {
@@ -102,11 +106,12 @@ pub fn disk<L: LogStore, R: RecordStore>(
         records: to_records,
         answers,
         epoch: 1,
+        attempt: 1,
     };
     (disk, log_loop, records_loop)
 }
 
-/// The last epoch in which something failed, seen by both loops. Everything of that epoch that comes later fails
+/// The last epoch in which a commit failed, seen by both loops. Everything of that epoch that comes later fails
 /// too; a recovery begins a new one, and so forgets the failure without touching what is still queued from before.
 #[derive(Debug, Clone, Default)]
 struct Failed(Arc<AtomicU64>);
@@ -221,13 +226,20 @@ async fn records_loop<R: RecordStore>(
     answers: Farewell,
     failed: Failed,
 ) {
+    let mut failed_attempt = 0;
     while let Ok(request) = requests.recv().await {
         let answer = match request {
-            RecordsRequest::Apply { epoch, apply } => {
-                let result = failed.check(epoch).and_then(|()| {
-                    let result = records.apply(apply.upto, &apply.puts);
-                    result.inspect_err(|_| failed.set(epoch))
-                });
+            RecordsRequest::Apply { epoch, attempt, apply } => {
+                // What follows a failed apply builds on it, and must wait until the machine knows. Commits need not.
+                let result = match attempt > failed_attempt {
+                    true => failed
+                        .check(epoch)
+                        .and_then(|()| records.apply(apply.upto, &apply.puts)),
+                    false => Err(StorageError::Io),
+                };
+                if result.is_err() {
+                    failed_attempt = failed_attempt.max(attempt);
+                }
                 let ticket = apply.ticket;
                 Answer::Applied { ticket, result }
             }

@@ -334,7 +334,10 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
                 let result = result.map(|room| self.beyond_in_flight(room));
                 self.step(Input::Committed { ticket, result });
             }
-            Answer::Applied { ticket, result } => self.step(Input::Applied { ticket, result }),
+            Answer::Applied { ticket, result } => {
+                self.disk.attempt += u64::from(result.is_err());
+                self.step(Input::Applied { ticket, result });
+            }
             Answer::Fetched { ticket, result } => {
                 self.note_fetch(ticket, |reading| *reading = Reading::Done(result));
             }
@@ -433,9 +436,9 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
         if let Some(commit) = out.commit {
             self.commit(commit);
         }
-        let epoch = self.disk.epoch;
+        let (epoch, attempt) = (self.disk.epoch, self.disk.attempt);
         if let Some(apply) = out.apply {
-            self.ask_records(RecordsRequest::Apply { epoch, apply });
+            self.ask_records(RecordsRequest::Apply { epoch, attempt, apply });
         }
         if let Some(upto) = out.cut {
             self.ask_log(LogRequest::Cut(upto));

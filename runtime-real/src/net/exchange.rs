@@ -1,5 +1,7 @@
-//! One HTTP exchange as a connection: the body is the one frame that comes, the first frame that goes is the answer.
+//! One HTTP exchange as a connection: the credentials, if there are any, and the body are the frames that come, and the
+//! first frame that goes is the answer.
 
+use std::collections::VecDeque;
 use std::io;
 
 use async_channel::{Receiver, Sender, bounded};
@@ -9,8 +11,8 @@ use kernel::machine::{ConnKind, Role};
 use super::smol_net::{NetReader, NetWriter};
 use crate::driver::Link;
 
-/// A connection that carries `body`, and where its answer will be. The channel closes when there will be none.
-pub(super) fn exchange(body: Bytes, frame_bytes: usize) -> (Link<NetReader, NetWriter>, Receiver<Bytes>) {
+/// A connection that carries `frames`, and where the answer will be. The channel closes when there will be none.
+pub(super) fn exchange(frames: VecDeque<Bytes>, frame_bytes: usize) -> (Link<NetReader, NetWriter>, Receiver<Bytes>) {
     let (reply, answer) = bounded(1);
     let kind = ConnKind {
         role: Role::Client,
@@ -19,24 +21,24 @@ pub(super) fn exchange(body: Bytes, frame_bytes: usize) -> (Link<NetReader, NetW
         frame_bytes,
     };
     let reader = NetReader::Exchange(ExchangeReader {
-        body: Some(body),
+        frames,
         reply: reply.clone(),
     });
     let writer = NetWriter::Exchange(ExchangeWriter { reply });
     (Link { kind, reader, writer }, answer)
 }
 
-/// Gives the body, then waits until the exchange is over.
+/// Gives the frames, then waits until the exchange is over.
 #[derive(Debug)]
 pub struct ExchangeReader {
-    body: Option<Bytes>,
+    frames: VecDeque<Bytes>,
     reply: Sender<Bytes>,
 }
 
 impl ExchangeReader {
     pub(super) async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        if let Some(body) = self.body.take() {
-            return Ok(Some(body));
+        if let Some(frame) = self.frames.pop_front() {
+            return Ok(Some(frame));
         }
         // The handler lets go when it has the answer, or when its client went away.
         self.reply.closed().await;

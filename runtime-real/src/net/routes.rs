@@ -217,7 +217,7 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
         Some(Ok(frame)) => frame,
         Some(Err(error)) => return refusal(StatusCode::BAD_REQUEST, "bad_json", &error.to_string(), ""),
     };
-    let (link, reply) = exchange(frame, port.rules.frame_bytes);
+    let (link, reply) = exchange([frame].into(), port.rules.frame_bytes);
     if port.links.send(link).await.is_err() {
         return no_answer();
     }

@@ -87,6 +87,28 @@ fn a_failed_commit_fails_the_later_ones_until_a_recovery() {
 }
 
 #[test]
+fn a_failed_apply_fails_those_behind_it_but_no_commit() {
+    let mut world = World::new();
+    let client = world.connect();
+    world.stored.lock().unwrap().fail_apply = Some(StorageError::Full);
+    for frame in ["log:a", "app:b", "app:c"] {
+        client.say(frame);
+    }
+    world.settle();
+    world.records_work();
+    world.log_works();
+    client.say("app:d");
+    world.settle();
+    world.records_work();
+    let told = world.told();
+    assert_eq!(
+        only(&told, "applied"),
+        ["applied 2 Full", "applied 3 Io", "applied 4 ok"]
+    );
+    assert_eq!(only(&told, "committed"), ["committed 1 ok"]);
+}
+
+#[test]
 fn fetches_are_answered_in_order_whichever_loop_is_faster() {
     let mut world = World::new();
     let client = world.connect();

@@ -257,6 +257,7 @@ pub struct Stored {
     pub appends: Vec<Vec<u64>>,
     pub applies: Vec<u64>,
     pub fail_append: Option<StorageError>,
+    pub fail_apply: Option<StorageError>,
     pub log: Option<(u64, u64)>,
     pub applied: u64,
 }
@@ -294,7 +295,11 @@ impl RecordStore for TestStore {
     }
 
     fn apply(&mut self, upto: u64, _puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
-        self.0.lock().unwrap().applies.push(upto);
+        let mut stored = self.0.lock().unwrap();
+        if let Some(error) = stored.fail_apply.take() {
+            return Err(error);
+        }
+        stored.applies.push(upto);
         Ok(())
     }
 
