@@ -253,6 +253,7 @@ async fn records_loop<R: RecordStore>(
                 Answer::Fetched { ticket, result }
             }
             RecordsRequest::Recover(ticket) => {
+                failed_attempt = 0;
                 let result = records.recover();
                 Answer::RecordsRecovered { ticket, result }
             }
