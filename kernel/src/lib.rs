@@ -11,10 +11,25 @@
 //! |---|---|---|
 //! | 0 | [`env`] | clock readings, seeded randomness, limits, ids |
 //! | 0 | [`machine`] | the contract between a machine and its host |
+//! | 0 | [`msgpack`] | reading and writing MessagePack in place, bounded |
+//! | 1 | [`hlc`] | the hybrid logical clock |
+//! | 2 | [`crdt`] | replicated data types |
+//! | 3 | [`partition`] | key → slot → partition |
+//! | 4 | [`store`] | the records in memory, and the way of a change to disk |
+//! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |
+//! | 9 | [`node`] | the machine composed of the rest |
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs)]
 
 extern crate alloc;
 
+pub mod crdt;
 pub mod env;
+pub mod hlc;
 pub mod machine;
+pub mod msgpack;
+pub mod node;
+pub mod partition;
+pub mod session;
+pub mod store;
+pub mod wire;

@@ -156,8 +156,9 @@ pub enum Command {
 pub struct ConnKind {
     /// Who is at the other end.
     pub role: Role,
-    /// Frames that the other side did not ask for may be sent at any time. Otherwise one frame goes up, the answer
-    /// to it comes down, and that is all.
+    /// Frames that the other side did not ask for may be sent at any time. Otherwise the connection is an exchange: what
+    /// the other side has to say comes up (an `AUTH`, if it has a token, then one request), one frame goes down as
+    /// the answer, and the host closes it.
     pub push: bool,
     /// Frames arrive in the order they were sent, none missing and none twice, for as long as it is open.
     pub ordered: bool,
@@ -189,7 +190,8 @@ pub struct Output {
     pub fetch: Vec<(Ticket, Fetch)>,
     /// Connections to open. Each is answered by [`Input::Opened`] or [`Input::DialFailed`].
     pub dial: Vec<Dial>,
-    /// Connections to close, after what was given for them before. Answered by [`Input::Closed`].
+    /// Connections to close, once the envelopes that may leave by now have left; envelopes that still wait for a commit
+    /// are dropped. Answered by [`Input::Closed`].
     pub close: Vec<ConnId>,
     /// When to step again with [`Input::Wake`], in the microseconds of [`Now::mono_us`]. Each step says it anew: what
     /// an earlier step asked for is forgotten, and `None` asks for nothing.
@@ -286,8 +288,8 @@ pub enum Fetched {
     },
 }
 
-/// Bytes that may be committed beyond those already in flight. Granted ahead, so that a full disk is refused before
-/// anything was merged.
+/// Bytes that may be committed after the commit that this answers; those of later commits in flight count against it.
+/// Granted ahead, so that a full disk is refused before anything was merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Room {
     /// How many.

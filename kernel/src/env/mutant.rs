@@ -20,7 +20,7 @@ pub enum Mutant {
     ApplyTwice,
     /// A read shows a value whose commit is still in flight: after a crash it was never there.
     ReadUncommitted,
-    /// Answers to commits are released in the order they arrive in, not in the order of their tickets.
+    /// Commits are answered in another order than they were given (performed by the simulator's disk).
     TicketsOutOfOrder,
 }
 

@@ -1,0 +1,8 @@
+//! Floor 2: replicated data types. Merging is commutative, associative and idempotent, so that replicas that have
+//! seen the same changes are equal, in whatever order and however often they came.
+
+mod lww_map;
+mod record;
+
+pub use lww_map::{LwwMap, Merged};
+pub use record::{BadRecord, Record};

@@ -1,0 +1,163 @@
+//! The hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): time stamps that follow the wall
+//! clock where they can and causality always.
+
+use crate::env::WriterId;
+
+/// The latest millisecond that a stamp may carry (in the year 6429). Stamps beyond it are refused where they are
+/// read, so that a clock that follows one can always take its next step.
+pub const MAX_MILLIS: u64 = 1 << 47;
+
+/// When something was written, and by whom: 48 bits of milliseconds since the Unix epoch, 16 bits of counter, 64 bits
+/// of writer, in one comparable number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Stamp(u128);
+
+impl Stamp {
+    /// Earlier than every write.
+    pub const ZERO: Stamp = Stamp(0);
+
+    /// The stamp of these parts.
+    ///
+    /// # Errors
+    /// `None` if `millis` is beyond [`MAX_MILLIS`].
+    pub fn new(millis: u64, counter: u16, writer: WriterId) -> Option<Self> {
+        (millis <= MAX_MILLIS).then(|| Self::join(millis << 16 | u64::from(counter), writer))
+    }
+
+    fn join(time: u64, writer: WriterId) -> Self {
+        Self(u128::from(time) << 64 | u128::from(writer.0))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn millis(self) -> u64 {
+        (self.0 >> 80) as u64
+    }
+
+    /// The counter within the millisecond.
+    pub fn counter(self) -> u16 {
+        (self.0 >> 64) as u16
+    }
+
+    /// Who wrote.
+    pub fn writer(self) -> WriterId {
+        WriterId(self.0 as u64)
+    }
+
+    /// Milliseconds and counter as one number: the stamp without its tie-break.
+    fn time(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    /// Sixteen bytes that compare as the stamp does.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The inverse of [`Stamp::to_bytes`].
+    ///
+    /// # Errors
+    /// `None` if the milliseconds are beyond [`MAX_MILLIS`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        let stamp = Self(u128::from_be_bytes(bytes));
+        (stamp.millis() <= MAX_MILLIS).then_some(stamp)
+    }
+}
+
+/// A clock that issues stamps. Each is later than all that it issued or observed before, whatever the wall clock does.
+///
+/// To survive a restart, [`Hlc::observe`] the latest stamp that was durable: nothing later was ever spoken.
+#[derive(Debug, Clone)]
+pub struct Hlc {
+    writer: WriterId,
+    time: u64,
+}
+
+impl Hlc {
+    /// A clock of `writer` that has seen nothing.
+    pub fn new(writer: WriterId) -> Self {
+        Self { writer, time: 0 }
+    }
+
+    /// The next stamp: the wall clock's time if that is later than everything seen, else one step beyond what was seen.
+    /// A counter that overflows carries into the milliseconds.
+    pub fn tick(&mut self, wall_ms: u64) -> Stamp {
+        let wall = wall_ms.min(MAX_MILLIS) << 16;
+        self.time = wall.max(self.time + 1);
+        Stamp::join(self.time, self.writer)
+    }
+
+    /// Takes note of a stamp: all later ones of this clock are greater.
+    pub fn observe(&mut self, stamp: Stamp) {
+        self.time = self.time.max(stamp.time());
+    }
+
+    /// The latest stamp issued or observed, under this clock's writer.
+    pub fn latest(&self) -> Stamp {
+        Stamp::join(self.time, self.writer)
+    }
+}
+
+/// Whether `stamp` is further ahead of the wall clock than `drift_ms`. Asked once, where a stamp enters the cluster;
+/// never of a stamp that another node has admitted, or two good nodes a minute apart would refuse each other's writes
+/// and never converge.
+pub fn is_ahead(stamp: Stamp, wall_ms: u64, drift_ms: u64) -> bool {
+    stamp.millis() > wall_ms.saturating_add(drift_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parts_come_back_and_order_is_time_counter_writer() {
+        let stamp = |ms, counter, writer| Stamp::new(ms, counter, WriterId(writer)).unwrap();
+        let s = stamp(1_700_000_000_123, 7, 42);
+        assert_eq!(
+            (s.millis(), s.counter(), s.writer()),
+            (1_700_000_000_123, 7, WriterId(42))
+        );
+        assert_eq!(Stamp::from_bytes(s.to_bytes()), Some(s));
+        assert!(stamp(1, 0, 9) < stamp(1, 1, 0));
+        assert!(stamp(1, 9, 9) < stamp(2, 0, 0));
+        assert!(stamp(1, 1, 1) < stamp(1, 1, 2));
+    }
+
+    #[test]
+    fn a_stamp_beyond_the_last_millisecond_is_refused() {
+        assert!(Stamp::new(MAX_MILLIS, u16::MAX, WriterId(0)).is_some());
+        assert!(Stamp::new(MAX_MILLIS + 1, 0, WriterId(0)).is_none());
+        assert_eq!(Stamp::from_bytes([0xff; 16]), None);
+        let mut hlc = Hlc::new(WriterId(1));
+        hlc.observe(Stamp::new(MAX_MILLIS, u16::MAX, WriterId(2)).unwrap());
+        assert!(hlc.tick(0) < hlc.tick(u64::MAX), "the clock can still step");
+    }
+
+    #[test]
+    fn drift_counts_from_the_wall_clock() {
+        let stamp = Stamp::new(70_000, 0, WriterId(1)).unwrap();
+        assert!(!is_ahead(stamp, 10_000, 60_000));
+        assert!(is_ahead(stamp, 9_999, 60_000));
+        assert!(!is_ahead(stamp, u64::MAX, 60_000));
+    }
+
+    proptest! {
+        #[test]
+        fn a_clock_never_goes_back(events in proptest::collection::vec((any::<bool>(), 0u64..1_000, any::<u16>()), 1..50)) {
+            let mut hlc = Hlc::new(WriterId(1));
+            let mut seen = Stamp::ZERO;
+            for (observe, ms, counter) in events {
+                if observe {
+                    let other = Stamp::new(ms, counter, WriterId(9)).unwrap();
+                    hlc.observe(other);
+                    seen = seen.max(Stamp::join(other.time(), WriterId(u64::MAX)));
+                } else {
+                    let next = hlc.tick(ms);
+                    prop_assert!(next > seen);
+                    prop_assert!(next.millis() >= ms);
+                    seen = next;
+                }
+            }
+        }
+    }
+}

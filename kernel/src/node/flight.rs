@@ -1,0 +1,74 @@
+//! Commits that the host has not answered for, with the requests that they carry.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::env::{ConnId, Ticket};
+use crate::machine::Envelope;
+use crate::session::Request;
+
+/// The queue of commits in flight. They are answered in its order.
+#[derive(Debug, Default)]
+pub struct Flights {
+    queue: VecDeque<Flight>,
+    settled: Ticket,
+}
+
+/// One commit in flight.
+#[derive(Debug)]
+pub struct Flight {
+    ticket: Ticket,
+    /// Whether it wrote a log entry, or was a barrier.
+    pub has_entry: bool,
+    /// Whose bytes it holds back.
+    pub held: Vec<(ConnId, u64)>,
+    /// What is to be answered if it fails.
+    pub requests: Vec<Request>,
+}
+
+impl Flights {
+    /// A commit was given to the host.
+    pub fn push(&mut self, ticket: Ticket, has_entry: bool, envelopes: &[Envelope], requests: Vec<Request>) {
+        let held = envelopes.iter().map(|e| (e.conn, e.frame.len() as u64)).collect();
+        self.queue.push_back(Flight {
+            ticket,
+            has_entry,
+            held,
+            requests,
+        });
+    }
+
+    /// The host answered for the oldest one.
+    ///
+    /// # Panics
+    /// If it answered for another: it broke the rule that everything rests on.
+    pub fn settle(&mut self, ticket: Ticket) -> Flight {
+        let flight = self
+            .queue
+            .pop_front()
+            .expect("the host answered a commit that it was not given");
+        assert_eq!(flight.ticket, ticket, "the host answered commits out of order");
+        self.settled = ticket;
+        flight
+    }
+
+    /// Everything up to this ticket has been answered for; envelopes of later ones are still held.
+    pub fn settled(&self) -> Ticket {
+        self.settled
+    }
+
+    /// Takes the requests and the held bytes of all of them: they are going to fail. They stay in the queue until the host
+    /// says so, but nothing has to wait for them any more.
+    pub fn abandon(&mut self) -> Vec<(Vec<(ConnId, u64)>, Vec<Request>)> {
+        if let Some(last) = self.queue.back() {
+            self.settled = last.ticket;
+        }
+        let take = |flight: &mut Flight| (core::mem::take(&mut flight.held), core::mem::take(&mut flight.requests));
+        self.queue.iter_mut().map(take).collect()
+    }
+
+    /// Whether the host has answered for all.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}

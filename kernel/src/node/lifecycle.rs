@@ -1,0 +1,200 @@
+//! Boot, recovery, failure of storage, and the end.
+
+use alloc::boxed::Box;
+
+use crate::env::{Now, SeededRng, Ticket, WriterId};
+use crate::hlc::Hlc;
+use crate::machine::{Fetch, Fetched, Output, Phase, Role, Room, StorageError};
+use crate::node::{Node, announce};
+use crate::session::Desk;
+use crate::store::{Next, Recovery, Store};
+
+/// How long after a failed recovery the next one begins.
+const RETRY_MS: u64 = 1_000;
+
+/// What a node is doing.
+#[derive(Debug)]
+pub enum State {
+    /// Not booted.
+    Off,
+    /// Reading its storage: the answer to this ticket is awaited.
+    Recovering(Ticket, Box<Recovery>),
+    /// Reading failed; it is tried again then.
+    RetryAt(u64),
+    /// Serving.
+    Serving,
+    /// A commit failed: waiting until the host has answered for everything in flight, to recover then.
+    Failing,
+    /// What is stored makes no sense. A person must look.
+    Failed,
+    /// Drained.
+    Stopped,
+}
+
+impl State {
+    /// Whether requests are served.
+    pub fn is_serving(&self) -> bool {
+        matches!(self, State::Serving)
+    }
+
+    /// When this state wants to be stepped.
+    pub fn wake_us(&self) -> Option<u64> {
+        match self {
+            State::RetryAt(at_us) => Some(*at_us),
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn boot(&mut self, entropy: [u8; 32], out: &mut Output) {
+        assert!(matches!(self.state, State::Off), "a machine boots once");
+        // Identities are born here and never read from disk: a restored or cloned disk must not repeat them.
+        self.rng = SeededRng::from_seed(entropy);
+        self.hlc = Hlc::new(WriterId(self.rng.next_u64()));
+        self.recover(out);
+    }
+
+    fn recover(&mut self, out: &mut Output) {
+        self.store = Store::new(&self.config.store());
+        let recovery = Recovery::new(Store::new(&self.config.store()));
+        let ticket = self.next_ticket();
+        out.fetch.push((ticket, Fetch::Recover));
+        self.state = State::Recovering(ticket, Box::new(recovery));
+        announce(out, Phase::Recovering);
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Fetched, StorageError>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let State::Recovering(awaited, mut recovery) = core::mem::replace(&mut self.state, State::Off) else {
+            panic!("the host answered a fetch that it was not given");
+        };
+        assert_eq!(ticket, awaited, "the host answered fetches out of order");
+        match result.and_then(|fetched| recovery.fetched(now, fetched)) {
+            Ok(Next::Fetch(fetch)) => {
+                let ticket = self.next_ticket();
+                out.fetch.push((ticket, fetch));
+                self.state = State::Recovering(ticket, recovery);
+            }
+            Ok(Next::Done) => {
+                let (store, records, log_entries) = recovery.finish();
+                self.store = store;
+                // The latest stamp that was durable is the latest that was spoken: the clock goes on from there.
+                self.hlc.observe(self.store.durable_clock());
+                out.cut = Some(self.store.applied_number()).filter(|number| *number > 0);
+                self.state = State::Serving;
+                announce(out, Phase::Ready { records, log_entries });
+            }
+            Err(StorageError::Corrupt) => {
+                self.state = State::Failed;
+                let error = StorageError::Corrupt;
+                announce(out, Phase::Failed { error });
+            }
+            Err(StorageError::Io | StorageError::Full) => {
+                self.state = State::RetryAt(now.mono_us + RETRY_MS * 1_000);
+            }
+        }
+    }
+
+    pub(super) fn committed(&mut self, ticket: Ticket, result: Result<Room, StorageError>, now: Now, out: &mut Output) {
+        let flight = self.flights.settle(ticket);
+        match (result, &self.state) {
+            (Ok(room), State::Serving) => {
+                self.store.grant(room);
+                if flight.has_entry {
+                    self.store.committed(now.mono_us);
+                }
+            }
+            (Ok(_), _) => panic!("a commit succeeded after one before it had failed"),
+            (Err(_), State::Serving) => {
+                let mut lost = alloc::vec![(flight.held, flight.requests)];
+                lost.extend(self.flights.abandon());
+                for (held, requests) in lost {
+                    for (conn, bytes) in held {
+                        self.conns.drained(conn, bytes);
+                    }
+                    for request in requests {
+                        self.desk(now).fail(&request);
+                    }
+                }
+                // What was forwarded may never have left; peers compare everything when they are linked again.
+                for conn in self.conns.of_role(Role::Peer).collect::<alloc::vec::Vec<_>>() {
+                    self.close(conn, now);
+                }
+                self.state = State::Failing;
+            }
+            (Err(_), _) => {}
+        }
+        self.recover_once_settled(out);
+    }
+
+    pub(super) fn applied(&mut self, ticket: Ticket, ok: bool, now: Now, out: &mut Output) {
+        assert_eq!(
+            self.apply.take(),
+            Some(ticket),
+            "the host answered an apply that it was not given"
+        );
+        if self.state.is_serving() {
+            out.cut = self.store.applied(ok, now.mono_us);
+            if !ok && self.draining {
+                // The log holds everything; the records can follow at the next start.
+                self.stop(out);
+            }
+        }
+        self.recover_once_settled(out);
+    }
+
+    fn recover_once_settled(&mut self, out: &mut Output) {
+        if matches!(self.state, State::Failing) && self.flights.is_empty() && self.apply.is_none() {
+            self.recover(out);
+        }
+    }
+
+    pub(super) fn state_timers(&mut self, now: Now, out: &mut Output) {
+        if let State::RetryAt(at_us) = self.state
+            && at_us <= now.mono_us
+        {
+            self.recover(out);
+        }
+    }
+
+    pub(super) fn drain(&mut self, now: Now) {
+        self.draining = true;
+        for conn in self.conns.of_role(Role::Peer).collect::<alloc::vec::Vec<_>>() {
+            self.close(conn, now);
+        }
+    }
+
+    /// Stops once nothing is in flight and the records hold everything, or if storage is of no use anyway.
+    pub(super) fn drain_step(&mut self, out: &mut Output) {
+        let done = match &self.state {
+            State::Serving => self.flights.is_empty() && self.store.is_clean(),
+            State::Off | State::RetryAt(_) | State::Failed => true,
+            State::Recovering(..) | State::Failing | State::Stopped => false,
+        };
+        if self.draining && done {
+            self.stop(out);
+        }
+    }
+
+    fn stop(&mut self, out: &mut Output) {
+        self.state = State::Stopped;
+        announce(out, Phase::Stopped);
+    }
+
+    pub(super) fn desk(&mut self, now: Now) -> Desk<'_> {
+        Desk {
+            now,
+            node: &self.config.name,
+            limits: &self.config.limits,
+            store: &mut self.store,
+            hlc: &mut self.hlc,
+            outbox: &mut self.outbox,
+        }
+    }
+}

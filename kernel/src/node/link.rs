@@ -1,0 +1,91 @@
+//! One connection to another node: who is there, and where the comparison with it stands.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::env::{NodeId, PeerId, WriterId};
+use crate::partition::PartitionId;
+
+/// A connection to another node.
+#[derive(Debug)]
+pub struct Link {
+    /// For a connection that this node dialled: to whom.
+    pub dialled: Option<PeerId>,
+    /// What the other side has to prove knowledge of the secret with.
+    pub nonce: [u8; 32],
+    /// How far the handshake is.
+    pub stage: Stage,
+    /// When something was last heard.
+    pub heard_us: u64,
+    /// When a heartbeat was last sent.
+    pub pinged_us: u64,
+    /// The number of the last comparison that this side began; 0 before the first.
+    pub round: u64,
+    /// When this side begins the next one.
+    pub round_due_us: Option<u64>,
+    /// Changes were not sent, because too much was unsent: everything must be compared again.
+    pub behind: bool,
+    /// The comparison that the other side began.
+    pub walk: Option<Walk>,
+}
+
+/// How far a handshake is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// `PEER_HELLO` is awaited.
+    Hello,
+    /// `PEER_PROOF` is awaited.
+    Proof(Remote),
+    /// Done: changes flow.
+    Up(Remote),
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The node's id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The identity drawn at its boot.
+    pub boot: WriterId,
+    /// What this side has to prove knowledge of the secret with.
+    pub nonce: [u8; 32],
+}
+
+/// A walk through the partitions that differ, a summary at a time.
+#[derive(Debug)]
+pub struct Walk {
+    /// The other side's number for it.
+    pub round: u64,
+    /// Partitions still to be summarized, the next one last.
+    pub partitions: Vec<PartitionId>,
+    /// Where in the next one the summary goes on.
+    pub after: Option<Bytes>,
+}
+
+impl Link {
+    /// A fresh connection.
+    pub fn new(dialled: Option<PeerId>, nonce: [u8; 32], now_us: u64) -> Self {
+        Self {
+            dialled,
+            nonce,
+            stage: Stage::Hello,
+            heard_us: now_us,
+            pinged_us: now_us,
+            round: 0,
+            round_due_us: None,
+            behind: false,
+            walk: None,
+        }
+    }
+
+    /// Who is there, once the handshake is done.
+    pub fn remote(&self) -> Option<&Remote> {
+        match &self.stage {
+            Stage::Up(remote) => Some(remote),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Floor 9: the node, one machine composed of the rest.
+//!
+//! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
+//! staged becomes one log entry, and every envelope is put where it may leave from.
+
+mod flight;
+mod lifecycle;
+mod link;
+mod peers;
+mod reconcile;
+mod requests;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::env::{ConnId, Limits, Mutants, Now, SeededRng, Ticket, WriterId};
+use crate::hlc::Hlc;
+use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
+use crate::partition::Routing;
+use crate::session::{Access, Conns, Outbox, Request, Secret, Shows};
+use crate::store::{Store, StoreConfig};
+use crate::wire::peer;
+
+use flight::Flights;
+use lifecycle::State;
+use peers::Peers;
+
+/// What a node is made with.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The node's name. No other node that it meets may have the same.
+    pub name: String,
+    /// Addresses of the nodes that it replicates with, in the form that the host dials.
+    pub peers: Vec<String>,
+    /// What clients and peers have to know; `None` serves whoever connects.
+    pub secret: Option<Secret>,
+    /// How maps route their keys, the same on every node.
+    pub routing: Routing,
+    /// Sizes and times.
+    pub limits: Limits,
+    /// Deliberately broken behaviour, in tests.
+    pub mutants: Mutants,
+}
+
+impl NodeConfig {
+    /// An open node without peers.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            peers: Vec::new(),
+            secret: None,
+            routing: Routing::new(),
+            limits: Limits::default(),
+            mutants: Mutants::default(),
+        }
+    }
+
+    fn store(&self) -> StoreConfig {
+        let key = Secret::key(self.secret.as_ref(), "orrery 2026 record digests");
+        let mut digest_key = [0; 16];
+        digest_key.copy_from_slice(&key[..16]);
+        StoreConfig {
+            routing: self.routing.clone(),
+            digest_key,
+            limits: self.limits.clone(),
+            mutants: self.mutants,
+        }
+    }
+}
+
+/// A database node.
+///
+/// Drive it as [`crate::machine`] says: [`Input::Boot`] first, then whatever happens, each time performing the whole
+/// [`Output`]. It reads its storage, reports [`Phase::Ready`], and then serves clients and replicates with its peers until
+/// [`Command::Drain`].
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    rng: SeededRng,
+    hlc: Hlc,
+    store: Store,
+    state: State,
+    draining: bool,
+    conns: Conns,
+    peers: Peers,
+    outbox: Outbox,
+    /// Requests of this step whose answers may have to wait.
+    requests: Vec<Request>,
+    flights: Flights,
+    tickets: Ticket,
+    apply: Option<Ticket>,
+    /// Where the changes staged in this step came from: they are not forwarded there.
+    source: Option<ConnId>,
+    closing: Vec<ConnId>,
+}
+
+impl Node {
+    /// A node that waits for [`Input::Boot`].
+    pub fn new(config: NodeConfig) -> Self {
+        let rng = SeededRng::from_seed([0; 32]);
+        Self {
+            store: Store::new(&config.store()),
+            peers: Peers::new(&config.peers),
+            hlc: Hlc::new(WriterId(0)),
+            config,
+            rng,
+            state: State::Off,
+            draining: false,
+            conns: Conns::default(),
+            outbox: Outbox::default(),
+            requests: Vec::new(),
+            flights: Flights::default(),
+            tickets: Ticket(0),
+            apply: None,
+            source: None,
+            closing: Vec::new(),
+        }
+    }
+
+    /// The records in memory, for hosts that look inside: what is there may not be durable yet.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.tickets = self.tickets.next();
+        self.tickets
+    }
+
+    /// Closes a connection, and forgets it: what the host still says of it is not heard.
+    fn close(&mut self, conn: ConnId, now: Now) {
+        if self.conns.remove(conn).is_some() {
+            self.closing.push(conn);
+            self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+        }
+    }
+
+    fn timers(&mut self, now: Now, out: &mut Output) {
+        while let Some(conn) = self.conns.expired(now.mono_us) {
+            self.close(conn, now);
+        }
+        self.state_timers(now, out);
+        if self.state.is_serving() {
+            self.peer_timers(now, out);
+            self.begin_apply(now, out);
+        }
+        self.drain_step(out);
+    }
+
+    /// Performs what the step decided: one commit, and every envelope in `send` or in the commit.
+    fn flush(&mut self, now: Now, out: &mut Output) {
+        let entry = if self.store.staged().is_empty() {
+            None
+        } else {
+            self.forward();
+            let clock = self.hlc.tick(now.wall_ms);
+            self.store.seal(clock)
+        };
+        let ticket = self.tickets.next();
+        let settled = self.flights.settled();
+        let state_waits = entry.is_some() || !self.flights.is_empty();
+        let mut envelopes = Vec::new();
+        for (envelope, shows) in self.outbox.take() {
+            let Some(conn) = self.conns.get(envelope.conn) else {
+                continue;
+            };
+            let (bytes, over) = (envelope.frame.len() as u64, 2 * self.config.limits.unsent_bytes);
+            if conn.unsent_bytes + bytes > over + self.config.limits.frame_bytes as u64 {
+                // It was told to slow down at half of that, and went on without reading.
+                self.close(envelope.conn, now);
+                continue;
+            }
+            let shows_state = shows != Shows::Nothing && !self.leaks(shows);
+            let waits = (shows_state && state_waits) || self.conns.must_wait(envelope.conn, settled);
+            self.conns.sent(envelope.conn, bytes);
+            if waits {
+                self.conns.waits_for(envelope.conn, ticket);
+                envelopes.push(envelope);
+            } else {
+                out.send.push(envelope);
+            }
+        }
+        out.send.append(&mut self.outbox.take_last());
+        let requests = core::mem::take(&mut self.requests);
+        if entry.is_some() || !envelopes.is_empty() {
+            self.next_ticket();
+            self.flights.push(ticket, entry.is_some(), &envelopes, requests);
+            out.commit = Some(Commit {
+                ticket,
+                entry,
+                envelopes,
+            });
+        }
+        self.source = None;
+        out.close.append(&mut self.closing);
+        out.wake = self.wake_us();
+    }
+
+    /// Two classic bugs, on purpose.
+    fn leaks(&self, shows: Shows) -> bool {
+        use crate::env::Mutant::{AckBeforeCommit, ReadUncommitted};
+        (shows == Shows::Ack && self.config.mutants.is(AckBeforeCommit))
+            || (shows == Shows::Read && self.config.mutants.is(ReadUncommitted))
+    }
+
+    /// Gives what this step changed to every linked peer but the one it came from.
+    fn forward(&mut self) {
+        let mut frames = None;
+        for conn in self.peers.up() {
+            if self.source == Some(conn) {
+                continue;
+            }
+            if self.conns.is_full(conn, &self.config.limits) {
+                self.peers.falls_behind(conn);
+                continue;
+            }
+            let frames = frames.get_or_insert_with(|| {
+                let rows = self.store.staged().iter().map(|change| (&change.key, &change.record));
+                peer::changes(rows, self.config.limits.chunk_bytes)
+            });
+            for frame in frames.iter() {
+                self.outbox.push(conn, frame.clone(), Shows::State);
+            }
+        }
+    }
+
+    fn begin_apply(&mut self, now: Now, out: &mut Output) {
+        if self.apply.is_none()
+            && let Some((upto, puts)) = self.store.begin_apply(now.mono_us, self.draining)
+        {
+            let ticket = self.next_ticket();
+            self.apply = Some(ticket);
+            out.apply = Some(crate::machine::Apply { ticket, upto, puts });
+        }
+    }
+
+    fn wake_us(&self) -> Option<u64> {
+        let serving = self.state.is_serving();
+        let apply = self.store.apply_due_us().filter(|_| serving);
+        let peers = self
+            .peers
+            .wake_us(&self.config.limits)
+            .filter(|_| serving && !self.draining);
+        let timers = [apply, peers, self.state.wake_us(), self.conns.next_deadline_us()];
+        timers.into_iter().flatten().min()
+    }
+}
+
+impl Machine for Node {
+    fn step(&mut self, now: Now, input: Input<'_>, out: &mut Output) {
+        match input {
+            Input::Boot { entropy } => self.boot(entropy, out),
+            Input::Wake => {}
+            Input::Opened { conn, kind, peer } => self.opened(conn, kind, peer, now),
+            Input::DialFailed { peer, .. } => {
+                self.peers.dial_failed(peer, now, &mut self.rng, &self.config.limits);
+            }
+            Input::Received { conn, frame } => self.received(conn, frame, now),
+            Input::Drained { conn, bytes } => {
+                self.conns.drained(conn, bytes);
+            }
+            Input::Closed { conn } => {
+                self.conns.remove(conn);
+                self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+            }
+            Input::Committed { ticket, result } => self.committed(ticket, result, now, out),
+            Input::Applied { ticket, result } => self.applied(ticket, result.is_ok(), now, out),
+            Input::Fetched { ticket, result } => self.fetched(ticket, result, now, out),
+            Input::Command(Command::Drain) => self.drain(now),
+        }
+        self.timers(now, out);
+        self.flush(now, out);
+    }
+}
+
+impl Node {
+    fn opened(&mut self, conn: ConnId, kind: crate::machine::ConnKind, peer: Option<crate::env::PeerId>, now: Now) {
+        let limits = &self.config.limits;
+        let room = self.conns.len() < limits.connections;
+        let open = kind.role == Role::Client && self.config.secret.is_none();
+        let access = if open { Access::Granted } else { Access::Awaited };
+        self.conns.open(conn, kind, access, now.mono_us, limits);
+        if let Some(peer) = peer {
+            self.peers.connected(peer, conn);
+        }
+        if !room || !self.state.is_serving() || self.draining {
+            let reason = if room {
+                "the node is not serving now"
+            } else {
+                "the node has no room for another connection"
+            };
+            self.turn_away(conn, kind, reason);
+            self.close(conn, now);
+            return;
+        }
+        match kind.role {
+            Role::Client => self.greet_client(conn, kind),
+            Role::Peer => self.greet_peer(conn, peer, now),
+        }
+    }
+
+    fn received(&mut self, conn: ConnId, frame: &[u8], now: Now) {
+        let Some(entry) = self.conns.get(conn) else {
+            return;
+        };
+        let (kind, access) = (entry.kind, entry.access);
+        match kind.role {
+            _ if access == Access::Refused => {}
+            Role::Client => self.client_frame(conn, kind, access, frame, now),
+            Role::Peer => self.peer_frame(conn, frame, now),
+        }
+    }
+}
+
+/// What a phase change looks like to the host.
+fn announce(out: &mut Output, phase: Phase) {
+    out.phase = Some(phase);
+}

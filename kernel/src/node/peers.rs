@@ -1,0 +1,349 @@
+//! The nodes that this one replicates with: dialling, handshakes, heartbeats, one link to each.
+//!
+//! Two nodes that list each other dial each other; of two links to one node the one dialled by the smaller id stays. A static
+//! list stands in for the member list that a cluster will agree on.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::env::{ConnId, Limits, NodeId, Now, PeerId, SeededRng, WriterId};
+use crate::machine::{Dial, Output};
+use crate::node::Node;
+use crate::node::link::{Link, Remote, Stage};
+use crate::session::{Access, Secret, Shows};
+use crate::wire::PROTOCOL_VERSION;
+use crate::wire::peer::{self, Hello, PeerMessage};
+
+/// The configured peers and the links to whoever is a peer.
+#[derive(Debug)]
+pub struct Peers {
+    list: Vec<Peer>,
+    links: BTreeMap<ConnId, Link>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    addr: String,
+    state: PeerState,
+    wait_ms: u64,
+    /// Who answered there last.
+    known: Option<(NodeId, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PeerState {
+    Idle {
+        dial_us: u64,
+    },
+    Dialling,
+    Connected,
+    /// It is this very node.
+    Itself,
+}
+
+impl Peers {
+    /// Peers at these addresses, none dialled yet.
+    pub fn new(addrs: &[String]) -> Self {
+        let peer = |addr: &String| Peer {
+            addr: addr.clone(),
+            state: PeerState::Idle { dial_us: 0 },
+            wait_ms: 0,
+            known: None,
+        };
+        Self {
+            list: addrs.iter().map(peer).collect(),
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// One link.
+    pub fn link(&mut self, conn: ConnId) -> Option<&mut Link> {
+        self.links.get_mut(&conn)
+    }
+
+    /// The links whose handshake is done.
+    pub fn up(&self) -> Vec<ConnId> {
+        let up = self.links.iter().filter(|(_, link)| link.remote().is_some());
+        up.map(|(conn, _)| *conn).collect()
+    }
+
+    /// A connection that was dialled is open.
+    pub fn connected(&mut self, peer: PeerId, _conn: ConnId) {
+        if let Some(peer) = self.list.get_mut(peer.0 as usize) {
+            peer.state = PeerState::Connected;
+        }
+    }
+
+    /// A dial came to nothing.
+    pub fn dial_failed(&mut self, peer: PeerId, now: Now, rng: &mut SeededRng, limits: &Limits) {
+        if let Some(peer) = self.list.get_mut(peer.0 as usize) {
+            peer.retry(now, rng, limits);
+        }
+    }
+
+    /// A connection is gone; if it was dialled, it is dialled again after a while.
+    pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
+        let dialled = self.links.remove(&conn).and_then(|link| link.dialled);
+        if let Some(peer) = dialled.and_then(|peer| self.list.get_mut(peer.0 as usize))
+            && peer.state == PeerState::Connected
+        {
+            peer.retry(now, rng, limits);
+        }
+    }
+
+    /// Changes for this link were left out: everything must be compared again.
+    pub fn falls_behind(&mut self, conn: ConnId) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.behind = true;
+        }
+    }
+
+    /// Each configured peer: its address, its name as far as known, and whether it is linked.
+    pub fn status(&self) -> Vec<(String, String, bool)> {
+        let linked = |id: NodeId| {
+            self.links
+                .values()
+                .any(|link| link.remote().is_some_and(|r| r.id == id))
+        };
+        let row = |peer: &Peer| {
+            let (id, name) = peer.known.clone().unzip();
+            (peer.addr.clone(), name.unwrap_or_default(), id.is_some_and(linked))
+        };
+        self.list.iter().map(row).collect()
+    }
+
+    /// When a timer here is due.
+    pub fn wake_us(&self, limits: &Limits) -> Option<u64> {
+        let dials = self.list.iter().filter_map(|peer| match peer.state {
+            PeerState::Idle { dial_us } => Some(dial_us),
+            _ => None,
+        });
+        let links = self
+            .links
+            .values()
+            .filter(|link| link.remote().is_some())
+            .flat_map(|link| {
+                let silence = link.heard_us + limits.silence_ms * 1_000;
+                let ping = link.pinged_us + limits.heartbeat_ms * 1_000;
+                [Some(silence), Some(ping), link.round_due_us].into_iter().flatten()
+            });
+        dials.chain(links).min()
+    }
+
+    /// The links to a node, but for one.
+    fn other_link_to(&self, id: NodeId, but: ConnId) -> Option<(ConnId, &Link)> {
+        let mut links = self.links.iter().map(|(conn, link)| (*conn, link));
+        links.find(|(conn, link)| *conn != but && link.remote().is_some_and(|remote| remote.id == id))
+    }
+}
+
+impl Peer {
+    /// Waits before the next dial: longer each time, and not in step with others.
+    fn retry(&mut self, now: Now, rng: &mut SeededRng, limits: &Limits) {
+        let (shortest, longest) = limits.redial_ms;
+        self.wait_ms = (self.wait_ms * 2).clamp(shortest, longest);
+        let wait_us = self.wait_ms * 1_000;
+        let dial_us = now.mono_us + wait_us / 2 + rng.between(0, wait_us / 2);
+        self.state = PeerState::Idle { dial_us };
+    }
+}
+
+impl Node {
+    /// Dials, heartbeats, and gives up on the silent.
+    pub(super) fn peer_timers(&mut self, now: Now, out: &mut Output) {
+        if self.draining {
+            return;
+        }
+        let limits = &self.config.limits;
+        for (index, peer) in self.peers.list.iter_mut().enumerate() {
+            let PeerState::Idle { dial_us } = peer.state else {
+                continue;
+            };
+            let linked = peer.known.as_ref().is_some_and(|(id, _)| {
+                let mut links = self.peers.links.values();
+                links.any(|link| link.remote().is_some_and(|remote| remote.id == *id))
+            });
+            if dial_us <= now.mono_us && linked {
+                // It dialled this node, and that link stayed. If it breaks, whichever side notices first dials.
+                peer.retry(now, &mut self.rng, limits);
+            } else if dial_us <= now.mono_us {
+                peer.state = PeerState::Dialling;
+                out.dial.push(Dial {
+                    peer: PeerId(index as u64),
+                    addr: peer.addr.clone(),
+                });
+            }
+        }
+        for conn in self.peers.up() {
+            self.link_timers(conn, now);
+        }
+    }
+
+    fn link_timers(&mut self, conn: ConnId, now: Now) {
+        let limits = &self.config.limits;
+        let Some(link) = self.peers.links.get_mut(&conn) else {
+            return;
+        };
+        if link.heard_us + limits.silence_ms * 1_000 <= now.mono_us {
+            self.close(conn, now);
+            return;
+        }
+        if link.pinged_us + limits.heartbeat_ms * 1_000 <= now.mono_us {
+            link.pinged_us = now.mono_us;
+            self.outbox.push(conn, peer::ping(), Shows::Nothing);
+        }
+        let drained = self
+            .conns
+            .get(conn)
+            .is_some_and(|c| c.unsent_bytes <= limits.unsent_bytes / 2);
+        if link.round_due_us.is_some_and(|due| due <= now.mono_us) || (link.behind && drained) {
+            self.begin_round(conn, now);
+        }
+    }
+
+    /// Introduces this node.
+    pub(super) fn greet_peer(&mut self, conn: ConnId, dialled: Option<PeerId>, now: Now) {
+        let link = Link::new(dialled, self.rng.entropy(), now.mono_us);
+        let hello = peer::hello(&Hello {
+            version: PROTOCOL_VERSION,
+            name: &self.config.name,
+            boot: self.boot_id(),
+            routing: self.config.routing.digest(),
+            nonce: link.nonce,
+        });
+        self.peers.links.insert(conn, link);
+        self.outbox.push(conn, hello, Shows::Nothing);
+    }
+
+    /// The identity drawn at this boot.
+    fn boot_id(&self) -> WriterId {
+        self.hlc.latest().writer()
+    }
+
+    pub(super) fn peer_frame(&mut self, conn: ConnId, frame: &[u8], now: Now) {
+        let limits = &self.config.limits;
+        let Some(link) = self.peers.links.get_mut(&conn) else {
+            return;
+        };
+        link.heard_us = now.mono_us;
+        let longest = if link.remote().is_some() {
+            limits.frame_bytes
+        } else {
+            limits.unauthenticated_frame_bytes
+        };
+        let message = if frame.len() <= longest {
+            PeerMessage::decode(frame).ok()
+        } else {
+            None
+        };
+        let understood = match message {
+            Some(PeerMessage::Hello(hello)) if link.stage == Stage::Hello => self.peer_hello(conn, hello),
+            Some(PeerMessage::Proof(proof)) => self.peer_proof(conn, proof, now),
+            // On a connection without order, what follows a handshake can overtake it; and repeats are no sin.
+            Some(_) if link.remote().is_none() => true,
+            Some(PeerMessage::Hello(_) | PeerMessage::Pong) => true,
+            Some(PeerMessage::Ping) => {
+                self.outbox.push(conn, peer::pong(), Shows::Nothing);
+                true
+            }
+            Some(message) => self.peer_data(conn, message, now),
+            None => false,
+        };
+        if !understood {
+            self.close(conn, now);
+        }
+    }
+
+    /// Whether the other side may go on: it speaks this protocol, routes alike, and is not this node.
+    fn peer_hello(&mut self, conn: ConnId, hello: Hello<'_>) -> bool {
+        let Some(link) = self.peers.links.get_mut(&conn) else {
+            return false;
+        };
+        let remote = Remote {
+            id: NodeId::of(hello.name),
+            name: hello.name.into(),
+            boot: hello.boot,
+            nonce: hello.nonce,
+        };
+        let dialled = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize));
+        if hello.boot == self.hlc.latest().writer() {
+            if let Some(peer) = dialled {
+                peer.state = PeerState::Itself;
+            }
+            return false;
+        }
+        let fits = hello.version == PROTOCOL_VERSION
+            && hello.routing == self.config.routing.digest()
+            && !hello.name.is_empty()
+            && hello.name.len() <= self.config.limits.id_bytes
+            && hello.name != self.config.name;
+        if !fits {
+            return false;
+        }
+        if let Some(peer) = dialled {
+            peer.known = Some((remote.id, remote.name.clone()));
+        }
+        let is_dialler = link.dialled.is_some();
+        let own_nonce = link.nonce;
+        link.stage = Stage::Proof(remote.clone());
+        let proof = self.proof(is_dialler, &self.config.name, self.boot_id(), &remote.nonce, &own_nonce);
+        self.outbox.push(conn, peer::proof(&proof), Shows::Nothing);
+        true
+    }
+
+    /// What only a node that knows the secret can say, about itself, on this connection, in this role.
+    fn proof(&self, is_dialler: bool, name: &str, boot: WriterId, asked: &[u8; 32], own: &[u8; 32]) -> [u8; 32] {
+        let key = Secret::key(self.config.secret.as_ref(), "orrery 2026 peer proof");
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        hasher.update(&[u8::from(is_dialler)]);
+        hasher.update(asked).update(own);
+        hasher.update(&boot.0.to_be_bytes()).update(name.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+
+    fn peer_proof(&mut self, conn: ConnId, proof: &[u8], now: Now) -> bool {
+        let Some(link) = self.peers.links.get(&conn) else {
+            return false;
+        };
+        let Stage::Proof(remote) = link.stage.clone() else {
+            // A repeat, or one that overtook its hello.
+            return true;
+        };
+        let (is_dialler, nonce) = (link.dialled.is_some(), link.nonce);
+        let expected = self.proof(!is_dialler, &remote.name, remote.boot, &nonce, &remote.nonce);
+        // BLAKE3's digests compare in constant time.
+        if blake3::Hash::from(expected) != *proof {
+            return false;
+        }
+        self.conns.set_access(conn, Access::Granted);
+        self.link_up(conn, remote, now);
+        true
+    }
+
+    fn link_up(&mut self, conn: ConnId, remote: Remote, now: Now) {
+        let own = NodeId::of(&self.config.name);
+        let dialler = |link: &Link| if link.dialled.is_some() { own } else { remote.id };
+        let Some(link) = self.peers.links.get(&conn) else {
+            return;
+        };
+        if let Some((other, old)) = self.peers.other_link_to(remote.id, conn) {
+            let same_boot = old.remote().is_some_and(|r| r.boot == remote.boot);
+            let keep_old = same_boot && dialler(old) < dialler(link);
+            if keep_old {
+                self.close(conn, now);
+                return;
+            }
+            self.close(other, now);
+        }
+        let Some(link) = self.peers.links.get_mut(&conn) else {
+            return;
+        };
+        link.stage = Stage::Up(remote);
+        link.pinged_us = now.mono_us;
+        if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
+            peer.wait_ms = 0;
+            self.begin_round(conn, now);
+        }
+    }
+}

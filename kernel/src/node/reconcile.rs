@@ -1,0 +1,254 @@
+//! Anti-entropy between two nodes: comparing everything, and exchanging what differs.
+//!
+//! One side begins a *round* with a digest for each partition. The other walks through the partitions that differ and
+//! summarizes its versions in them, a chunk at a time; the first answers each summary with what the other lacks (`CHANGES`)
+//! and what itself lacks (`WANT`), which also asks for the next. Nothing depends on a round being finished: a lost frame, a
+//! full connection or a change in between leaves a difference that the next round finds.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::cmp::Ordering;
+
+use crate::crdt::{LwwMap, Record};
+use crate::env::{ConnId, Now};
+use crate::node::Node;
+use crate::node::link::Walk;
+use crate::partition::PartitionId;
+use crate::session::Shows;
+use crate::store::{RecordKey, change_bytes};
+use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
+
+impl Node {
+    /// Begins to compare everything with the other side.
+    pub(super) fn begin_round(&mut self, conn: ConnId, now: Now) {
+        let Some(link) = self.peers.link(conn) else {
+            return;
+        };
+        link.round += 1;
+        link.behind = false;
+        let round = link.round;
+        if link.dialled.is_some() {
+            link.round_due_us = Some(now.mono_us + self.config.limits.anti_entropy_ms * 1_000);
+        }
+        let digests = PartitionId::all().map(|id| self.store.partition(id).digest());
+        let frame = peer::digests(round, digests);
+        self.outbox.push(conn, frame, Shows::State);
+    }
+
+    /// Takes a message of a linked peer. `false`: it makes no sense, and the link is given up.
+    pub(super) fn peer_data(&mut self, conn: ConnId, message: PeerMessage<'_>, now: Now) -> bool {
+        match message {
+            PeerMessage::Changes(rows) => self.take_changes(conn, rows),
+            PeerMessage::Digests { round, digests } => {
+                self.begin_walk(conn, round, digests);
+                true
+            }
+            PeerMessage::Summary(summary) => self.answer_summary(conn, summary, now),
+            PeerMessage::Want { round, keys } => self.answer_want(conn, round, keys),
+            PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Ping | PeerMessage::Pong => true,
+        }
+    }
+
+    /// Merges what the peer sent. Its stamps were admitted once, elsewhere: here nobody asks about drift.
+    fn take_changes(&mut self, conn: ConnId, rows: Rows<'_>) -> bool {
+        self.source = Some(conn);
+        for row in rows {
+            let Ok((key, record)) = row else {
+                return false;
+            };
+            let limits = &self.config.limits;
+            let Ok(key) = RecordKey::decode(Bytes::copy_from_slice(key), limits) else {
+                return false;
+            };
+            let Ok(record) = Record::decode(Bytes::copy_from_slice(record), limits) else {
+                return false;
+            };
+            let held = self.store.partition(self.store.partition_of(&key));
+            if !held.would_change(key.as_bytes(), &record) {
+                continue;
+            }
+            let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
+            if self.store.room_for(bytes).is_err() {
+                // Not taken and not forgotten: the digests still differ, and a later round brings it again.
+                continue;
+            }
+            self.hlc.observe(record.stamp());
+            self.store.merge(key, record);
+        }
+        true
+    }
+
+    fn begin_walk(&mut self, conn: ConnId, round: u64, digests: &[u8]) {
+        let (theirs, _) = digests.as_chunks::<16>();
+        let differing = PartitionId::all().zip(theirs).filter(|(id, theirs)| {
+            let own = self.store.partition(*id).digest();
+            own.to_be_bytes() != **theirs
+        });
+        let mut partitions: Vec<_> = differing.map(|(id, _)| id).collect();
+        partitions.reverse();
+        if let Some(link) = self.peers.link(conn) {
+            link.walk = Some(Walk {
+                round,
+                partitions,
+                after: None,
+            });
+            self.next_summary(conn);
+        }
+    }
+
+    /// Sends the walk's next summary, or ends the walk.
+    fn next_summary(&mut self, conn: ConnId) {
+        let limits = &self.config.limits;
+        let Some(link) = self.peers.link(conn) else {
+            return;
+        };
+        let Some(walk) = &mut link.walk else {
+            return;
+        };
+        let Some(id) = walk.partitions.last().copied() else {
+            link.walk = None;
+            return;
+        };
+        let partition = self.store.partition(id);
+        let after = walk.after.take();
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        for (key, record) in partition.iter_after(after.as_deref()) {
+            if bytes >= limits.chunk_bytes {
+                walk.after = rows.last().map(|(key, _): &(Bytes, _)| key.clone());
+                break;
+            }
+            bytes += key.len() + VERSION_BYTES;
+            rows.push((key.clone(), version(partition, key, record)));
+        }
+        if walk.after.is_none() {
+            walk.partitions.pop();
+        }
+        let frame = peer::summary(walk.round, id, after.as_deref(), walk.after.as_deref(), &rows);
+        self.outbox.push(conn, frame, Shows::State);
+    }
+
+    /// Compares a summary with what is here: sends what the other side lacks, asks for what this side lacks.
+    fn answer_summary(&mut self, conn: ConnId, summary: Summary<'_>, now: Now) -> bool {
+        let Some(link) = self.peers.link(conn) else {
+            return true;
+        };
+        if link.round != summary.round {
+            return true;
+        }
+        if link.dialled.is_some() {
+            link.round_due_us = Some(now.mono_us + self.config.limits.anti_entropy_ms * 1_000);
+        }
+        let partition = self.store.partition(summary.partition);
+        let Some(difference) = compare(partition, &summary) else {
+            return false;
+        };
+        let ours: Vec<(RecordKey, Record)> = difference
+            .they_lack
+            .into_iter()
+            .filter_map(|(key, record)| Some((RecordKey::decode(key, &self.config.limits).ok()?, record)))
+            .collect();
+        let want = peer::want(summary.round, &difference.we_lack);
+        self.send_changes(conn, &ours);
+        self.outbox.push(conn, want, Shows::State);
+        true
+    }
+
+    fn answer_want(&mut self, conn: ConnId, round: u64, keys: Keys<'_>) -> bool {
+        let Some(link) = self.peers.link(conn) else {
+            return true;
+        };
+        if link.walk.as_ref().is_none_or(|walk| walk.round != round) {
+            return true;
+        }
+        let mut rows = Vec::new();
+        for key in keys {
+            let Ok(Ok(key)) = key.map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &self.config.limits)) else {
+                return false;
+            };
+            if let Some(record) = self.store.get(&key).cloned() {
+                rows.push((key, record));
+            }
+        }
+        if self.send_changes(conn, &rows) {
+            self.next_summary(conn);
+        }
+        true
+    }
+
+    /// Sends versions, as long as the connection takes them. Otherwise the comparison ends here, and is made again once it
+    /// has drained.
+    fn send_changes(&mut self, conn: ConnId, rows: &[(RecordKey, Record)]) -> bool {
+        let limits = &self.config.limits;
+        let mut unsent = self.conns.get(conn).map_or(0, |c| c.unsent_bytes);
+        let rows = rows.iter().map(|(key, record)| (key, record));
+        for frame in peer::changes(rows, limits.chunk_bytes) {
+            if unsent > limits.unsent_bytes {
+                if let Some(link) = self.peers.link(conn) {
+                    link.behind = true;
+                    link.walk = None;
+                }
+                return false;
+            }
+            unsent += frame.len() as u64;
+            self.outbox.push(conn, frame, Shows::State);
+        }
+        true
+    }
+}
+
+struct Difference<'s> {
+    they_lack: Vec<(Bytes, Record)>,
+    we_lack: Vec<&'s [u8]>,
+}
+
+/// Merges the two ascending lists of versions in the summary's range. `None`: the summary is malformed.
+fn compare<'s>(partition: &LwwMap, summary: &Summary<'s>) -> Option<Difference<'s>> {
+    let mut difference = Difference {
+        they_lack: Vec::new(),
+        we_lack: Vec::new(),
+    };
+    let in_range = |key: &Bytes| summary.upto.is_none_or(|upto| key[..] <= *upto);
+    let mut ours = partition
+        .iter_after(summary.after)
+        .take_while(|(key, _)| in_range(key))
+        .peekable();
+    let mut last: Option<&[u8]> = None;
+    for row in summary.rows.clone() {
+        let (key, theirs) = row.ok()?;
+        let theirs: &[u8; VERSION_BYTES] = theirs.try_into().ok()?;
+        if last.is_some_and(|last| last >= key) {
+            return None;
+        }
+        last = Some(key);
+        while let Some((k, record)) = ours.next_if(|(k, _)| k[..] < *key) {
+            difference.they_lack.push((k.clone(), record.clone()));
+        }
+        let Some((k, record)) = ours.next_if(|(k, _)| k[..] == *key) else {
+            difference.we_lack.push(key);
+            continue;
+        };
+        let own = version(partition, k, record);
+        match own[..16].cmp(&theirs[..16]) {
+            Ordering::Greater => difference.they_lack.push((k.clone(), record.clone())),
+            Ordering::Less => difference.we_lack.push(key),
+            // One stamp and different contents: each side shows the other, and the tie-break decides.
+            Ordering::Equal if own != *theirs => {
+                difference.they_lack.push((k.clone(), record.clone()));
+                difference.we_lack.push(key);
+            }
+            Ordering::Equal => {}
+        }
+    }
+    difference
+        .they_lack
+        .extend(ours.map(|(key, record)| (key.clone(), record.clone())));
+    Some(difference)
+}
+
+fn version(partition: &LwwMap, key: &[u8], record: &Record) -> [u8; VERSION_BYTES] {
+    let mut version = [0; VERSION_BYTES];
+    version[..16].copy_from_slice(&record.stamp().to_bytes());
+    version[16..].copy_from_slice(&partition.digest_of(key, record).to_be_bytes());
+    version
+}

@@ -1,0 +1,132 @@
+//! What clients say to a node, from the first frame on.
+
+use alloc::format;
+
+use crate::env::{ConnId, Now};
+use crate::machine::ConnKind;
+use crate::node::Node;
+use crate::session::{Access, Shows};
+use crate::wire::client::ClientMessage;
+use crate::wire::server::{self, Refusal, Status};
+use crate::wire::{Code, Error};
+
+impl Node {
+    /// An open node says so at once; one with a secret asks for it. An exchange hears nothing before its answer.
+    pub(super) fn greet_client(&mut self, conn: ConnId, kind: ConnKind) {
+        if kind.push {
+            let frame = match self.config.secret {
+                None => self.auth_ack(),
+                Some(_) => server::auth_required(),
+            };
+            self.outbox.push(conn, frame, Shows::Nothing);
+        }
+    }
+
+    fn auth_ack(&self) -> bytes::Bytes {
+        server::auth_ack(
+            self.config.secret.is_none(),
+            &self.config.name,
+            self.store.durable_clock(),
+        )
+    }
+
+    /// Says why a connection is closed as soon as it was opened.
+    pub(super) fn turn_away(&mut self, conn: ConnId, kind: ConnKind, reason: &str) {
+        if kind.role == crate::machine::Role::Client {
+            let refusal = Refusal {
+                code: Code::NotReady,
+                reason: reason.into(),
+            };
+            self.outbox.push_last(conn, server::error(&refusal, ""));
+        }
+    }
+
+    pub(super) fn client_frame(&mut self, conn: ConnId, kind: ConnKind, access: Access, frame: &[u8], now: Now) {
+        let limits = &self.config.limits;
+        let longest = match access {
+            Access::Granted => limits.frame_bytes.min(kind.frame_bytes),
+            _ => limits.unauthenticated_frame_bytes,
+        };
+        if frame.len() > longest {
+            let reason = format!("the frame has {} bytes, over {longest}", frame.len());
+            self.desk(now).refuse(conn, Code::TooLarge, reason, "");
+            return;
+        }
+        if self.conns.is_full(conn, limits) {
+            let reason = "answers wait to be read on this connection".into();
+            self.desk(now).refuse(conn, Code::Overloaded, reason, "");
+            return;
+        }
+        match ClientMessage::decode(frame, limits.depth) {
+            Err(error) => self.desk(now).refuse_frame(conn, &error),
+            Ok(ClientMessage::Auth { token }) => self.authenticate(conn, kind, token, now),
+            Ok(message) if access == Access::Granted => self.request(conn, kind, message, now),
+            Ok(_) => {
+                let reason = "this node asks for a token first".into();
+                self.desk(now).refuse(conn, Code::AuthRequired, reason, "");
+            }
+        }
+    }
+
+    fn authenticate(&mut self, conn: ConnId, kind: ConnKind, token: &str, now: Now) {
+        let granted = self
+            .config
+            .secret
+            .as_ref()
+            .is_none_or(|secret| secret.is(token.as_bytes()));
+        if !granted {
+            self.conns.set_access(conn, Access::Refused);
+            self.outbox.push_last(conn, server::auth_fail("the token is wrong"));
+            if kind.push {
+                self.close(conn, now);
+            }
+            return;
+        }
+        self.conns.set_access(conn, Access::Granted);
+        if kind.push {
+            let frame = self.auth_ack();
+            self.outbox.push(conn, frame, Shows::Nothing);
+        }
+    }
+
+    fn request(&mut self, conn: ConnId, kind: ConnKind, message: ClientMessage<'_>, now: Now) {
+        if !self.state.is_serving() || self.draining {
+            let reason = "the node is recovering or stopping".into();
+            self.desk(now).refuse(conn, Code::NotReady, reason, "");
+            return;
+        }
+        let request = match message {
+            ClientMessage::Op(ops) | ClientMessage::Batch(ops) => self.desk(now).write(conn, ops, false),
+            ClientMessage::Sync(ops) => self.desk(now).write(conn, ops, true),
+            ClientMessage::Get(get) => self.desk(now).read(conn, kind, get),
+            ClientMessage::Status => {
+                let frame = server::status(&self.status());
+                self.outbox.push(conn, frame, Shows::State);
+                Some(crate::session::Request::Read { conn, id: "".into() })
+            }
+            ClientMessage::Ping { timestamp } => {
+                let frame = server::pong(timestamp, now.wall_ms);
+                self.outbox.push(conn, frame, Shows::Nothing);
+                None
+            }
+            ClientMessage::Auth { .. } => {
+                self.desk(now).refuse_frame(conn, &Error::UnknownType);
+                None
+            }
+        };
+        self.requests.extend(request);
+    }
+
+    fn status(&self) -> Status {
+        let digests = crate::partition::PartitionId::all().map(|id| self.store.partition(id).digest());
+        Status {
+            node: self.config.name.clone(),
+            records: self.store.len() as u64,
+            committed: self.store.committed_number(),
+            applied: self.store.applied_number(),
+            connections: self.conns.len() as u64,
+            peers: self.peers.status(),
+            digest: digests.fold(0, u128::wrapping_add),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The gate that a write passes once, where it enters the cluster.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use crate::crdt::Record;
+use crate::env::{Limits, Now};
+use crate::hlc;
+use crate::store::{NoRoom, RecordKey, Store, change_bytes};
+use crate::wire::Code;
+use crate::wire::op::Op;
+use crate::wire::server::Refusal;
+
+/// Turns an operation into a change, or says why not. Nothing is merged before all of it is known to fit.
+pub fn admit(op: &Op<'_>, store: &Store, limits: &Limits, now: Now) -> Result<(RecordKey, Record), Refusal> {
+    if op.id.len() > limits.id_bytes {
+        return refuse(
+            Code::TooLarge,
+            format!("the operation's id is over {} bytes", limits.id_bytes),
+        );
+    }
+    if op.writer.is_empty() || op.writer.len() > limits.id_bytes {
+        let reason = format!("timestamp.nodeId is empty or over {} bytes", limits.id_bytes);
+        return refuse(Code::TooLarge, reason);
+    }
+    if let Some(value) = op.value.filter(|value| value.len() > limits.value_bytes) {
+        let reason = format!("the value has {} bytes, over {}", value.len(), limits.value_bytes);
+        return refuse(Code::TooLarge, reason);
+    }
+    if hlc::is_ahead(op.stamp, now.wall_ms, limits.drift_ms) {
+        let reason = format!(
+            "the stamp is {} ms ahead of this node's clock, over {}",
+            op.stamp.millis() - now.wall_ms,
+            limits.drift_ms
+        );
+        return refuse(Code::ClockDrift, reason);
+    }
+    let key = RecordKey::new(op.map, op.key, limits).map_err(|bad| Refusal {
+        code: Code::TooLarge,
+        reason: bad.to_string(),
+    })?;
+    let record = Record::new(op.stamp, op.writer, op.value);
+    // A retry of what is already here changes nothing and needs no room.
+    let would_change = store
+        .partition(store.partition_of(&key))
+        .would_change(key.as_bytes(), &record);
+    if would_change {
+        let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
+        match store.room_for(bytes) {
+            Ok(()) => {}
+            Err(NoRoom::Full) => return refuse(Code::StorageFull, "this node's storage is full".into()),
+            Err(NoRoom::Busy) => return refuse(Code::Overloaded, "too much waits for this node's storage".into()),
+        }
+    }
+    Ok((key, record))
+}
+
+fn refuse<T>(code: Code, reason: alloc::string::String) -> Result<T, Refusal> {
+    Err(Refusal { code, reason })
+}

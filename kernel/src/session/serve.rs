@@ -1,0 +1,179 @@
+//! Doing what clients ask, and answering.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use crate::env::{ConnId, Limits, Now};
+use crate::hlc::Hlc;
+use crate::machine::ConnKind;
+use crate::session::admit::admit;
+use crate::session::{Outbox, Shows};
+use crate::store::{RecordKey, Store};
+use crate::wire::client::Get;
+use crate::wire::op::Ops;
+use crate::wire::server::{self, Outcome, Refusal};
+use crate::wire::{Code, Error};
+
+/// Where requests are served: what they work on, and where the answers go.
+pub struct Desk<'n> {
+    /// The time of this step.
+    pub now: Now,
+    /// This node's name.
+    pub node: &'n str,
+    /// The limits.
+    pub limits: &'n Limits,
+    /// The records.
+    pub store: &'n mut Store,
+    /// The clock: it observes what is written.
+    pub hlc: &'n mut Hlc,
+    /// The answers.
+    pub outbox: &'n mut Outbox,
+}
+
+/// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Writes that were taken.
+    Ops {
+        /// Who asked.
+        conn: ConnId,
+        /// The client's names for them.
+        ids: Vec<Box<str>>,
+        /// Whether the answer is the body of an exchange.
+        exchange: bool,
+    },
+    /// A read.
+    Read {
+        /// Who asked.
+        conn: ConnId,
+        /// The client's name for it.
+        id: Box<str>,
+    },
+}
+
+impl Desk<'_> {
+    /// Takes writes, answers them on `conn`, and gives the request to be remembered. An exchange gets one answer for all.
+    pub fn write(&mut self, conn: ConnId, ops: Ops<'_>, exchange: bool) -> Option<Request> {
+        if ops.len() > self.limits.batch_ops {
+            let reason = format!("the batch has {} operations, over {}", ops.len(), self.limits.batch_ops);
+            self.refuse(conn, Code::TooLarge, reason, "");
+            return None;
+        }
+        let mut outcomes = Vec::with_capacity(ops.len());
+        for op in ops {
+            outcomes.push(match op {
+                Ok(op) => {
+                    let refusal = match admit(&op, self.store, self.limits, self.now) {
+                        Ok((key, record)) => {
+                            self.hlc.observe(record.stamp());
+                            self.store.merge(key, record);
+                            None
+                        }
+                        Err(refusal) => Some(refusal),
+                    };
+                    Outcome { id: op.id, refusal }
+                }
+                Err(bad) => Outcome {
+                    id: bad.id,
+                    refusal: Some(refusal_of(&bad.error)),
+                },
+            });
+        }
+        let taken = outcomes.iter().filter(|outcome| outcome.refusal.is_none());
+        let ids: Vec<Box<str>> = taken.map(|outcome| outcome.id.into()).collect();
+        if ids.is_empty() {
+            self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
+            return None;
+        }
+        self.answer_ops(conn, &outcomes, exchange, Shows::Ack);
+        Some(Request::Ops { conn, ids, exchange })
+    }
+
+    fn answer_ops(&mut self, conn: ConnId, outcomes: &[Outcome<'_>], exchange: bool, shows: Shows) {
+        if exchange {
+            let body = server::sync_answer(self.node, self.store.durable_clock(), outcomes);
+            self.outbox.push(conn, body, shows);
+            return;
+        }
+        for outcome in outcomes {
+            if let Some(refusal) = &outcome.refusal {
+                self.outbox
+                    .push(conn, server::op_rejected(outcome.id, refusal), Shows::Nothing);
+            }
+        }
+        if let Some(ack) = server::op_ack(outcomes) {
+            self.outbox.push(conn, ack, shows);
+        }
+    }
+
+    /// Answers a read.
+    pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>) -> Option<Request> {
+        let key = match RecordKey::new(get.map, get.key, self.limits) {
+            Ok(key) => key,
+            Err(bad) => {
+                self.refuse(conn, Code::TooLarge, bad.to_string(), get.id);
+                return None;
+            }
+        };
+        let frame = server::value(get.id, get.map, get.key, self.store.get(&key));
+        if frame.len() > kind.frame_bytes {
+            let reason = format!(
+                "the answer has {} bytes, over this connection's {}",
+                frame.len(),
+                kind.frame_bytes
+            );
+            self.refuse(conn, Code::TooLarge, reason, get.id);
+            return None;
+        }
+        self.outbox.push(conn, frame, Shows::Read);
+        Some(Request::Read {
+            conn,
+            id: get.id.into(),
+        })
+    }
+
+    /// Answers a frame that cannot be read.
+    pub fn refuse_frame(&mut self, conn: ConnId, error: &Error) {
+        let refusal = refusal_of(error);
+        self.outbox.push(conn, server::error(&refusal, ""), Shows::Nothing);
+    }
+
+    /// Answers with an error. `request` is the client's name for what it asked.
+    pub fn refuse(&mut self, conn: ConnId, code: Code, reason: alloc::string::String, request: &str) {
+        let refusal = Refusal { code, reason };
+        self.outbox.push(conn, server::error(&refusal, request), Shows::Nothing);
+    }
+
+    /// Answers a request whose commit failed: of a write nobody knows, a read has to be asked again.
+    pub fn fail(&mut self, request: &Request) {
+        match request {
+            Request::Ops { conn, ids, exchange } => {
+                let unknown = || Refusal {
+                    code: Code::OutcomeUnknown,
+                    reason: "storage failed while the write was in flight".into(),
+                };
+                let outcomes: Vec<_> = ids
+                    .iter()
+                    .map(|id| Outcome {
+                        id,
+                        refusal: Some(unknown()),
+                    })
+                    .collect();
+                self.answer_ops(*conn, &outcomes, *exchange, Shows::Nothing);
+            }
+            Request::Read { conn, id } => {
+                let reason = "storage failed; the node is recovering".to_string();
+                self.refuse(*conn, Code::NotReady, reason, id);
+            }
+        }
+    }
+}
+
+fn refusal_of(error: &Error) -> Refusal {
+    Refusal {
+        code: error.code(),
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,242 @@
+//! Floor 4: the records of all partitions in memory, and the way of a change to disk.
+//!
+//! A change is *merged* into memory and staged; the step's staged changes are *sealed* into one log entry; when the host
+//! has made that durable it is *committed*; later, coalesced with others and in key order, it is *applied* to the
+//! records, and the log is *cut* behind it. After a crash, or a failed commit, [`Recovery`] makes a new store from the two
+//! stores of the host.
+
+mod behind;
+mod codec;
+mod key;
+mod recover;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row};
+pub use key::{BadKey, RecordKey};
+pub use recover::{Next, Recovery};
+
+use crate::crdt::{LwwMap, Merged, Record};
+use crate::env::{Limits, Mutants};
+use crate::hlc::Stamp;
+use crate::machine::Room;
+use crate::partition::{PARTITIONS, PartitionId, Routing};
+use behind::Behind;
+
+/// What a store is made with.
+#[derive(Debug, Clone, Default)]
+pub struct StoreConfig {
+    /// How maps route their keys.
+    pub routing: Routing,
+    /// The key of the digests, the same on every node of a cluster.
+    pub digest_key: [u8; 16],
+    /// Sizes and times.
+    pub limits: Limits,
+    /// Deliberately broken behaviour, in tests.
+    pub mutants: Mutants,
+}
+
+/// Records, partition by partition, with what of them is not yet durable or not yet in the records.
+#[derive(Debug)]
+pub struct Store {
+    routing: Routing,
+    limits: Limits,
+    partitions: Vec<LwwMap>,
+    staged: Vec<Change>,
+    staged_bytes: u64,
+    sealed: VecDeque<Sealed>,
+    sealed_bytes: u64,
+    behind: Behind,
+    room: u64,
+}
+
+/// A log entry that the host was given and has not answered for.
+#[derive(Debug)]
+struct Sealed {
+    number: u64,
+    bytes: u64,
+    clock: Stamp,
+    changes: Vec<Change>,
+}
+
+/// Why no change can be taken now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The host's storage would be full.
+    Full,
+    /// Too much is waiting for the host's storage.
+    Busy,
+}
+
+impl Store {
+    /// An empty store, to be filled by a [`Recovery`].
+    pub fn new(config: &StoreConfig) -> Self {
+        let partition = LwwMap::new(config.digest_key, config.mutants);
+        Self {
+            routing: config.routing.clone(),
+            limits: config.limits.clone(),
+            partitions: alloc::vec![partition; PARTITIONS.into()],
+            staged: Vec::new(),
+            staged_bytes: 0,
+            sealed: VecDeque::new(),
+            sealed_bytes: 0,
+            behind: Behind::default(),
+            room: 0,
+        }
+    }
+
+    fn open(&mut self, applied: u64, room: Room) {
+        self.behind = Behind::new(applied);
+        self.room = room.bytes;
+    }
+
+    fn load(&mut self, key: &RecordKey, record: Record) {
+        let at = self.partition_of(key).index();
+        self.partitions[at].merge(key.as_bytes(), record);
+    }
+
+    fn replay(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64) {
+        for change in &changes {
+            self.load(&change.key, change.record.clone());
+        }
+        self.behind.push(number, clock, changes, now_us, &self.limits);
+    }
+
+    /// The partition of a key.
+    pub fn partition_of(&self, key: &RecordKey) -> PartitionId {
+        self.routing.partition(key.map(), key.key())
+    }
+
+    /// One partition.
+    pub fn partition(&self, id: PartitionId) -> &LwwMap {
+        &self.partitions[id.index()]
+    }
+
+    /// The version of a key in memory, a tombstone included. It may not be durable yet: an envelope that shows it leaves
+    /// with the newest ticket.
+    pub fn get(&self, key: &RecordKey) -> Option<&Record> {
+        self.partition(self.partition_of(key)).get(key.as_bytes())
+    }
+
+    /// Whether `bytes` more (see [`change_bytes`]) can be staged.
+    ///
+    /// # Errors
+    /// [`NoRoom`], before anything was merged.
+    pub fn room_for(&self, bytes: u64) -> Result<(), NoRoom> {
+        let waiting = self.sealed_bytes + self.staged_bytes + ENTRY_BYTES;
+        if waiting + bytes > self.room {
+            return Err(NoRoom::Full);
+        }
+        // One change always fits an idle store, however large it is.
+        if waiting > ENTRY_BYTES && waiting + bytes > self.limits.commit_bytes_in_flight {
+            return Err(NoRoom::Busy);
+        }
+        Ok(())
+    }
+
+    /// Takes a version into memory, and stages it for the log if it changed anything.
+    pub fn merge(&mut self, key: RecordKey, record: Record) -> Merged {
+        let at = self.partition_of(&key).index();
+        let merged = self.partitions[at].merge(key.as_bytes(), record.clone());
+        if merged == Merged::Changed {
+            let change = Change { key, record };
+            self.staged_bytes += change.entry_bytes();
+            self.staged.push(change);
+        }
+        merged
+    }
+
+    /// What this step has changed so far.
+    pub fn staged(&self) -> &[Change] {
+        &self.staged
+    }
+
+    /// Makes one log entry of what is staged: its number and its bytes. `clock` is the node's latest stamp.
+    pub fn seal(&mut self, clock: Stamp) -> Option<(u64, Bytes)> {
+        if self.staged.is_empty() {
+            return None;
+        }
+        let changes = core::mem::take(&mut self.staged);
+        let entry = codec::encode_entry(clock, &changes);
+        let number = self.sealed.back().map_or(self.behind.committed(), |last| last.number) + 1;
+        let bytes = entry.len() as u64;
+        self.staged_bytes = 0;
+        self.sealed_bytes += bytes;
+        self.sealed.push_back(Sealed {
+            number,
+            bytes,
+            clock,
+            changes,
+        });
+        Some((number, entry))
+    }
+
+    /// The oldest sealed entry is durable.
+    pub fn committed(&mut self, now_us: u64) {
+        let sealed = self.sealed.pop_front().expect("an answer follows a commit");
+        self.sealed_bytes -= sealed.bytes;
+        self.behind
+            .push(sealed.number, sealed.clock, sealed.changes, now_us, &self.limits);
+    }
+
+    /// The host grants room for what follows the last commit.
+    pub fn grant(&mut self, room: Room) {
+        self.room = room.bytes;
+    }
+
+    /// The last durable log entry.
+    pub fn committed_number(&self) -> u64 {
+        self.behind.committed()
+    }
+
+    /// The last log entry that the records hold.
+    pub fn applied_number(&self) -> u64 {
+        self.behind.applied()
+    }
+
+    /// The clock of the last durable entry: the latest stamp that may be spoken without waiting.
+    pub fn durable_clock(&self) -> Stamp {
+        self.behind.clock()
+    }
+
+    /// Whether everything in memory is durable and in the records.
+    pub fn is_clean(&self) -> bool {
+        self.staged.is_empty() && self.sealed.is_empty() && self.behind.is_clean()
+    }
+
+    /// When [`Store::begin_apply`] will have something to do.
+    pub fn apply_due_us(&self) -> Option<u64> {
+        self.behind.due_us()
+    }
+
+    /// The next batch for the records, if it is time for one: the log entry that it covers, and rows ascending by key.
+    pub fn begin_apply(&mut self, now_us: u64, flush: bool) -> Option<(u64, Vec<(Bytes, Bytes)>)> {
+        self.behind.begin(now_us, flush, &self.limits)
+    }
+
+    /// The apply in flight was answered. Returns the number that the log may be cut at, if it succeeded.
+    pub fn applied(&mut self, ok: bool, now_us: u64) -> Option<u64> {
+        if ok {
+            return Some(self.behind.applied_ok());
+        }
+        self.behind.applied_err(now_us, &self.limits);
+        None
+    }
+
+    /// How many keys have a version, deleted ones included.
+    pub fn len(&self) -> usize {
+        self.partitions.iter().map(LwwMap::len).sum()
+    }
+
+    /// Whether no key has a version.
+    pub fn is_empty(&self) -> bool {
+        self.partitions.iter().all(LwwMap::is_empty)
+    }
+
+    /// Every version, partition by partition and ascending by key, tombstones included.
+    pub fn rows(&self) -> impl Iterator<Item = (&Bytes, &Record)> {
+        self.partitions.iter().flat_map(|partition| partition.iter_after(None))
+    }
+}

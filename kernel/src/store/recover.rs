@@ -1,0 +1,126 @@
+//! Recovery: from what a host's two stores hold to a [`Store`] in memory.
+
+use crate::crdt::Record;
+use crate::env::Now;
+use crate::hlc::Stamp;
+use crate::machine::{Fetch, Fetched, StorageError};
+use crate::store::behind::CLOCK_ROW;
+use crate::store::codec::{Damaged, decode_entry, decode_row};
+use crate::store::{RecordKey, Store};
+
+/// Reads everything, a chunk at a time: first what there is, then the records, then the log entries beyond them.
+#[derive(Debug)]
+pub struct Recovery {
+    store: Store,
+    last: u64,
+    records: u64,
+    log_entries: u64,
+}
+
+/// What recovery needs next.
+#[derive(Debug)]
+pub enum Next {
+    /// The answer to this.
+    Fetch(Fetch),
+    /// Nothing: the store is complete.
+    Done,
+}
+
+impl From<Damaged> for StorageError {
+    fn from(_: Damaged) -> Self {
+        StorageError::Corrupt
+    }
+}
+
+impl Recovery {
+    /// Begins to fill `store`, which is empty, with [`Fetch::Recover`].
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            last: 0,
+            records: 0,
+            log_entries: 0,
+        }
+    }
+
+    /// Takes an answer.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] if what is stored is damaged, or if the log does not continue what the records hold: entries
+    /// between them are missing, or the records are ahead of a log that should have come first.
+    pub fn fetched(&mut self, now: Now, fetched: Fetched) -> Result<Next, StorageError> {
+        match fetched {
+            Fetched::Recovered { applied, log, room } => {
+                let (first, last) = log.unwrap_or((applied + 1, applied));
+                if first > applied + 1 || last < applied {
+                    return Err(StorageError::Corrupt);
+                }
+                self.store.open(applied, room);
+                self.last = last;
+                Ok(self.records_after(None))
+            }
+            Fetched::Records { rows, done } => {
+                let after = rows.last().map(|(key, _)| key.clone());
+                for (key, row) in rows {
+                    self.record(&key, decode_row(&key, &row)?)?;
+                }
+                // A host that has no more rows and does not say so would be asked for ever.
+                if done || after.is_none() {
+                    Ok(self.log_from_next())
+                } else {
+                    Ok(self.records_after(after))
+                }
+            }
+            Fetched::Log { entries, .. } => {
+                let before = self.store.committed_number();
+                for (number, entry) in entries {
+                    if number != self.store.committed_number() + 1 {
+                        return Err(StorageError::Corrupt);
+                    }
+                    let (clock, changes) = decode_entry(&entry, &self.store.limits)?;
+                    self.log_entries += 1;
+                    self.store.replay(number, clock, changes, now.mono_us);
+                }
+                if self.store.committed_number() == before {
+                    return Err(StorageError::Corrupt);
+                }
+                Ok(self.log_from_next())
+            }
+        }
+    }
+
+    fn record(&mut self, key: &bytes::Bytes, content: bytes::Bytes) -> Result<(), StorageError> {
+        if key[..] == *CLOCK_ROW {
+            let clock = content[..].try_into().ok().and_then(Stamp::from_bytes);
+            self.store.behind.observe_clock(clock.ok_or(StorageError::Corrupt)?);
+            return Ok(());
+        }
+        let key = RecordKey::decode(key.clone(), &self.store.limits).map_err(|_| StorageError::Corrupt)?;
+        let record = Record::decode(content, &self.store.limits).map_err(|_| StorageError::Corrupt)?;
+        self.records += 1;
+        self.store.load(&key, record);
+        Ok(())
+    }
+
+    fn records_after(&self, after: Option<bytes::Bytes>) -> Next {
+        Next::Fetch(Fetch::Records {
+            after,
+            limit_bytes: self.store.limits.chunk_bytes,
+        })
+    }
+
+    fn log_from_next(&self) -> Next {
+        if self.store.committed_number() == self.last {
+            return Next::Done;
+        }
+        Next::Fetch(Fetch::Log {
+            from: self.store.committed_number() + 1,
+            limit_bytes: self.store.limits.chunk_bytes,
+        })
+    }
+
+    /// The store, with the number of records and of log entries that it was made from.
+    pub fn finish(self) -> (Store, u64, u64) {
+        (self.store, self.records, self.log_entries)
+    }
+}

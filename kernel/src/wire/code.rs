@@ -1,0 +1,115 @@
+//! The stable codes of what can go wrong for the other side.
+
+/// Why a request was not done. The number is what goes over the wire (TopGun's codes are numbers), the name what people
+/// and HTTP bodies see. Neither ever changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// The frame or one of its fields is not what the protocol says. Sending it again will not help.
+    BadRequest,
+    /// Authenticate first.
+    AuthRequired,
+    /// The token or proof is wrong.
+    AuthFailed,
+    /// There is no message of this type.
+    UnknownType,
+    /// The stamp is further ahead of this node's clock than allowed: a clock is wrong.
+    ClockDrift,
+    /// Something is over its limit.
+    TooLarge,
+    /// The protocol has it; this node cannot do it.
+    Unsupported,
+    /// Too much is in flight. Nothing was done; try again.
+    Overloaded,
+    /// Storage failed with the request in flight: it may or may not have been done. Sending the same stamp again is safe.
+    OutcomeUnknown,
+    /// The node is starting, recovering or stopping. Nothing was done; try again, or elsewhere.
+    NotReady,
+    /// The node's storage is full. Nothing was done.
+    StorageFull,
+}
+
+impl Code {
+    /// All of them.
+    pub const ALL: [Code; 11] = [
+        Code::BadRequest,
+        Code::AuthRequired,
+        Code::AuthFailed,
+        Code::UnknownType,
+        Code::ClockDrift,
+        Code::TooLarge,
+        Code::Unsupported,
+        Code::Overloaded,
+        Code::OutcomeUnknown,
+        Code::NotReady,
+        Code::StorageFull,
+    ];
+
+    /// The number on the wire; also the HTTP status of an answer that is nothing but this error.
+    pub fn number(self) -> u16 {
+        match self {
+            Code::BadRequest => 400,
+            Code::AuthRequired => 401,
+            Code::AuthFailed => 403,
+            Code::UnknownType => 404,
+            Code::ClockDrift => 409,
+            Code::TooLarge => 413,
+            Code::Unsupported => 422,
+            Code::Overloaded => 429,
+            Code::OutcomeUnknown => 500,
+            Code::NotReady => 503,
+            Code::StorageFull => 507,
+        }
+    }
+
+    /// The code with this number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| u64::from(code.number()) == number)
+    }
+
+    /// The name that people see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::BadRequest => "BadRequest",
+            Code::AuthRequired => "AuthRequired",
+            Code::AuthFailed => "AuthFailed",
+            Code::UnknownType => "UnknownType",
+            Code::ClockDrift => "ClockDrift",
+            Code::TooLarge => "TooLarge",
+            Code::Unsupported => "Unsupported",
+            Code::Overloaded => "Overloaded",
+            Code::OutcomeUnknown => "OutcomeUnknown",
+            Code::NotReady => "NotReady",
+            Code::StorageFull => "StorageFull",
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Code::BadRequest => "correct the request; the message names the field",
+            Code::AuthRequired => "present the cluster's secret as the token",
+            Code::AuthFailed => "check the token against the node's --cluster-secret-file",
+            Code::UnknownType => "check the message's type against the protocol",
+            Code::ClockDrift => "set the clock of the device that wrote, then write again",
+            Code::TooLarge => "split it, or make it smaller",
+            Code::Unsupported => "ask for what this node can do",
+            Code::Overloaded => "wait a moment and send it again",
+            Code::OutcomeUnknown => "send the same write again with the same stamp, or read what is there",
+            Code::NotReady => "wait until GET /health/ready answers 200, or ask another node",
+            Code::StorageFull => "free disk space, or write to another node",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_distinct_and_come_back() {
+        for code in Code::ALL {
+            assert_eq!(Code::from_number(code.number().into()), Some(code), "{}", code.name());
+        }
+        assert_eq!(Code::from_number(0), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! One operation of a client: TopGun's `ClientOp`.
+
+use crate::env::WriterId;
+use crate::hlc::Stamp;
+use crate::msgpack::{Kind, Reader, Writer};
+use crate::wire::Error;
+use crate::wire::fields::{each_field, need, put};
+
+/// A write, as a client sent it. Everything is borrowed from the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Op<'a> {
+    /// The client's name for it, given back in the answer. Empty if it gave none.
+    pub id: &'a str,
+    /// The map.
+    pub map: &'a str,
+    /// The key.
+    pub key: &'a [u8],
+    /// The value as MessagePack; `None` deletes.
+    pub value: Option<&'a [u8]>,
+    /// When it was written: what decides which version wins.
+    pub stamp: Stamp,
+    /// The name of its writer; [`Stamp::writer`] is its hash.
+    pub writer: &'a str,
+}
+
+/// What a client asks an acknowledgement to mean; without a word the node's default holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ask<'a> {
+    /// How many replicas have it: `eventual`, `quorum`, `strong`.
+    pub consistency: Option<&'a str>,
+    /// How firmly each of those has it: `memory`, `disk`.
+    pub durability: Option<&'a str>,
+}
+
+/// An operation that cannot be read, with its id if that much is clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadOp<'a> {
+    /// The client's name for it; empty if there is none.
+    pub id: &'a str,
+    /// What is wrong.
+    pub error: Error,
+}
+
+/// A time stamp as TopGun writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timestamp<'a> {
+    /// The comparable stamp.
+    pub stamp: Stamp,
+    /// The writer's name.
+    pub writer: &'a str,
+}
+
+impl<'a> Timestamp<'a> {
+    /// Reads `{millis, counter, nodeId}`.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (mut millis, mut counter, mut writer) = (None, None, None);
+        each_field(reader, |name, reader| match name {
+            "millis" => put(&mut millis, "timestamp.millis", reader, Reader::u64),
+            "counter" => put(&mut counter, "timestamp.counter", reader, Reader::u64),
+            "nodeId" => put(&mut writer, "timestamp.nodeId", reader, Reader::text),
+            _ => Ok(false),
+        })?;
+        let writer = need(writer, "timestamp.nodeId")?;
+        let millis = need(millis, "timestamp.millis")?;
+        let counter = u16::try_from(need(counter, "timestamp.counter")?);
+        let counter = counter.map_err(|_| Error::Range {
+            field: "timestamp.counter",
+        })?;
+        let stamp = Stamp::new(millis, counter, WriterId::of(writer)).ok_or(Error::Range {
+            field: "timestamp.millis",
+        })?;
+        Ok(Self { stamp, writer })
+    }
+
+    /// Writes `{millis, counter, nodeId}`.
+    pub fn write(stamp: Stamp, writer: &str, out: &mut Writer) {
+        out.map(3).text("millis").u64(stamp.millis());
+        out.text("counter").u64(stamp.counter().into());
+        out.text("nodeId").text(writer);
+    }
+}
+
+/// The operations of a batch, read one at a time.
+#[derive(Debug, Clone)]
+pub struct Ops<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+impl<'a> Ops<'a> {
+    /// Reads a list of operations, or a single one.
+    pub(crate) fn new(mut reader: Reader<'a>, single: bool) -> Result<Self, Error> {
+        let left = if single { 1 } else { reader.list()? };
+        Ok(Self { reader, left })
+    }
+
+    /// How many there are still.
+    pub fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Whether there are none any more.
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl<'a> Iterator for Ops<'a> {
+    type Item = Result<Op<'a>, BadOp<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        // The frame was validated, so that each element has an end, whatever is wrong inside it.
+        let raw = self.reader.raw().ok()?;
+        Some(Op::read(raw))
+    }
+}
+
+#[derive(Default)]
+struct Raw<'a> {
+    map: Option<&'a str>,
+    key: Option<&'a [u8]>,
+    op_type: Option<&'a str>,
+    record: Option<RawRecord<'a>>,
+    or_map: bool,
+    write_concern: Option<&'a str>,
+    consistency: Option<&'a str>,
+    durability: Option<&'a str>,
+}
+
+#[derive(Default)]
+struct RawRecord<'a> {
+    value: Option<&'a [u8]>,
+    timestamp: Option<Timestamp<'a>>,
+    has_ttl: bool,
+}
+
+impl<'a> Op<'a> {
+    fn read(raw: &'a [u8]) -> Result<Self, BadOp<'a>> {
+        let mut id = None;
+        let mut op = Raw::default();
+        let fields = each_field(&mut Reader::new(raw), |name, reader| match name {
+            "id" => put(&mut id, "id", reader, Reader::text),
+            "mapName" => put(&mut op.map, "mapName", reader, Reader::text),
+            "key" => put(&mut op.key, "key", reader, key),
+            "opType" => put(&mut op.op_type, "opType", reader, Reader::text),
+            "record" => {
+                if reader.peek()? != Kind::Null {
+                    op.record = Some(RawRecord::read(reader)?);
+                    return Ok(true);
+                }
+                Ok(false)
+            }
+            "orRecord" | "orTag" => {
+                op.or_map |= reader.peek()? != Kind::Null;
+                Ok(false)
+            }
+            "writeConcern" => put(&mut op.write_concern, "writeConcern", reader, Reader::text),
+            "consistency" => put(&mut op.consistency, "consistency", reader, Reader::text),
+            "durability" => put(&mut op.durability, "durability", reader, Reader::text),
+            _ => Ok(false),
+        });
+        let id = id.unwrap_or_default();
+        let op = fields.and_then(|()| op.finish(id));
+        op.map_err(|error| BadOp { id, error })
+    }
+
+    /// Writes the operation as a client does.
+    pub fn write(&self, ask: Ask<'_>, out: &mut Writer) {
+        let words = [("consistency", ask.consistency), ("durability", ask.durability)];
+        out.map(5 + words.iter().filter(|(_, word)| word.is_some()).count());
+        for (name, word) in words {
+            if let Some(word) = word {
+                out.text(name).text(word);
+            }
+        }
+        out.text("id").text(self.id).text("mapName").text(self.map);
+        out.text("key");
+        write_key(self.key, out);
+        out.text("opType")
+            .text(if self.value.is_some() { "PUT" } else { "REMOVE" });
+        out.text("record");
+        write_record(self.value, self.stamp, self.writer, out);
+    }
+}
+
+impl<'a> RawRecord<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut record = RawRecord::default();
+        each_field(reader, |name, reader| match name {
+            "value" => {
+                record.value = Some(reader.raw()?);
+                Ok(true)
+            }
+            "timestamp" => {
+                record.timestamp = Some(Timestamp::read(reader)?);
+                Ok(true)
+            }
+            "ttlMs" => {
+                record.has_ttl = reader.peek()? != Kind::Null;
+                Ok(false)
+            }
+            _ => Ok(false),
+        })?;
+        Ok(record)
+    }
+}
+
+impl<'a> Raw<'a> {
+    fn finish(self, id: &'a str) -> Result<Op<'a>, Error> {
+        if self.or_map || self.op_type.is_some_and(|kind| kind.starts_with("OR_")) {
+            return Err(Error::Unsupported { what: "an OR-map" });
+        }
+        check_concern(&self)?;
+        let record = need(self.record, "record")?;
+        if record.has_ttl {
+            return Err(Error::Unsupported { what: "record.ttlMs" });
+        }
+        let Timestamp { stamp, writer } = need(record.timestamp, "record.timestamp")?;
+        const NIL: [u8; 1] = [0xc0];
+        let value = match self.op_type {
+            Some("PUT") => Some(need(record.value, "record.value")?),
+            Some("REMOVE") => None,
+            Some(_) => return Err(Error::Choice { field: "opType" }),
+            None => record.value.filter(|value| *value != NIL),
+        };
+        Ok(Op {
+            id,
+            map: need(self.map, "mapName")?,
+            key: need(self.key, "key")?,
+            value,
+            stamp,
+            writer,
+        })
+    }
+}
+
+/// A write is acknowledged when it is on this node's disk. What asks for less gets that; what asks for more is refused.
+fn check_concern(op: &Raw<'_>) -> Result<(), Error> {
+    match op.write_concern {
+        None | Some("FIRE_AND_FORGET" | "MEMORY" | "APPLIED" | "PERSISTED") => {}
+        Some("REPLICATED") => {
+            return Err(Error::Unsupported {
+                what: "writeConcern REPLICATED",
+            });
+        }
+        Some(_) => return Err(Error::Choice { field: "writeConcern" }),
+    }
+    match op.durability {
+        None | Some("memory" | "disk") => {}
+        Some(_) => return Err(Error::Choice { field: "durability" }),
+    }
+    match op.consistency {
+        None | Some("eventual") => Ok(()),
+        Some("quorum" | "strong") => Err(Error::Unsupported {
+            what: "consistency beyond eventual",
+        }),
+        Some(_) => Err(Error::Choice { field: "consistency" }),
+    }
+}
+
+/// A key is bytes; TopGun's are texts.
+pub(crate) fn key<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], crate::msgpack::Error> {
+    match reader.peek()? {
+        Kind::Bytes => reader.bin(),
+        _ => reader.text().map(str::as_bytes),
+    }
+}
+
+/// Writes a key: as a text if it is one.
+pub(crate) fn write_key(key: &[u8], out: &mut Writer) {
+    match core::str::from_utf8(key) {
+        Ok(text) => out.text(text),
+        Err(_) => out.bin(key),
+    };
+}
+
+/// Writes `{value, timestamp}`.
+pub(crate) fn write_record(value: Option<&[u8]>, stamp: Stamp, writer: &str, out: &mut Writer) {
+    out.map(2).text("value");
+    match value {
+        Some(value) => out.raw(value),
+        None => out.null(),
+    };
+    out.text("timestamp");
+    Timestamp::write(stamp, writer, out);
+}

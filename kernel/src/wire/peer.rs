@@ -1,0 +1,331 @@
+//! What nodes say to each other.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::crdt::Record;
+use crate::env::WriterId;
+use crate::msgpack::{self, Reader, Writer};
+use crate::partition::{PARTITIONS, PartitionId};
+use crate::store::RecordKey;
+use crate::wire::fields::{Frame, each_field, need, put};
+use crate::wire::{Error, PROTOCOL_VERSION};
+
+/// A message from another node. Everything is borrowed from the frame.
+#[derive(Debug, Clone)]
+pub enum PeerMessage<'a> {
+    /// `PEER_HELLO`: who I am. The first frame on a connection, from both sides.
+    Hello(Hello<'a>),
+    /// `PEER_PROOF`: I know the cluster's secret.
+    Proof(&'a [u8]),
+    /// `CHANGES`: versions that you may lack.
+    Changes(Rows<'a>),
+    /// `DIGESTS`: what I hold, a digest for each partition. Begins a round of anti-entropy.
+    Digests {
+        /// The sender's number for the round.
+        round: u64,
+        /// Sixteen bytes for each partition.
+        digests: &'a [u8],
+    },
+    /// `SUMMARY`: which versions I hold in a range of a partition where our digests differ.
+    Summary(Summary<'a>),
+    /// `WANT`: of a summary, what I lack. Also asks for the next summary.
+    Want {
+        /// The round.
+        round: u64,
+        /// Record keys.
+        keys: Keys<'a>,
+    },
+    /// `PING`.
+    Ping,
+    /// `PONG`.
+    Pong,
+}
+
+/// Who a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// The protocol that it speaks.
+    pub version: u64,
+    /// Its name.
+    pub name: &'a str,
+    /// The identity drawn at its boot.
+    pub boot: WriterId,
+    /// How its maps route ([`Routing::digest`](crate::partition::Routing::digest)).
+    pub routing: u64,
+    /// 32 fresh bytes, to be answered with a proof.
+    pub nonce: [u8; 32],
+}
+
+/// Versions of the records in a range of one partition.
+#[derive(Debug, Clone)]
+pub struct Summary<'a> {
+    /// The round.
+    pub round: u64,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The range begins after this key; at the first, without one.
+    pub after: Option<&'a [u8]>,
+    /// The range ends with this key; with the last, without one.
+    pub upto: Option<&'a [u8]>,
+    /// For each record its key and [`VERSION_BYTES`] of version, ascending by key.
+    pub rows: Rows<'a>,
+}
+
+/// Bytes of a version in a summary: the stamp, and the digest of key and content.
+pub const VERSION_BYTES: usize = 32;
+
+/// Pairs of a key and bytes, read one at a time.
+#[derive(Debug, Clone)]
+pub struct Rows<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(raw: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(raw);
+        let left = reader.map()?;
+        Ok(Self { reader, left })
+    }
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = Result<(&'a [u8], &'a [u8]), msgpack::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let mut pair = || Ok((self.reader.bin()?, self.reader.bin()?));
+        Some(pair())
+    }
+}
+
+/// Keys, read one at a time.
+#[derive(Debug, Clone)]
+pub struct Keys<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = Result<&'a [u8], msgpack::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.reader.bin())
+    }
+}
+
+#[derive(Default)]
+struct Raw<'a> {
+    version: Option<u64>,
+    name: Option<&'a str>,
+    boot: Option<u64>,
+    routing: Option<u64>,
+    nonce: Option<&'a [u8]>,
+    proof: Option<&'a [u8]>,
+    round: Option<u64>,
+    digests: Option<&'a [u8]>,
+    partition: Option<u64>,
+    after: Option<&'a [u8]>,
+    upto: Option<&'a [u8]>,
+    rows: Option<&'a [u8]>,
+    keys: Option<&'a [u8]>,
+}
+
+impl<'a> Raw<'a> {
+    fn read(mut reader: Reader<'a>) -> Result<Self, Error> {
+        let mut raw = Raw::default();
+        each_field(&mut reader, |name, reader| match name {
+            "protocolVersion" => put(&mut raw.version, "protocolVersion", reader, Reader::u64),
+            "name" => put(&mut raw.name, "name", reader, Reader::text),
+            "boot" => put(&mut raw.boot, "boot", reader, Reader::u64),
+            "routing" => put(&mut raw.routing, "routing", reader, Reader::u64),
+            "nonce" => put(&mut raw.nonce, "nonce", reader, Reader::bin),
+            "proof" => put(&mut raw.proof, "proof", reader, Reader::bin),
+            "round" => put(&mut raw.round, "round", reader, Reader::u64),
+            "digests" => put(&mut raw.digests, "digests", reader, Reader::bin),
+            "partition" => put(&mut raw.partition, "partition", reader, Reader::u64),
+            "after" => put(&mut raw.after, "after", reader, Reader::bin),
+            "upto" => put(&mut raw.upto, "upto", reader, Reader::bin),
+            "rows" => put(&mut raw.rows, "rows", reader, Reader::raw),
+            "keys" => put(&mut raw.keys, "keys", reader, Reader::raw),
+            _ => Ok(false),
+        })?;
+        Ok(raw)
+    }
+
+    fn hello(self) -> Result<Hello<'a>, Error> {
+        let nonce = need(self.nonce, "nonce")?.try_into();
+        Ok(Hello {
+            version: need(self.version, "protocolVersion")?,
+            name: need(self.name, "name")?,
+            boot: WriterId(need(self.boot, "boot")?),
+            routing: need(self.routing, "routing")?,
+            nonce: nonce.map_err(|_| Error::Range { field: "nonce" })?,
+        })
+    }
+
+    fn summary(self) -> Result<Summary<'a>, Error> {
+        let partition = PartitionId::new(need(self.partition, "partition")?);
+        Ok(Summary {
+            round: need(self.round, "round")?,
+            partition: partition.ok_or(Error::Range { field: "partition" })?,
+            after: self.after,
+            upto: self.upto,
+            rows: Rows::new(need(self.rows, "rows")?)?,
+        })
+    }
+
+    fn keys(&self) -> Result<Keys<'a>, Error> {
+        let mut reader = Reader::new(need(self.keys, "keys")?);
+        let left = reader.list()?;
+        Ok(Keys { reader, left })
+    }
+}
+
+impl<'a> PeerMessage<'a> {
+    /// Reads a frame. Nesting is as deep as the protocol's, and no deeper: records travel as opaque bytes.
+    ///
+    /// # Errors
+    /// [`Error`], whatever the bytes are.
+    pub fn decode(frame: &'a [u8]) -> Result<Self, Error> {
+        const DEPTH: usize = 4;
+        let frame = Frame::read(frame, DEPTH)?;
+        let kind = need(frame.kind, "type")?;
+        let payload = || Raw::read(frame.payload()?);
+        match kind {
+            "PEER_HELLO" => Ok(Self::Hello(payload()?.hello()?)),
+            "PEER_PROOF" => Ok(Self::Proof(need(payload()?.proof, "proof")?)),
+            "CHANGES" => Ok(Self::Changes(Rows::new(need(payload()?.rows, "rows")?)?)),
+            "DIGESTS" => {
+                let raw = payload()?;
+                let digests = need(raw.digests, "digests")?;
+                if digests.len() != usize::from(PARTITIONS) * 16 {
+                    return Err(Error::Range { field: "digests" });
+                }
+                let round = need(raw.round, "round")?;
+                Ok(Self::Digests { round, digests })
+            }
+            "SUMMARY" => Ok(Self::Summary(payload()?.summary()?)),
+            "WANT" => {
+                let raw = payload()?;
+                Ok(Self::Want {
+                    round: need(raw.round, "round")?,
+                    keys: raw.keys()?,
+                })
+            }
+            "PING" => Ok(Self::Ping),
+            "PONG" => Ok(Self::Pong),
+            _ => Err(Error::UnknownType),
+        }
+    }
+}
+
+fn message(kind: &str, fields: usize) -> Writer {
+    let mut out = Writer::new();
+    out.map(2).text("type").text(kind).text("payload").map(fields);
+    out
+}
+
+/// Writes `PEER_HELLO`. The version is this kernel's, whatever `hello` says.
+pub fn hello(hello: &Hello<'_>) -> Bytes {
+    let mut out = message("PEER_HELLO", 5);
+    out.text("protocolVersion").u64(PROTOCOL_VERSION);
+    out.text("name").text(hello.name);
+    out.text("boot").u64(hello.boot.0);
+    out.text("routing").u64(hello.routing);
+    out.text("nonce").bin(&hello.nonce);
+    out.into_bytes()
+}
+
+/// Writes `PEER_PROOF`.
+pub fn proof(proof: &[u8; 32]) -> Bytes {
+    let mut out = message("PEER_PROOF", 1);
+    out.text("proof").bin(proof);
+    out.into_bytes()
+}
+
+/// Writes `CHANGES`, as many frames as it takes at about `chunk_bytes` each.
+pub fn changes<'r>(rows: impl Iterator<Item = (&'r RecordKey, &'r Record)>, chunk_bytes: usize) -> Vec<Bytes> {
+    let mut frames = Vec::new();
+    let mut chunk = Vec::new();
+    let mut bytes = 0;
+    for (key, record) in rows {
+        let size = key.as_bytes().len() + record.as_bytes().len();
+        if bytes + size > chunk_bytes && !chunk.is_empty() {
+            frames.push(changes_frame(&chunk, bytes));
+            chunk.clear();
+            bytes = 0;
+        }
+        chunk.push((key, record));
+        bytes += size;
+    }
+    if !chunk.is_empty() {
+        frames.push(changes_frame(&chunk, bytes));
+    }
+    frames
+}
+
+fn changes_frame(rows: &[(&RecordKey, &Record)], bytes: usize) -> Bytes {
+    let mut out = Writer::with_capacity(48 + bytes + 10 * rows.len());
+    out.map(2).text("type").text("CHANGES").text("payload").map(1);
+    out.text("rows").map(rows.len());
+    for (key, record) in rows {
+        out.bin(key.as_bytes()).bin(record.as_bytes());
+    }
+    out.into_bytes()
+}
+
+/// Writes `DIGESTS`.
+pub fn digests(round: u64, digests: impl Iterator<Item = u128>) -> Bytes {
+    let digests: Vec<u8> = digests.flat_map(u128::to_be_bytes).collect();
+    let mut out = message("DIGESTS", 2);
+    out.text("round").u64(round).text("digests").bin(&digests);
+    out.into_bytes()
+}
+
+/// Writes `SUMMARY` of these versions: the rows in `(after, upto]`.
+pub fn summary(
+    round: u64,
+    partition: PartitionId,
+    after: Option<&[u8]>,
+    upto: Option<&[u8]>,
+    rows: &[(Bytes, [u8; VERSION_BYTES])],
+) -> Bytes {
+    let mut out = message("SUMMARY", 5);
+    out.text("round").u64(round);
+    out.text("partition").u64(partition.index() as u64);
+    for (name, bound) in [("after", after), ("upto", upto)] {
+        out.text(name);
+        match bound {
+            Some(key) => out.bin(key),
+            None => out.null(),
+        };
+    }
+    out.text("rows").map(rows.len());
+    for (key, version) in rows {
+        out.bin(key).bin(version);
+    }
+    out.into_bytes()
+}
+
+/// Writes `WANT`.
+pub fn want(round: u64, keys: &[&[u8]]) -> Bytes {
+    let mut out = message("WANT", 2);
+    out.text("round").u64(round).text("keys").list(keys.len());
+    for key in keys {
+        out.bin(key);
+    }
+    out.into_bytes()
+}
+
+/// Writes `PING`.
+pub fn ping() -> Bytes {
+    message("PING", 0).into_bytes()
+}
+
+/// Writes `PONG`.
+pub fn pong() -> Bytes {
+    message("PONG", 0).into_bytes()
+}

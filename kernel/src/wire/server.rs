@@ -1,0 +1,409 @@
+//! What a node says to a client.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::crdt::Record;
+use crate::hlc::Stamp;
+use crate::msgpack::{Reader, Writer};
+use crate::wire::fields::{Frame, each_field, need, put};
+use crate::wire::op::{Timestamp, write_key, write_record};
+use crate::wire::{Code, Error, PROTOCOL_VERSION};
+
+/// What every acknowledgement of this node means, in TopGun's words.
+const ACHIEVED: &str = "PERSISTED";
+
+/// Why one request was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: Code,
+    /// What was wrong, for people.
+    pub reason: String,
+}
+
+/// What became of one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome<'a> {
+    /// The client's name for it.
+    pub id: &'a str,
+    /// Why it was not done, if it was not.
+    pub refusal: Option<Refusal>,
+}
+
+/// Writes `AUTH_REQUIRED`.
+pub fn auth_required() -> Bytes {
+    let mut out = Writer::new();
+    out.map(1).text("type").text("AUTH_REQUIRED");
+    out.into_bytes()
+}
+
+/// Writes `AUTH_ACK`: the connection may be used; `open` says that nobody needs a token here. `clock` is the latest
+/// stamp that is durable on the node: a client that observes it writes after all that.
+pub fn auth_ack(open: bool, node: &str, clock: Stamp) -> Bytes {
+    let mut out = Writer::new();
+    out.map(4).text("type").text("AUTH_ACK");
+    out.text("protocolVersion").u64(PROTOCOL_VERSION);
+    out.text("open").bool(open);
+    out.text("serverHlc");
+    Timestamp::write(clock, node, &mut out);
+    out.into_bytes()
+}
+
+/// Writes `AUTH_FAIL`.
+pub fn auth_fail(reason: &str) -> Bytes {
+    let mut out = Writer::new();
+    out.map(3).text("type").text("AUTH_FAIL").text("error").text(reason);
+    out.text("code").u64(Code::AuthFailed.number().into());
+    out.into_bytes()
+}
+
+/// Writes `ERROR`. `request` is the client's name for what it asked, if it gave one.
+pub fn error(refusal: &Refusal, request: &str) -> Bytes {
+    let mut out = Writer::new();
+    out.map(2).text("type").text("ERROR").text("payload");
+    out.map(3).text("code").u64(refusal.code.number().into());
+    out.text("message").text(&refusal.reason).text("details");
+    out.map(3).text("requestId").text(request);
+    out.text("name").text(refusal.code.name());
+    out.text("hint").text(refusal.code.hint());
+    out.into_bytes()
+}
+
+/// Writes `PONG`. `server_ms` is this node's wall clock, in milliseconds since the Unix epoch.
+pub fn pong(timestamp: u64, server_ms: u64) -> Bytes {
+    let mut out = Writer::new();
+    out.map(3).text("type").text("PONG").text("timestamp").u64(timestamp);
+    out.text("serverTime").u64(server_ms);
+    out.into_bytes()
+}
+
+/// Writes `OP_REJECTED`.
+pub fn op_rejected(id: &str, refusal: &Refusal) -> Bytes {
+    let mut out = Writer::new();
+    out.map(2).text("type").text("OP_REJECTED").text("payload");
+    out.map(3).text("opId").text(id).text("reason").text(&refusal.reason);
+    out.text("code").u64(refusal.code.number().into());
+    out.into_bytes()
+}
+
+/// Writes `OP_ACK` for a batch, or nothing if none of it was done.
+///
+/// TopGun's clients take `lastId` for "everything up to here", and every id in `results` for done: so `lastId` ends before the
+/// first operation that was refused (`"0"`, which is nobody's id, if that is the first of all), and `results`
+/// lists what was done beyond it.
+pub fn op_ack(outcomes: &[Outcome<'_>]) -> Option<Bytes> {
+    let done = outcomes.iter().take_while(|outcome| outcome.refusal.is_none()).count();
+    let beyond = outcomes[done..].iter().filter(|outcome| outcome.refusal.is_none());
+    let beyond: Vec<&str> = beyond.map(|outcome| outcome.id).collect();
+    if done == 0 && beyond.is_empty() && !outcomes.is_empty() {
+        return None;
+    }
+    let last = outcomes[..done].last().map_or("0", |outcome| outcome.id);
+    let mut out = Writer::with_capacity(64 + last.len());
+    out.map(2).text("type").text("OP_ACK").text("payload");
+    out.map(if beyond.is_empty() { 2 } else { 3 });
+    out.text("lastId").text(if last.is_empty() { "0" } else { last });
+    out.text("achievedLevel").text(ACHIEVED);
+    if !beyond.is_empty() {
+        out.text("results").list(beyond.len());
+        for id in beyond {
+            write_result(id, None, &mut out);
+        }
+    }
+    Some(out.into_bytes())
+}
+
+fn write_result(id: &str, refusal: Option<&Refusal>, out: &mut Writer) {
+    out.map(if refusal.is_some() { 4 } else { 3 }).text("opId").text(id);
+    out.text("success").bool(refusal.is_none()).text("achievedLevel");
+    match refusal {
+        None => out.text(ACHIEVED),
+        Some(refusal) => out.text("FIRE_AND_FORGET").text("error").text(&refusal.reason),
+    };
+}
+
+/// Writes the body that answers `POST /sync`. `clock` is the latest stamp that is durable on the node.
+pub fn sync_answer(node: &str, clock: Stamp, outcomes: &[Outcome<'_>]) -> Bytes {
+    let refused = || {
+        outcomes
+            .iter()
+            .filter_map(|o| o.refusal.as_ref().map(|refusal| (o.id, refusal)))
+    };
+    let mut out = Writer::new();
+    out.map(1 + usize::from(!outcomes.is_empty()) + usize::from(refused().next().is_some()));
+    out.text("serverHlc");
+    Timestamp::write(clock, node, &mut out);
+    if !outcomes.is_empty() {
+        let done = outcomes.iter().take_while(|outcome| outcome.refusal.is_none());
+        let last = done.last().map_or("0", |outcome| outcome.id);
+        out.text("ack").map(2).text("lastId");
+        out.text(if last.is_empty() { "0" } else { last });
+        out.text("results").list(outcomes.len());
+        for outcome in outcomes {
+            write_result(outcome.id, outcome.refusal.as_ref(), &mut out);
+        }
+    }
+    if refused().next().is_some() {
+        out.text("errors").list(refused().count());
+        for (id, refusal) in refused() {
+            out.map(3).text("code").u64(refusal.code.number().into());
+            out.text("message").text(&refusal.reason).text("context").text(id);
+        }
+    }
+    out.into_bytes()
+}
+
+/// Writes `VALUE`, the answer to `GET`. A tombstone is no value.
+pub fn value(id: &str, map: &str, key: &[u8], record: Option<&Record>) -> Bytes {
+    let record = record.filter(|record| !record.is_tombstone());
+    let mut out = Writer::new();
+    out.map(2).text("type").text("VALUE").text("payload");
+    out.map(if record.is_some() { 5 } else { 4 }).text("id").text(id);
+    out.text("mapName").text(map).text("key");
+    write_key(key, &mut out);
+    out.text("found").bool(record.is_some());
+    if let Some(record) = record {
+        out.text("record");
+        write_record(record.value(), record.stamp(), record.writer_name(), &mut out);
+    }
+    out.into_bytes()
+}
+
+/// How a node is: the answer to `STATUS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// Keys that have a version, deleted ones included.
+    pub records: u64,
+    /// The last log entry that is durable.
+    pub committed: u64,
+    /// The last log entry that the records hold.
+    pub applied: u64,
+    /// Open connections, those of peers included.
+    pub connections: u64,
+    /// Each configured peer: its address, its name as far as known, and whether it is linked.
+    pub peers: Vec<(String, String, bool)>,
+    /// The sum of all partitions' digests: equal on two nodes when they hold the same.
+    pub digest: u128,
+}
+
+/// Writes `STATUS_RESP`.
+pub fn status(status: &Status) -> Bytes {
+    let mut out = Writer::new();
+    out.map(2).text("type").text("STATUS_RESP").text("payload");
+    out.map(7).text("node").text(&status.node);
+    out.text("records").u64(status.records);
+    out.text("committed").u64(status.committed);
+    out.text("applied").u64(status.applied);
+    out.text("connections").u64(status.connections);
+    out.text("digest").text(&alloc::format!("{:032x}", status.digest));
+    out.text("peers").list(status.peers.len());
+    for (addr, name, linked) in &status.peers {
+        out.map(3).text("addr").text(addr).text("node").text(name);
+        out.text("linked").bool(*linked);
+    }
+    out.into_bytes()
+}
+
+/// A message from a node, as a client reads it. Everything is borrowed from the frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerMessage<'a> {
+    /// `AUTH_REQUIRED`: present a token.
+    AuthRequired,
+    /// `AUTH_ACK`: go ahead.
+    AuthAck {
+        /// The latest stamp that was durable on the node.
+        clock: Option<Stamp>,
+    },
+    /// `AUTH_FAIL`.
+    AuthFail {
+        /// Why.
+        reason: &'a str,
+    },
+    /// `OP_ACK`.
+    OpAck {
+        /// This and everything before it is done; `"0"` for nothing.
+        last_id: &'a str,
+        /// What was done beyond it.
+        beyond: Vec<&'a str>,
+    },
+    /// `OP_REJECTED`.
+    OpRejected {
+        /// Which.
+        id: &'a str,
+        /// The code's number: see [`Code::from_number`].
+        code: u64,
+        /// Why.
+        reason: &'a str,
+    },
+    /// `ERROR`.
+    Error {
+        /// The client's name for what it asked; empty if it gave none.
+        request: &'a str,
+        /// The code's number.
+        code: u64,
+        /// Why.
+        reason: &'a str,
+    },
+    /// `PONG`.
+    Pong,
+    /// `VALUE`.
+    Value {
+        /// The client's name for the read.
+        id: &'a str,
+        /// The value as MessagePack and when it was written, if there is one.
+        found: Option<(&'a [u8], Timestamp<'a>)>,
+    },
+    /// `STATUS_RESP`: a map of words and numbers, as MessagePack.
+    Status {
+        /// The map.
+        payload: &'a [u8],
+    },
+}
+
+impl<'a> ServerMessage<'a> {
+    /// Reads a frame whose lists and maps nest at most `depth` deep.
+    ///
+    /// # Errors
+    /// [`Error`], whatever the bytes are.
+    pub fn decode(frame: &'a [u8], depth: usize) -> Result<Self, Error> {
+        let frame = Frame::read(frame, depth)?;
+        match need(frame.kind, "type")? {
+            "AUTH_REQUIRED" => Ok(Self::AuthRequired),
+            "AUTH_ACK" => {
+                let mut clock = None;
+                each_field(&mut frame.top(), |name, reader| {
+                    if name != "serverHlc" {
+                        return Ok(false);
+                    }
+                    clock = Some(Timestamp::read(reader)?.stamp);
+                    Ok(true)
+                })?;
+                Ok(Self::AuthAck { clock })
+            }
+            "AUTH_FAIL" => {
+                let text = Texts::read(frame.top())?;
+                Ok(Self::AuthFail { reason: text.error })
+            }
+            "OP_ACK" => op_ack_fields(frame.payload()?),
+            "OP_REJECTED" => {
+                let text = Texts::read(frame.payload()?)?;
+                Ok(Self::OpRejected {
+                    id: text.op_id,
+                    code: text.code,
+                    reason: text.reason,
+                })
+            }
+            "ERROR" => {
+                let text = Texts::read(frame.payload()?)?;
+                Ok(Self::Error {
+                    request: text.request,
+                    code: text.code,
+                    reason: text.message,
+                })
+            }
+            "PONG" => Ok(Self::Pong),
+            "VALUE" => value_fields(frame.payload()?),
+            "STATUS_RESP" => Ok(Self::Status {
+                payload: frame.payload()?.rest(),
+            }),
+            _ => Err(Error::UnknownType),
+        }
+    }
+}
+
+/// The texts and the code that the refusing messages are made of.
+#[derive(Default)]
+struct Texts<'a> {
+    op_id: &'a str,
+    reason: &'a str,
+    message: &'a str,
+    error: &'a str,
+    request: &'a str,
+    code: u64,
+}
+
+impl<'a> Texts<'a> {
+    fn read(mut reader: Reader<'a>) -> Result<Self, Error> {
+        let (mut op_id, mut reason, mut message, mut error, mut code) = (None, None, None, None, None);
+        let mut request = None;
+        each_field(&mut reader, |name, reader| match name {
+            "opId" => put(&mut op_id, "opId", reader, Reader::text),
+            "reason" => put(&mut reason, "reason", reader, Reader::text),
+            "message" => put(&mut message, "message", reader, Reader::text),
+            "error" => put(&mut error, "error", reader, Reader::text),
+            "code" => put(&mut code, "code", reader, Reader::u64),
+            "details" => {
+                each_field(reader, |name, reader| match name {
+                    "requestId" => put(&mut request, "requestId", reader, Reader::text),
+                    _ => Ok(false),
+                })?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        })?;
+        Ok(Self {
+            op_id: op_id.unwrap_or_default(),
+            reason: reason.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+            error: error.unwrap_or_default(),
+            request: request.unwrap_or_default(),
+            code: code.unwrap_or_default(),
+        })
+    }
+}
+
+fn op_ack_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
+    let (mut last_id, mut beyond) = (None, Vec::new());
+    each_field(&mut payload, |name, reader| match name {
+        "lastId" => put(&mut last_id, "lastId", reader, Reader::text),
+        "results" => {
+            for _ in 0..reader.list()? {
+                let (mut id, mut success) = (None, None);
+                each_field(reader, |name, reader| match name {
+                    "opId" => put(&mut id, "opId", reader, Reader::text),
+                    "success" => put(&mut success, "success", reader, Reader::bool),
+                    _ => Ok(false),
+                })?;
+                if success == Some(true) {
+                    beyond.push(need(id, "opId")?);
+                }
+            }
+            Ok(true)
+        }
+        _ => Ok(false),
+    })?;
+    Ok(ServerMessage::OpAck {
+        last_id: need(last_id, "lastId")?,
+        beyond,
+    })
+}
+
+fn value_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
+    let (mut id, mut value, mut timestamp) = (None, None, None);
+    each_field(&mut payload, |name, reader| match name {
+        "id" => put(&mut id, "id", reader, Reader::text),
+        "record" => {
+            each_field(reader, |name, reader| match name {
+                "value" => {
+                    value = Some(reader.raw()?);
+                    Ok(true)
+                }
+                "timestamp" => {
+                    timestamp = Some(Timestamp::read(reader)?);
+                    Ok(true)
+                }
+                _ => Ok(false),
+            })?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    })?;
+    Ok(ServerMessage::Value {
+        id: id.unwrap_or_default(),
+        found: value.zip(timestamp),
+    })
+}
