@@ -202,17 +202,25 @@ fn append<L: LogStore>(log: &mut L, group: Vec<(u64, Commit)>, room: &mut Room, 
         Ok(now) => *room = now,
         Err(_) => failed.set(epoch),
     }
+    // What is granted with a commit counts those behind it as still to come, also where they went to disk together.
+    let mut behind: u64 = entries.iter().map(|(_, entry)| entry.len() as u64).sum();
     let (mut answers, mut written) = (Vec::with_capacity(group.len()), false);
     for (_, commit) in group {
         // Barriers in front of the first entry wait for nothing in this group.
         written |= commit.entry.is_some();
-        let result = match written {
-            true => appended,
-            false => before.map(|()| *room),
+        let entry_bytes = commit.entry.map_or(0, |(_, entry)| entry.len() as u64);
+        behind -= entry_bytes;
+        let room = Room {
+            bytes: room.bytes.saturating_add(behind),
+        };
+        let result = if written {
+            appended.map(|_| room)
+        } else {
+            before.map(|()| room)
         };
         answers.push(Answer::Committed {
             ticket: commit.ticket,
-            entry_bytes: commit.entry.map_or(0, |(_, entry)| entry.len() as u64),
+            entry_bytes,
             result,
             envelopes: result.map_or_else(|_| Vec::new(), |_| commit.envelopes),
         });

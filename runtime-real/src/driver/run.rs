@@ -10,7 +10,7 @@ use futures_lite::future::{self, or};
 use fxhash::FxHashMap;
 use kernel::env::{ConnId, Limits, PeerId, Ticket, VirtualClock};
 use kernel::machine::{
-    Command, Commit, ConnKind, Dial, Envelope, Fetch, Fetched, Input, Machine, Output, Phase, Room, StorageError,
+    Command, Commit, ConnKind, Dial, Envelope, Fetch, Fetched, Input, Machine, Output, Phase, StorageError,
 };
 
 use super::budget::Budget;
@@ -331,7 +331,6 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             } => {
                 self.commit_bytes -= entry_bytes;
                 envelopes.into_iter().for_each(|envelope| self.give(envelope));
-                let result = result.map(|room| self.beyond_in_flight(room));
                 self.step(Input::Committed { ticket, result });
             }
             Answer::Applied { ticket, result } => {
@@ -355,13 +354,6 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
         }
     }
 
-    /// What a store grants, less what was queued behind the commit that it answers with it.
-    fn beyond_in_flight(&self, room: Room) -> Room {
-        Room {
-            bytes: room.bytes.saturating_sub(self.commit_bytes),
-        }
-    }
-
     /// Notes what came of a fetch, and answers those that are complete, in order: the two loops work side by side.
     fn note_fetch(&mut self, ticket: Ticket, note: impl FnOnce(&mut Reading)) {
         if let Some((_, reading)) = self.fetches.iter_mut().find(|(waiting, _)| *waiting == ticket) {
@@ -375,12 +367,9 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             }
         }
         while let Some((_, Reading::Done(_))) = self.fetches.front() {
-            let Some((ticket, Reading::Done(mut result))) = self.fetches.pop_front() else {
+            let Some((ticket, Reading::Done(result))) = self.fetches.pop_front() else {
                 return;
             };
-            if let Ok(Fetched::Recovered { room, .. }) = &mut result {
-                *room = self.beyond_in_flight(*room);
-            }
             self.step(Input::Fetched { ticket, result });
         }
     }

@@ -13,11 +13,13 @@ use futures_lite::future::or;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use kernel::machine::Role;
+use kernel::wire::server::ServerMessage;
+use kernel::wire::{Code, client};
 use smol::LocalExecutor;
 use smol::net::TcpStream;
 use smol_hyper::rt::FuturesIo;
@@ -28,6 +30,9 @@ use super::server::Slot;
 use super::smol_net::{NetReader, NetWriter};
 use super::{json, socket};
 use crate::driver::Link;
+
+/// How deep the frame of a refusal nests. What nests deeper is an answer.
+const REFUSAL_DEPTH: usize = 4;
 
 const MSGPACK: &str = "application/x-msgpack";
 const JSON: &str = "application/json";
@@ -208,6 +213,7 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
         let hint = "send application/x-msgpack or application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", &message, hint);
     }
+    let credentials = bearer(request.headers()).map(client::auth);
     let body = match whole_body(request.into_body(), &port.rules).await {
         Ok(body) => body,
         Err(refused) => return refused,
@@ -217,7 +223,8 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
         Some(Ok(frame)) => frame,
         Some(Err(error)) => return refusal(StatusCode::BAD_REQUEST, "bad_json", &error.to_string(), ""),
     };
-    let (link, reply) = exchange([frame].into(), port.rules.frame_bytes);
+    let frames = credentials.into_iter().chain([frame]).collect();
+    let (link, reply) = exchange(frames, port.rules.frame_bytes);
     if port.links.send(link).await.is_err() {
         return no_answer();
     }
@@ -236,6 +243,30 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
             "ask with application/x-msgpack",
         ),
     }
+}
+
+/// The token of `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = header(headers, &AUTHORIZATION).split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The answer to an exchange that the node refused as a whole: its code is an HTTP status too.
+fn refused(frame: &[u8]) -> Option<Answer> {
+    let (number, reason) = match ServerMessage::decode(frame, REFUSAL_DEPTH) {
+        Ok(ServerMessage::Error { code, reason, .. }) => (code, reason),
+        Ok(ServerMessage::AuthFail { reason }) => (Code::AuthFailed.number().into(), reason),
+        _ => return None,
+    };
+    let code = Code::from_number(number).unwrap_or(Code::OutcomeUnknown);
+    let status = StatusCode::from_u16(code.number()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = refusal(status, code.name(), reason, code.hint());
+    if status == StatusCode::UNAUTHORIZED {
+        answer
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    Some(answer)
 }
 
 fn no_answer() -> Answer {

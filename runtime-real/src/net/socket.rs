@@ -72,31 +72,45 @@ pub(super) async fn accepted(
 
 /// Opens a socket to another node's `/peer`.
 pub(super) async fn dial_peer(addr: &str, frame_bytes: usize) -> io::Result<Link<NetReader, NetWriter>> {
-    let socket = dial(addr, "/peer", frame_bytes).await?;
+    let socket = dial(addr, "/peer", frame_bytes).await.map_err(io::Error::other)?;
     Ok(link(socket, Role::Peer, frame_bytes, None))
 }
 
+/// Why a socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Nobody answers there.
+    #[error("{0}")]
+    Unreachable(#[from] io::Error),
+    /// Somebody answers, and takes no socket.
+    #[error("refused with {status}: {body}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What was said.
+        body: String,
+    },
+    /// What answers speaks another protocol.
+    #[error("no node answers there: {0}")]
+    Protocol(WsError),
+}
+
 /// Opens a socket to `path` of the node at `addr`.
-pub async fn dial(addr: &str, path: &str, frame_bytes: usize) -> io::Result<Socket> {
+pub async fn dial(addr: &str, path: &str, frame_bytes: usize) -> Result<Socket, DialError> {
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     let url = format!("ws://{addr}{path}");
     let opened = client_async_with_config(url, stream, Some(config(frame_bytes))).await;
     opened.map(|(socket, _)| socket).map_err(|error| match error {
-        WsError::Io(error) => error,
-        WsError::Http(answer) => io::Error::other(refused(&answer)),
-        other => io::Error::other(other),
+        WsError::Io(error) => DialError::Unreachable(error),
+        WsError::Http(answer) => DialError::Refused {
+            status: answer.status().as_u16(),
+            body: String::from_utf8_lossy(answer.body().as_deref().unwrap_or_default())
+                .trim()
+                .to_owned(),
+        },
+        other => DialError::Protocol(other),
     })
-}
-
-/// What a node says that takes no socket.
-fn refused(answer: &hyper::Response<Option<Vec<u8>>>) -> String {
-    let body = answer.body().as_deref().unwrap_or_default();
-    format!(
-        "refused with {}: {}",
-        answer.status(),
-        String::from_utf8_lossy(body).trim()
-    )
 }
 
 fn link(
