@@ -130,7 +130,9 @@ impl Host {
         let (server, accepted) = Server::bind(addr, rules, Rc::clone(&executor))
             .await
             .map_err(cannot_listen)?;
-        milestone(Milestone::Listening(server.addr().map_err(cannot_listen)?));
+        let listening = server.addr().map_err(cannot_listen)?;
+        tracing::info!(addr = %listening, data = %self.folder.path().display(), "listening");
+        milestone(Milestone::Listening(listening));
         executor.spawn(server.run()).detach();
 
         let mut entropy = [0; 32];
@@ -177,12 +179,7 @@ fn phases(health: Health, milestone: impl Fn(Milestone)) -> impl FnMut(Phase) {
             Phase::Recovering => tracing::info!("reading what the data folder holds"),
             Phase::Ready { records, log_entries } => {
                 let ms = start.elapsed().as_millis() as u64;
-                tracing::info!(
-                    records,
-                    log_entries,
-                    ms,
-                    "recovered {records} records and {log_entries} log entries in {ms} ms"
-                );
+                tracing::info!(records, log_entries, ms, "recovered");
                 milestone(Milestone::Ready);
             }
             Phase::Failed { error } => tracing::error!(%error, "the node cannot serve"),

@@ -231,6 +231,9 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
     let Ok(frame) = reply.recv().await else {
         return no_answer();
     };
+    if let Some(refused) = refused(&frame) {
+        return refused;
+    }
     if !is_json {
         return answer::body(StatusCode::OK, MSGPACK, frame);
     }
