@@ -13,7 +13,7 @@ use futures_lite::future::or;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
@@ -214,7 +214,7 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", &message, hint);
     }
     let credentials = bearer(request.headers()).map(client::auth);
-    let body = match whole_body(request.into_body(), &port.rules).await {
+    let body = match whole_body(request, &port.rules).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -281,19 +281,15 @@ fn no_answer() -> Answer {
     )
 }
 
-/// The body, no longer than a frame, and refused by its announced length before any of it is read.
-async fn whole_body(mut body: Incoming, rules: &Rules) -> Result<Bytes, Answer> {
+/// The body, no longer than a frame, and refused by its announced length before memory is taken for it.
+async fn whole_body(request: Request<Incoming>, rules: &Rules) -> Result<Bytes, Answer> {
     let limit = rules.frame_bytes;
-    let too_large = || {
-        let message = format!("a body may have {limit} bytes");
-        let hint = "send the operations in several batches";
-        refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message, hint)
-    };
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
+    let waits = request.headers().contains_key(EXPECT);
+    let mut body = request.into_body();
     let mut whole = BytesMut::new();
-    loop {
+    let announced = body.size_hint().lower();
+    let mut too_large = announced > limit as u64;
+    while !too_large {
         match in_time(rules.patience, body.frame()).await {
             None => {
                 let message = "the body did not arrive in time";
@@ -305,11 +301,31 @@ async fn whole_body(mut body: Incoming, rules: &Rules) -> Result<Bytes, Answer> 
             }
             Some(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
-                if whole.len() + data.len() > limit {
-                    return Err(too_large());
+                too_large = whole.len() + data.len() > limit;
+                if !too_large {
+                    whole.extend_from_slice(&data);
                 }
-                whole.extend_from_slice(&data);
             }
+        }
+    }
+    drop(whole);
+    // Who waits for leave to send needs no more than the answer.
+    if !waits {
+        discard(body, rules).await;
+    }
+    let message = format!("a body may have {limit} bytes");
+    let hint = "send the operations in several batches";
+    Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message, hint))
+}
+
+/// Lets a body that was refused go by, for a while: a client that still writes when the connection closes may never
+/// read why.
+async fn discard(mut body: Incoming, rules: &Rules) {
+    let mut left = 2 * rules.frame_bytes;
+    while let Some(Some(Ok(frame))) = in_time(rules.patience, body.frame()).await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(less) => left = less,
+            None => return,
         }
     }
 }
