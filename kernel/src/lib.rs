@@ -9,9 +9,10 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 0 | [`env`] | clock readings, seeded randomness, limits, ids |
+//! | 0 | [`mod@env`] | clock readings, seeded randomness, limits, ids |
 //! | 0 | [`machine`] | the contract between a machine and its host |
 //! | 0 | [`msgpack`] | reading and writing MessagePack in place, bounded |
+//! | 0 | [`value`] | the document value, its total order, index keys |
 //! | 1 | [`hlc`] | the hybrid logical clock |
 //! | 2 | [`crdt`] | replicated data types |
 //! | 3 | [`partition`] | key → slot → partition |
@@ -32,4 +33,5 @@ pub mod node;
 pub mod partition;
 pub mod session;
 pub mod store;
+pub mod value;
 pub mod wire;

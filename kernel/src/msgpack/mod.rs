@@ -26,14 +26,19 @@
 //! ```
 
 mod error;
-mod float;
+pub(crate) mod float;
 mod read;
 mod token;
 mod validate;
 mod write;
 
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod vectors;
+
 pub use error::{Error, Kind};
 pub use read::Reader;
-use token::Token;
+pub(crate) use token::Token;
 pub use validate::validate;
 pub use write::Writer;

@@ -219,6 +219,13 @@ impl<'a> Reader<'a> {
         self.at = next;
         Ok(picked)
     }
+
+    /// The next token, whatever it is.
+    pub(crate) fn any(&mut self) -> Result<Token<'a>, Error> {
+        let (token, next) = Token::read(self.bytes, self.at)?;
+        self.at = next;
+        Ok(token)
+    }
 }
 
 /// A float as an integer of the type asked for.

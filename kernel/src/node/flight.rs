@@ -48,7 +48,7 @@ impl Flights {
             .pop_front()
             .expect("the host answered a commit that it was not given");
         assert_eq!(flight.ticket, ticket, "the host answered commits out of order");
-        self.settled = ticket;
+        self.settled = self.settled.max(ticket);
         flight
     }
 
@@ -59,11 +59,15 @@ impl Flights {
 
     /// Takes the requests and the held bytes of all of them: they are going to fail. They stay in the queue until the host
     /// says so, but nothing has to wait for them any more.
-    pub fn abandon(&mut self) -> Vec<(Vec<(ConnId, u64)>, Vec<Request>)> {
+    pub fn abandon(&mut self) -> Vec<Flight> {
         if let Some(last) = self.queue.back() {
             self.settled = last.ticket;
         }
-        let take = |flight: &mut Flight| (core::mem::take(&mut flight.held), core::mem::take(&mut flight.requests));
+        let take = |flight: &mut Flight| Flight {
+            held: core::mem::take(&mut flight.held),
+            requests: core::mem::take(&mut flight.requests),
+            ..*flight
+        };
         self.queue.iter_mut().map(take).collect()
     }
 

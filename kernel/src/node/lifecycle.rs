@@ -1,6 +1,7 @@
 //! Boot, recovery, failure of storage, and the end.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::env::{Now, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
@@ -85,7 +86,8 @@ impl Node {
                 let (store, records, log_entries) = recovery.finish();
                 self.store = store;
                 // The latest stamp that was durable is the latest that was spoken: the clock goes on from there.
-                self.hlc.observe(self.store.durable_clock());
+                self.clock = self.clock.max(self.store.durable_clock());
+                self.hlc.observe(self.clock);
                 out.cut = Some(self.store.applied_number()).filter(|number| *number > 0);
                 self.state = State::Serving;
                 announce(out, Phase::Ready { records, log_entries });
@@ -108,22 +110,21 @@ impl Node {
                 self.store.grant(room);
                 if flight.has_entry {
                     self.store.committed(now.mono_us);
+                    self.clock = self.store.durable_clock();
                 }
             }
             (Ok(_), _) => panic!("a commit succeeded after one before it had failed"),
             (Err(_), State::Serving) => {
-                let mut lost = alloc::vec![(flight.held, flight.requests)];
-                lost.extend(self.flights.abandon());
-                for (held, requests) in lost {
-                    for (conn, bytes) in held {
+                for flight in core::iter::once(flight).chain(self.flights.abandon()) {
+                    for (conn, bytes) in flight.held {
                         self.conns.drained(conn, bytes);
                     }
-                    for request in requests {
+                    for request in flight.requests {
                         self.desk(now).fail(&request);
                     }
                 }
                 // What was forwarded may never have left; peers compare everything when they are linked again.
-                for conn in self.conns.of_role(Role::Peer).collect::<alloc::vec::Vec<_>>() {
+                for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
                     self.close(conn, now);
                 }
                 self.state = State::Failing;
@@ -165,7 +166,7 @@ impl Node {
 
     pub(super) fn drain(&mut self, now: Now) {
         self.draining = true;
-        for conn in self.conns.of_role(Role::Peer).collect::<alloc::vec::Vec<_>>() {
+        for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
             self.close(conn, now);
         }
     }
@@ -192,6 +193,7 @@ impl Node {
             now,
             node: &self.config.name,
             limits: &self.config.limits,
+            clock: self.clock,
             store: &mut self.store,
             hlc: &mut self.hlc,
             outbox: &mut self.outbox,

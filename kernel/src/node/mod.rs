@@ -14,7 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::env::{ConnId, Limits, Mutants, Now, SeededRng, Ticket, WriterId};
-use crate::hlc::Hlc;
+use crate::hlc::{Hlc, Stamp};
 use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::partition::Routing;
 use crate::session::{Access, Conns, Outbox, Request, Secret, Shows};
@@ -78,6 +78,8 @@ pub struct Node {
     config: NodeConfig,
     rng: SeededRng,
     hlc: Hlc,
+    /// The latest stamp that is durable. It stays while a failed store is read anew: what was spoken was spoken.
+    clock: Stamp,
     store: Store,
     state: State,
     draining: bool,
@@ -102,6 +104,7 @@ impl Node {
             store: Store::new(&config.store()),
             peers: Peers::new(&config.peers),
             hlc: Hlc::new(WriterId(0)),
+            clock: Stamp::ZERO,
             config,
             rng,
             state: State::Off,

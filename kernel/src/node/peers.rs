@@ -37,7 +37,7 @@ enum PeerState {
         dial_us: u64,
     },
     Dialling,
-    Connected,
+    Connected(ConnId),
     /// It is this very node.
     Itself,
 }
@@ -69,9 +69,9 @@ impl Peers {
     }
 
     /// A connection that was dialled is open.
-    pub fn connected(&mut self, peer: PeerId, _conn: ConnId) {
+    pub fn connected(&mut self, peer: PeerId, conn: ConnId) {
         if let Some(peer) = self.list.get_mut(peer.0 as usize) {
-            peer.state = PeerState::Connected;
+            peer.state = PeerState::Connected(conn);
         }
     }
 
@@ -84,10 +84,12 @@ impl Peers {
 
     /// A connection is gone; if it was dialled, it is dialled again after a while.
     pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
-        let dialled = self.links.remove(&conn).and_then(|link| link.dialled);
-        if let Some(peer) = dialled.and_then(|peer| self.list.get_mut(peer.0 as usize))
-            && peer.state == PeerState::Connected
-        {
+        self.links.remove(&conn);
+        let dialled = self
+            .list
+            .iter_mut()
+            .find(|peer| peer.state == PeerState::Connected(conn));
+        if let Some(peer) = dialled {
             peer.retry(now, rng, limits);
         }
     }

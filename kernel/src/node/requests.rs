@@ -23,11 +23,7 @@ impl Node {
     }
 
     fn auth_ack(&self) -> bytes::Bytes {
-        server::auth_ack(
-            self.config.secret.is_none(),
-            &self.config.name,
-            self.store.durable_clock(),
-        )
+        server::auth_ack(self.config.secret.is_none(), &self.config.name, self.clock)
     }
 
     /// Says why a connection is closed as soon as it was opened.

@@ -1,7 +1,7 @@
 //! The gate that a write passes once, where it enters the cluster.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
 use crate::crdt::Record;
 use crate::env::{Limits, Now};
@@ -55,6 +55,6 @@ pub fn admit(op: &Op<'_>, store: &Store, limits: &Limits, now: Now) -> Result<(R
     Ok((key, record))
 }
 
-fn refuse<T>(code: Code, reason: alloc::string::String) -> Result<T, Refusal> {
+fn refuse<T>(code: Code, reason: String) -> Result<T, Refusal> {
     Err(Refusal { code, reason })
 }

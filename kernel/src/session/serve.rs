@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::env::{ConnId, Limits, Now};
-use crate::hlc::Hlc;
+use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
 use crate::session::admit::admit;
 use crate::session::{Outbox, Shows};
@@ -24,6 +24,8 @@ pub struct Desk<'n> {
     pub node: &'n str,
     /// The limits.
     pub limits: &'n Limits,
+    /// The latest stamp that is durable: the latest that may be spoken without waiting.
+    pub clock: Stamp,
     /// The records.
     pub store: &'n mut Store,
     /// The clock: it observes what is written.
@@ -93,7 +95,7 @@ impl Desk<'_> {
 
     fn answer_ops(&mut self, conn: ConnId, outcomes: &[Outcome<'_>], exchange: bool, shows: Shows) {
         if exchange {
-            let body = server::sync_answer(self.node, self.store.durable_clock(), outcomes);
+            let body = server::sync_answer(self.node, self.clock, outcomes);
             self.outbox.push(conn, body, shows);
             return;
         }
@@ -141,7 +143,7 @@ impl Desk<'_> {
     }
 
     /// Answers with an error. `request` is the client's name for what it asked.
-    pub fn refuse(&mut self, conn: ConnId, code: Code, reason: alloc::string::String, request: &str) {
+    pub fn refuse(&mut self, conn: ConnId, code: Code, reason: String, request: &str) {
         let refusal = Refusal { code, reason };
         self.outbox.push(conn, server::error(&refusal, request), Shows::Nothing);
     }

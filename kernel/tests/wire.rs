@@ -1,0 +1,284 @@
+//! The protocol as others speak it: frames are built here by an independent MessagePack library.
+
+use kernel::env::{SeededRng, WriterId};
+use kernel::hlc::Stamp;
+use kernel::wire::client::{self, ClientMessage};
+use kernel::wire::op::{Ask, Op};
+use kernel::wire::peer::PeerMessage;
+use kernel::wire::server::{self, Outcome, Refusal, ServerMessage};
+use kernel::wire::{Code, Error};
+use rmpv::Value;
+
+const DEPTH: usize = 64;
+
+fn map(fields: Vec<(&str, Value)>) -> Value {
+    Value::Map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    rmpv::encode::write_value(&mut out, value).expect("a vector takes everything");
+    out
+}
+
+fn record(value: Value, millis: Value) -> Value {
+    map(vec![
+        ("value", value),
+        (
+            "timestamp",
+            map(vec![
+                ("millis", millis),
+                ("counter", 3.0.into()),
+                ("nodeId", "phone".into()),
+            ]),
+        ),
+    ])
+}
+
+fn client_op(fields: Vec<(&str, Value)>) -> Vec<u8> {
+    bytes(&map(vec![("payload", map(fields)), ("type", "CLIENT_OP".into())]))
+}
+
+fn only_op(frame: &[u8]) -> Result<Op<'_>, Error> {
+    match ClientMessage::decode(frame, DEPTH)? {
+        ClientMessage::Op(mut ops) | ClientMessage::Batch(mut ops) | ClientMessage::Sync(mut ops) => {
+            ops.next().expect("one operation").map_err(|bad| bad.error)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn javascript_sends_floats_nulls_and_fields_nobody_asked_for() {
+    let frame = client_op(vec![
+        ("extra", map(vec![("deep", Value::Array(vec![1.into(), Value::Nil]))])),
+        ("id", "17".into()),
+        ("mapName", "todos".into()),
+        ("key", "k".into()),
+        ("opType", Value::Nil),
+        ("record", record(42.0.into(), 1_700_000_000_000.0.into())),
+        ("orRecord", Value::Nil),
+        ("orTag", Value::Nil),
+        ("timeout", Value::Nil),
+    ]);
+    let op = only_op(&frame).unwrap();
+    assert_eq!((op.id, op.map, op.key, op.writer), ("17", "todos", &b"k"[..], "phone"));
+    assert_eq!((op.stamp.millis(), op.stamp.counter()), (1_700_000_000_000, 3));
+    assert_eq!(op.stamp.writer(), WriterId::of("phone"));
+    assert_eq!(
+        op.value,
+        Some(&bytes(&42.0.into())[..]),
+        "a value stays as its writer sent it"
+    );
+}
+
+#[test]
+fn a_null_without_a_type_deletes_as_in_topgun_and_a_put_of_null_is_a_value() {
+    let with = |op_type: Value| {
+        let record = record(Value::Nil, 5.into());
+        client_op(vec![
+            ("mapName", "m".into()),
+            ("key", "k".into()),
+            ("opType", op_type),
+            ("record", record),
+        ])
+    };
+    assert_eq!(only_op(&with(Value::Nil)).unwrap().value, None);
+    assert_eq!(only_op(&with("REMOVE".into())).unwrap().value, None);
+    assert_eq!(only_op(&with("PUT".into())).unwrap().value, Some(&[0xc0][..]));
+    assert_eq!(only_op(&with("ERASE".into())), Err(Error::Choice { field: "opType" }));
+}
+
+#[test]
+fn each_wrong_field_is_named() {
+    let good = || {
+        vec![
+            ("mapName", Value::from("m")),
+            ("key", "k".into()),
+            ("record", record(1.into(), 5.into())),
+        ]
+    };
+    let refused = |name: &'static str, value: Option<Value>| {
+        let mut fields = good();
+        fields.retain(|(field, _)| *field != name);
+        fields.extend(value.map(|value| (name, value)));
+        only_op(&client_op(fields)).unwrap_err().to_string()
+    };
+    assert!(only_op(&client_op(good())).is_ok());
+    for (field, value, word) in [
+        ("mapName", None, "mapName"),
+        ("mapName", Some(7.into()), "mapName"),
+        ("key", Some(Value::Array(vec![])), "key"),
+        ("record", None, "record"),
+        ("record", Some(record(1.into(), (-5).into())), "timestamp.millis"),
+        ("record", Some(record(1.into(), f64::NAN.into())), "timestamp.millis"),
+        ("record", Some(record(1.into(), 0.5.into())), "timestamp.millis"),
+        (
+            "record",
+            Some(record(1.into(), (1u64 << 48).into())),
+            "timestamp.millis",
+        ),
+        ("record", Some(map(vec![("value", 1.into())])), "timestamp"),
+        ("orTag", Some("t".into()), "OR-map"),
+        ("opType", Some("OR_ADD".into()), "OR-map"),
+        ("writeConcern", Some("REPLICATED".into()), "REPLICATED"),
+        ("writeConcern", Some("SOMEDAY".into()), "writeConcern"),
+        ("consistency", Some("strong".into()), "consistency"),
+        ("durability", Some("tape".into()), "durability"),
+    ] {
+        let error = refused(field, value.clone());
+        assert!(error.contains(word), "{field}={value:?}: {error}");
+    }
+    let ttl = map(vec![
+        ("value", 1.into()),
+        ("ttlMs", 5.into()),
+        (
+            "timestamp",
+            map(vec![
+                ("millis", 1.into()),
+                ("counter", 0.into()),
+                ("nodeId", "w".into()),
+            ]),
+        ),
+    ]);
+    assert!(refused("record", Some(ttl)).contains("ttlMs"));
+}
+
+#[test]
+fn a_bad_operation_spoils_no_other() {
+    let good = |id: &str| {
+        map(vec![
+            ("id", id.into()),
+            ("mapName", "m".into()),
+            ("key", "k".into()),
+            ("record", record(1.into(), 5.into())),
+        ])
+    };
+    let bad = map(vec![("id", "2".into()), ("mapName", 9.into())]);
+    let ops = Value::Array(vec![good("1"), bad, 77.into(), good("4")]);
+    let frame = bytes(&map(vec![
+        ("type", "OP_BATCH".into()),
+        ("payload", map(vec![("ops", ops)])),
+    ]));
+    let ClientMessage::Batch(ops) = ClientMessage::decode(&frame, DEPTH).unwrap() else {
+        panic!("a batch");
+    };
+    let ids: Vec<_> = ops.map(|op| op.map(|op| op.id).map_err(|bad| bad.id)).collect();
+    assert_eq!(ids, [Ok("1"), Err("2"), Err(""), Ok("4")]);
+}
+
+#[test]
+fn a_sync_body_refuses_what_it_cannot_answer() {
+    let body = |fields: Vec<(&str, Value)>| bytes(&map(fields));
+    let empty = body(vec![
+        ("clientId", "c".into()),
+        ("clientHlc", Value::Nil),
+        ("queries", Value::Array(vec![])),
+    ]);
+    assert!(matches!(ClientMessage::decode(&empty, DEPTH), Ok(ClientMessage::Sync(ops)) if ops.is_empty()));
+    for what in ["syncMaps", "queries", "searches"] {
+        let asks = body(vec![("clientId", "c".into()), (what, Value::Array(vec![1.into()]))]);
+        assert_eq!(
+            ClientMessage::decode(&asks, DEPTH).unwrap_err(),
+            Error::Unsupported { what }
+        );
+    }
+    assert_eq!(
+        ClientMessage::decode(&body(vec![]), DEPTH).unwrap_err(),
+        Error::Missing { field: "type" }
+    );
+}
+
+#[test]
+fn too_deep_is_refused() {
+    let mut value = Value::from(1);
+    for _ in 0..DEPTH {
+        value = Value::Array(vec![value]);
+    }
+    let frame = client_op(vec![("record", record(value, 5.into()))]);
+    assert_eq!(ClientMessage::decode(&frame, DEPTH).unwrap_err().code(), Code::TooLarge);
+}
+
+fn op() -> Op<'static> {
+    Op {
+        id: "1",
+        map: "m",
+        key: b"\xff",
+        value: Some(&[1]),
+        stamp: Stamp::new(5, 0, WriterId::of("w")).expect("in range"),
+        writer: "w",
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    assert_eq!(only_op(&client::op(&op(), Ask::default())), Ok(op()));
+    assert_eq!(only_op(&client::op_batch(&[op()])), Ok(op()));
+    assert_eq!(only_op(&client::sync_body("c", &[op()])), Ok(op()));
+    let refusal = Refusal {
+        code: Code::StorageFull,
+        reason: "full".into(),
+    };
+    assert_eq!(
+        ServerMessage::decode(&server::error(&refusal, "r"), DEPTH),
+        Ok(ServerMessage::Error {
+            request: "r",
+            code: 507,
+            reason: "full"
+        })
+    );
+    let refused = Outcome {
+        id: "1",
+        refusal: Some(refusal),
+    };
+    assert_eq!(server::op_ack(&[refused]), None);
+}
+
+#[test]
+fn every_cut_and_every_changed_byte_is_read_or_refused() {
+    let mut rng = SeededRng::from_u64(1);
+    let nonce = rng.entropy();
+    let hello = kernel::wire::peer::Hello {
+        version: 1,
+        name: "n",
+        boot: WriterId(1),
+        routing: 2,
+        nonce,
+    };
+    let frames = [
+        client::op_batch(&[op(), op()]),
+        client::sync_body("c", &[op()]),
+        client::auth("t"),
+        client::ping(1),
+        server::auth_ack(true, "n", Stamp::ZERO),
+        kernel::wire::peer::hello(&hello),
+        kernel::wire::peer::want(1, &[b"m\0k"]),
+        kernel::wire::peer::digests(1, std::iter::repeat_n(7, 271)),
+    ];
+    for frame in frames {
+        for len in 0..frame.len() {
+            read_all(&frame[..len]);
+            assert!(kernel::msgpack::validate(&frame[..len], DEPTH).is_err());
+        }
+        for at in 0..frame.len() {
+            let mut bad = frame.to_vec();
+            bad[at] = rng.next_u64() as u8;
+            read_all(&bad);
+        }
+    }
+}
+
+/// Reads a frame as everything that it could be. That it comes back at all is the test.
+fn read_all(frame: &[u8]) -> usize {
+    let ops = match ClientMessage::decode(frame, DEPTH) {
+        Ok(ClientMessage::Op(ops) | ClientMessage::Batch(ops) | ClientMessage::Sync(ops)) => ops.count(),
+        _ => 0,
+    };
+    let rows = match PeerMessage::decode(frame) {
+        Ok(PeerMessage::Changes(rows)) => rows.count(),
+        Ok(PeerMessage::Want { keys, .. }) => keys.count(),
+        Ok(PeerMessage::Summary(summary)) => summary.rows.count(),
+        _ => 0,
+    };
+    ops + rows + usize::from(ServerMessage::decode(frame, DEPTH).is_ok())
+}
