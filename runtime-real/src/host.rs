@@ -120,7 +120,8 @@ impl Host {
         let health = Health::default();
         let rules = Rules {
             frame_bytes: self.limits.frame_bytes,
-            connections: self.limits.connections,
+            // An eighth is left for those that this node dials, and those that are gone without the machine knowing it yet.
+            connections: self.limits.connections - self.limits.connections / 8,
             patience: Duration::from_millis(self.limits.silence_ms),
             any_origin: self.any_origin,
             health: health.clone(),

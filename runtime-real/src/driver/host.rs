@@ -30,7 +30,8 @@ pub trait Net: 'static {
     /// The half of a connection that frames go into.
     type Writer: FrameWriter;
 
-    /// The next connection that somebody opened to us. An error ends accepting for good.
+    /// The next connection that somebody opened to us. An error ends accepting for good. How many there may be is the
+    /// network's to limit, because it can say so in its own words; the machine has the last one.
     fn accept(&self) -> impl Future<Output = io::Result<LinkOf<Self>>>;
 
     /// Opens a connection. `addr` is as the node was configured.

@@ -27,8 +27,6 @@ const EVENTS_QUEUED: usize = 256;
 pub struct Settings {
     /// What [`Input::Boot`] carries: fresh at every boot.
     pub entropy: [u8; 32],
-    /// Most connections that were accepted and are still open.
-    pub connections: usize,
     /// Commit bytes in flight at which no more frames are taken until some are durable. Below the machine's own
     /// limit, so that clients wait rather than being refused.
     pub commit_bytes: u64,
@@ -46,7 +44,6 @@ impl Settings {
     pub fn new(limits: &Limits, entropy: [u8; 32]) -> Self {
         Self {
             entropy,
-            connections: limits.connections,
             commit_bytes: limits.commit_bytes_in_flight / 2,
             frame_bytes: limits.commit_bytes_in_flight,
             dial_us: limits.silence_ms * 1_000,
@@ -85,7 +82,6 @@ pub struct Driver<M, N: Net, C, P> {
     budget: Rc<Budget>,
     conns: FxHashMap<ConnId, Conn>,
     last_conn: u64,
-    accepted: usize,
     commit_bytes: u64,
     fetches: VecDeque<(Ticket, Reading)>,
     wake: Option<u64>,
@@ -99,7 +95,6 @@ struct Conn {
     hangup: Option<Sender<()>>,
     /// Given and not yet reported to the machine as drained.
     unsent: u64,
-    accepted: bool,
 }
 
 /// A fetch that was not yet answered to the machine.
@@ -147,7 +142,6 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             accept_failed: bounded(1),
             conns: FxHashMap::default(),
             last_conn: 0,
-            accepted: 0,
             commit_bytes: 0,
             fetches: VecDeque::new(),
             wake: None,
@@ -278,13 +272,6 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
 
     fn take_control(&mut self, control: Control<N>) {
         match control {
-            Control::Accepted(link) if self.accepted >= self.settings.connections => {
-                tracing::warn!(
-                    limit = self.settings.connections,
-                    "a connection was refused: too many are open"
-                );
-                drop(link);
-            }
             Control::Accepted(link) => self.open(link, None),
             Control::Dialled { peer, link: Ok(link) } => self.open(link, Some(peer)),
             Control::Dialled { peer, link: Err(error) } => {
@@ -311,7 +298,6 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             }
             FromConn::Closed { conn } => {
                 let Some(entry) = self.conns.remove(&conn) else { return };
-                self.accepted -= usize::from(entry.accepted);
                 if entry.unsent > 0 {
                     let bytes = entry.unsent;
                     self.step(Input::Drained { conn, bytes });
@@ -383,15 +369,12 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             outbox: outbox_end,
             hangup: hangup_end,
         };
-        let accepted = peer.is_none();
         let entry = Conn {
             outbox,
             hangup: Some(hangup),
             unsent: 0,
-            accepted,
         };
         self.conns.insert(conn, entry);
-        self.accepted += usize::from(accepted);
         let mailbox = Mailbox {
             control: self.control.0.clone(),
             frames: self.frames.0.clone(),

@@ -87,19 +87,6 @@ fn a_close_does_not_wait_for_ever_on_somebody_who_does_not_read() {
 }
 
 #[test]
-fn one_connection_too_many_is_let_go() {
-    let world = World::with(|settings| settings.connections = 1);
-    let first = world.connect();
-    let second = world.connect();
-    assert!(second.is_closed() && !first.is_closed());
-    drop(first);
-    world.settle();
-    let third = world.connect();
-    assert!(!third.is_closed());
-    assert_eq!(world.told(), ["boot", "opened 1", "closed 1", "opened 2"]);
-}
-
-#[test]
 fn a_dial_is_answered_also_when_nobody_answers_it() {
     let world = World::new();
     let client = world.connect();
