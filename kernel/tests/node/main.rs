@@ -2,6 +2,7 @@
 //! the test says so; what goes wrong by itself is the simulator's.
 
 mod host;
+mod limits;
 mod replication;
 mod requests;
 mod storage;
