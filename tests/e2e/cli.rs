@@ -11,7 +11,9 @@ use kernel::hlc::Stamp;
 use kernel::wire::server;
 use rustix::process::Signal;
 
-use crate::process::{Process, run};
+use runtime_real::net::socket::dial;
+
+use crate::process::{Process, eventually, run};
 
 #[test]
 fn values_come_back_as_they_were_set() {
@@ -161,7 +163,7 @@ fn a_node_that_cannot_start_says_what_is_in_its_way() {
 }
 
 #[test]
-fn a_node_keeps_its_name_and_a_second_interrupt_is_not_waited_for() {
+fn a_node_keeps_its_name_and_logs_in_the_form_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let node = Process::start(&data);
@@ -172,6 +174,22 @@ fn a_node_keeps_its_name_and_a_second_interrupt_is_not_waited_for() {
     assert_eq!(node.status("node"), name);
     let last = node.log().lines().last().unwrap().to_owned();
     serde_json::from_str::<serde_json::Value>(&last).unwrap_or_else(|error| panic!("{error}: {last}"));
+}
+
+#[test]
+fn a_second_signal_ends_a_node_that_waits_for_its_clients() {
+    let dir = tempfile::tempdir().unwrap();
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let node = Process::start(&dir.path().join(code.to_string()));
+        // A client that never answers a goodbye.
+        let _client = block_on(dial(&node.addr, "/ws", 1_000)).unwrap();
+        node.signal(Signal::TERM);
+        eventually("the machine has stopped", || {
+            node.log().contains("stopped").then_some(())
+        });
+        node.signal(signal);
+        assert_eq!(node.wait().code(), Some(code));
+    }
 }
 
 #[test]

@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long anything may take before a test gives up.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// What a command left behind.
 #[derive(Debug)]
 pub struct Done {
@@ -187,7 +190,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             return answer;
         }
         assert!(Instant::now() < until, "not within {DEADLINE:?}: {what}");
-        thread::sleep(Duration::from_millis(10));
+        thread::park_timeout(PAUSE);
     }
 }
 

@@ -18,13 +18,16 @@
 mod budget;
 mod connection;
 mod disk;
+mod fetches;
 mod host;
 mod run;
+mod settings;
 mod stores;
 #[cfg(test)]
 mod tests;
 
 pub use disk::{Disk, disk};
 pub use host::{Clock, FrameReader, FrameWriter, Link, LinkOf, Net};
-pub use run::{Driver, DriverError, Settings};
+pub use run::Driver;
+pub use settings::{DriverError, Settings};
 pub use stores::{LogState, LogStore, RecordStore};

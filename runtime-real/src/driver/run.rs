@@ -1,6 +1,5 @@
 //! The one task that owns the machine.
 
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
@@ -8,63 +7,18 @@ use async_channel::{Receiver, Sender, bounded, unbounded};
 use bytes::Bytes;
 use futures_lite::future::{self, or};
 use fxhash::FxHashMap;
-use kernel::env::{ConnId, Limits, PeerId, Ticket, VirtualClock};
-use kernel::machine::{
-    Command, Commit, ConnKind, Dial, Envelope, Fetch, Fetched, Input, Machine, Output, Phase, StorageError,
-};
+use kernel::env::{ConnId, PeerId, Ticket, VirtualClock};
+use kernel::machine::{Command, Commit, ConnKind, Dial, Envelope, Fetch, Input, Machine, Output, Phase};
 
 use super::budget::Budget;
 use super::connection::{Control, FromConn, Lines, Mailbox, carry};
 use super::disk::{Answer, Disk, LogRequest, RecordsRequest};
+use super::fetches::Fetches;
 use super::host::{Clock, LinkOf, Net};
-use super::stores::LogState;
+use super::settings::{DriverError, Settings};
 
 /// Events that may wait in each of the two channels from connections.
 const EVENTS_QUEUED: usize = 256;
-
-/// What a driver holds itself to.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// What [`Input::Boot`] carries: fresh at every boot.
-    pub entropy: [u8; 32],
-    /// Commit bytes in flight at which no more frames are taken until some are durable. Below the machine's own
-    /// limit, so that clients wait rather than being refused.
-    pub commit_bytes: u64,
-    /// Bytes of frames read and not yet taken.
-    pub frame_bytes: u64,
-    /// How long a dial may take.
-    pub dial_us: u64,
-    /// How long a connection that is to be closed may take to send what it was given, and the other side to answer
-    /// the goodbye.
-    pub close_us: u64,
-}
-
-impl Settings {
-    /// Those that fit a machine with these limits.
-    pub fn new(limits: &Limits, entropy: [u8; 32]) -> Self {
-        Self {
-            entropy,
-            commit_bytes: limits.commit_bytes_in_flight / 2,
-            frame_bytes: limits.commit_bytes_in_flight,
-            dial_us: limits.silence_ms * 1_000,
-            close_us: 2_000_000,
-        }
-    }
-}
-
-/// Why a driver ended other than by a [`Command::Drain`].
-#[derive(Debug, thiserror::Error)]
-pub enum DriverError {
-    /// The machine cannot work with what storage holds.
-    #[error("what the data folder holds cannot be used: {0}")]
-    Failed(StorageError),
-    /// A storage loop ended by itself.
-    #[error("a storage thread ended unexpectedly")]
-    StorageGone,
-    /// The network takes no more connections.
-    #[error("no more connections can be accepted: {0}")]
-    Accept(io::Error),
-}
 
 /// A driver: the machine, what it is given, and where its output goes.
 pub struct Driver<M, N: Net, C, P> {
@@ -83,7 +37,7 @@ pub struct Driver<M, N: Net, C, P> {
     conns: FxHashMap<ConnId, Conn>,
     last_conn: u64,
     commit_bytes: u64,
-    fetches: VecDeque<(Ticket, Reading)>,
+    fetches: Fetches,
     wake: Option<u64>,
     end: Option<Result<(), DriverError>>,
 }
@@ -95,16 +49,6 @@ struct Conn {
     hangup: Option<Sender<()>>,
     /// Given and not yet reported to the machine as drained.
     unsent: u64,
-}
-
-/// A fetch that was not yet answered to the machine.
-enum Reading {
-    Waiting,
-    Recovering {
-        log: Option<Result<LogState, StorageError>>,
-        applied: Option<Result<u64, StorageError>>,
-    },
-    Done(Result<Fetched, StorageError>),
 }
 
 enum Event<N: Net> {
@@ -143,7 +87,7 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             conns: FxHashMap::default(),
             last_conn: 0,
             commit_bytes: 0,
-            fetches: VecDeque::new(),
+            fetches: Fetches::default(),
             wake: None,
             end: None,
         }
@@ -324,38 +268,24 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
                 self.step(Input::Applied { ticket, result });
             }
             Answer::Fetched { ticket, result } => {
-                self.note_fetch(ticket, |reading| *reading = Reading::Done(result));
+                self.fetches.done(ticket, result);
+                self.answer_fetches();
             }
-            Answer::LogRecovered { ticket, result } => self.note_fetch(ticket, |reading| {
-                if let Reading::Recovering { log, .. } = reading {
-                    *log = Some(result);
-                }
-            }),
-            Answer::RecordsRecovered { ticket, result } => self.note_fetch(ticket, |reading| {
-                if let Reading::Recovering { applied, .. } = reading {
-                    *applied = Some(result);
-                }
-            }),
+            Answer::LogRecovered { ticket, result } => {
+                self.fetches.log_recovered(ticket, result);
+                self.answer_fetches();
+            }
+            Answer::RecordsRecovered { ticket, result } => {
+                self.fetches.records_recovered(ticket, result);
+                self.answer_fetches();
+            }
             Answer::Gone => self.end = Some(Err(DriverError::StorageGone)),
         }
     }
 
-    /// Notes what came of a fetch, and answers those that are complete, in order: the two loops work side by side.
-    fn note_fetch(&mut self, ticket: Ticket, note: impl FnOnce(&mut Reading)) {
-        if let Some((_, reading)) = self.fetches.iter_mut().find(|(waiting, _)| *waiting == ticket) {
-            note(reading);
-            if let Reading::Recovering {
-                log: Some(log),
-                applied: Some(applied),
-            } = reading
-            {
-                *reading = Reading::Done(join_recovery(*log, *applied));
-            }
-        }
-        while let Some((_, Reading::Done(_))) = self.fetches.front() {
-            let Some((ticket, Reading::Done(result))) = self.fetches.pop_front() else {
-                return;
-            };
+    /// Answers the fetches that are complete.
+    fn answer_fetches(&mut self) {
+        while let Some((ticket, result)) = self.fetches.next_done() {
             self.step(Input::Fetched { ticket, result });
         }
     }
@@ -453,29 +383,30 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
     }
 
     fn fetch(&mut self, ticket: Ticket, fetch: Fetch) {
-        let mut reading = Reading::Waiting;
         match fetch {
             Fetch::Recover => {
                 self.disk.epoch += 1;
-                reading = Reading::Recovering {
-                    log: None,
-                    applied: None,
-                };
+                self.fetches.recover(ticket);
                 self.ask_log(LogRequest::Recover(ticket));
                 self.ask_records(RecordsRequest::Recover(ticket));
             }
-            Fetch::Log { from, limit_bytes } => self.ask_log(LogRequest::Read {
-                ticket,
-                from,
-                limit_bytes,
-            }),
-            Fetch::Records { after, limit_bytes } => self.ask_records(RecordsRequest::Read {
-                ticket,
-                after,
-                limit_bytes,
-            }),
+            Fetch::Log { from, limit_bytes } => {
+                self.fetches.wait(ticket);
+                self.ask_log(LogRequest::Read {
+                    ticket,
+                    from,
+                    limit_bytes,
+                });
+            }
+            Fetch::Records { after, limit_bytes } => {
+                self.fetches.wait(ticket);
+                self.ask_records(RecordsRequest::Read {
+                    ticket,
+                    after,
+                    limit_bytes,
+                });
+            }
         }
-        self.fetches.push_back((ticket, reading));
     }
 
     fn ask_log(&mut self, request: LogRequest) {
@@ -529,32 +460,5 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             Ok(FromConn::Closed { conn }) => Some(conn),
             _ => None,
         }
-    }
-}
-
-/// The answer to [`Fetch::Recover`] from both halves. The log must go on where the records end.
-fn join_recovery(
-    log: Result<LogState, StorageError>,
-    applied: Result<u64, StorageError>,
-) -> Result<Fetched, StorageError> {
-    let (LogState { range: log, room }, applied) = (log?, applied?);
-    match log {
-        Some((first, _)) if first > applied + 1 => {
-            tracing::error!(
-                applied,
-                first,
-                "entries are missing: the records hold the log up to {applied}, and the log begins at {first}"
-            );
-            Err(StorageError::Corrupt)
-        }
-        Some((_, last)) if last < applied => {
-            tracing::error!(
-                applied,
-                last,
-                "the log is older than the records: they hold it up to {applied}, and it ends at {last}"
-            );
-            Err(StorageError::Corrupt)
-        }
-        _ => Ok(Fetched::Recovered { applied, log, room }),
     }
 }
