@@ -9,5 +9,5 @@ mod rng;
 pub use clock::{Now, VirtualClock};
 pub use ids::{ConnId, NodeId, PeerId, Ticket, WriterId, name_hash};
 pub use limits::Limits;
-pub use mutant::{Mutant, Mutants};
+pub use mutant::{Mutant, Mutants, TESTING};
 pub use rng::SeededRng;

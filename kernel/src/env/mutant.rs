@@ -4,6 +4,9 @@
 //! compiles in and only a node's own configuration turns on. An inactive mutant draws no randomness and
 //! changes no byte.
 
+/// Whether the switches are compiled in. A host says so in its version.
+pub const TESTING: bool = cfg!(feature = "testing");
+
 /// One way to be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {

@@ -1,0 +1,147 @@
+//! `set`, `get`, `del`.
+
+use bytes::Bytes;
+use futures_lite::future::block_on;
+use kernel::wire::op::Ask;
+
+use super::args::{DelArgs, GetArgs, NodeArgs, SetArgs, WriteArgs};
+use super::{Exit, complain, say};
+use crate::client::{Client, ClientError, Place};
+use crate::net::json;
+
+pub(super) fn set(args: &SetArgs) -> Exit {
+    let value = match value(&args.value) {
+        Ok(value) => value,
+        Err(error) => {
+            complain("bad_value", &error, "");
+            return Exit::Usage;
+        }
+    };
+    let at = Place {
+        map: &args.map,
+        key: &args.key,
+    };
+    write(&args.node, at, Some(&value), &args.means)
+}
+
+pub(super) fn del(args: &DelArgs) -> Exit {
+    let at = Place {
+        map: &args.map,
+        key: &args.key,
+    };
+    write(&args.node, at, None, &args.means)
+}
+
+fn write(node: &NodeArgs, at: Place<'_>, value: Option<&[u8]>, means: &WriteArgs) -> Exit {
+    let (consistency, durability) = (means.consistency.word(), means.durability.word());
+    let ask = Ask {
+        consistency: Some(consistency),
+        durability: Some(durability),
+    };
+    let written = with_client(node, async |client| client.write(at, value, ask).await);
+    written.unwrap_or_else(
+        |exit| exit,
+        |level| {
+            let what = if value.is_some() { "set" } else { "deleted" };
+            say(&format_args!("{what}: {}", reached(&level, consistency)));
+            Exit::Done
+        },
+    )
+}
+
+/// What an acknowledgement means, in the words that it is asked for in.
+fn reached(level: &str, consistency: &str) -> String {
+    match level {
+        "PERSISTED" => format!("{consistency}, disk"),
+        "MEMORY" | "APPLIED" => format!("{consistency}, memory"),
+        other => other.to_owned(),
+    }
+}
+
+pub(super) fn get(args: &GetArgs) -> Exit {
+    let at = Place {
+        map: &args.map,
+        key: &args.key,
+    };
+    let consistency = Some(args.consistency.word());
+    let found = with_client(&args.node, async |client| client.get(at, consistency).await);
+    found.unwrap_or_else(
+        |exit| exit,
+        |value| match value {
+            None => {
+                complain("not_found", &format_args!("{} holds no {}", args.map, args.key), "");
+                Exit::NotFound
+            }
+            Some(value) => match json::from_msgpack(&value) {
+                Ok(text) => {
+                    say(&text);
+                    Exit::Done
+                }
+                Err(error) => {
+                    complain("not_json", &format_args!("the value {error}"), "");
+                    Exit::Refused
+                }
+            },
+        },
+    )
+}
+
+/// JSON if it parses, else text. As MessagePack.
+fn value(text: &str) -> Result<Bytes, json::JsonError> {
+    match json::to_msgpack(text.as_bytes()) {
+        Ok(value) => Ok(value),
+        Err(_) => json::to_msgpack(serde_json::Value::from(text).to_string().as_bytes()),
+    }
+}
+
+/// What came of a request, or how the process ends for it.
+pub(super) struct Outcome<T>(Result<T, Exit>);
+
+impl<T> Outcome<T> {
+    pub fn unwrap_or_else(self, failed: impl FnOnce(Exit) -> Exit, done: impl FnOnce(T) -> Exit) -> Exit {
+        self.0.map_or_else(failed, done)
+    }
+}
+
+pub(super) fn with_client<T, F>(node: &NodeArgs, work: F) -> Outcome<T>
+where
+    F: AsyncFnOnce(&mut Client) -> Result<T, ClientError>,
+{
+    // A name of its own for each call: two calls in one millisecond must not stamp alike.
+    let mut drawn = [0; 8];
+    if let Err(error) = getrandom::fill(&mut drawn) {
+        complain("no_randomness", &error, "");
+        return Outcome(Err(Exit::Usage));
+    }
+    let writer = format!("cli-{:016x}", u64::from_be_bytes(drawn));
+    let done = block_on(async {
+        let mut client = Client::connect(&node.addr, node.token.as_deref(), writer).await?;
+        work(&mut client).await
+    });
+    Outcome(done.map_err(|error| {
+        complain(error.code(), &error, error.hint());
+        match error {
+            ClientError::Unreachable { .. } => Exit::Unreachable,
+            ClientError::Refused { .. } => Exit::Refused,
+            ClientError::Unknown { .. } => Exit::Unknown,
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_json_if_it_parses_and_else_text() {
+        let shown = |text: &str| json::from_msgpack(&value(text).unwrap()).unwrap();
+        assert_eq!(shown("\"world\""), "\"world\"");
+        assert_eq!(shown("world"), "\"world\"");
+        assert_eq!(shown("7"), "7");
+        assert_eq!(shown("7.0"), "7.0");
+        assert_eq!(shown("-1"), "-1");
+        assert_eq!(shown("{\"a\": [1, null]}"), "{\"a\":[1,null]}");
+        assert_eq!(shown("{\"a\": "), "\"{\\\"a\\\": \"");
+        assert_eq!(shown(""), "\"\"");
+    }
+}

@@ -1,0 +1,223 @@
+//! `serve`: run a node.
+
+use std::cell::Cell;
+use std::env;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use async_channel::bounded;
+use kernel::env::Limits;
+use kernel::node::{Node, NodeConfig};
+use kernel::partition::{PartitionBy, Routing};
+use kernel::session::Secret;
+
+use super::args::ServeArgs;
+use super::{Exit, complain, logging, say};
+use crate::host::{Host, Milestone};
+use crate::storage::{Folder, FolderError};
+
+/// Fewest and most bytes of a secret.
+const SECRET_BYTES: (usize, usize) = (16, 4_096);
+
+/// Why a node cannot be started as asked.
+#[derive(Debug, thiserror::Error)]
+enum ConfigError {
+    #[error("cannot read the secret in {path}: {error}")]
+    SecretFile { path: PathBuf, error: io::Error },
+    #[error("the secret in {path} has {bytes} bytes: at least {} and at most {} are needed", SECRET_BYTES.0, SECRET_BYTES.1)]
+    SecretLength { path: PathBuf, bytes: usize },
+    #[error("the secret in {path} is not text on one line")]
+    SecretForm { path: PathBuf },
+    #[error("{addr} can be reached from other machines, and anybody could read and write everything")]
+    OpenToAll { addr: SocketAddr },
+    #[error("the node's name must have 1 to {max} printable characters")]
+    NodeName { max: usize },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error("the system gives no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+impl ConfigError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::SecretFile { .. } => "secret_unreadable",
+            Self::SecretLength { .. } => "secret_length",
+            Self::SecretForm { .. } => "secret_form",
+            Self::OpenToAll { .. } => "open_to_all",
+            Self::NodeName { .. } => "node_name",
+            Self::Folder(error) => error.code(),
+            Self::Randomness(_) => "no_randomness",
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::SecretFile { .. } | Self::SecretLength { .. } | Self::SecretForm { .. } => {
+                "make one: head -c 32 /dev/urandom | base64 > cluster.secret"
+            }
+            Self::OpenToAll { .. } => "give --cluster-secret-file FILE, or listen on 127.0.0.1",
+            _ => "",
+        }
+    }
+}
+
+pub(super) fn run(args: &ServeArgs) -> Exit {
+    logging::begin(args.log);
+    let (host, config) = match prepare(args) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            complain(error.code(), &error, error.hint());
+            return Exit::Usage;
+        }
+    };
+    let about = About {
+        node: config.name.clone(),
+        secret_file: args.cluster_secret_file.clone(),
+        addr: Cell::new(None),
+    };
+    let (_stop, orders) = bounded(1);
+    match host.run(Node::new(config), orders, move |milestone| about.announce(milestone)) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            complain(error.code(), &error, error.hint());
+            Exit::Usage
+        }
+    }
+}
+
+fn prepare(args: &ServeArgs) -> Result<(Host, NodeConfig), ConfigError> {
+    let secret = args.cluster_secret_file.as_deref().map(read_secret).transpose()?;
+    let addr = args.listen;
+    if secret.is_none() && !addr.ip().is_loopback() {
+        return Err(ConfigError::OpenToAll { addr });
+    }
+    let limits = Limits::default();
+    let max = limits.id_bytes;
+    if let Some(name) = &args.node
+        && (name.is_empty() || name.len() > max || name.chars().any(char::is_control))
+    {
+        return Err(ConfigError::NodeName { max });
+    }
+    let folder = Folder::open(&args.data)?;
+    let drawn = getrandom::u64().map_err(ConfigError::Randomness)?;
+    let name = folder.node_name(args.node.as_deref(), || format!("node-{drawn:016x}"))?;
+    let mut routing = Routing::new();
+    for (map, separator) in &args.partition_by {
+        routing.declare(map, PartitionBy::Before(*separator));
+    }
+    let any_origin = secret.is_some();
+    let config = NodeConfig {
+        peers: args.peers.clone(),
+        secret,
+        routing,
+        limits: limits.clone(),
+        ..NodeConfig::new(&name)
+    };
+    let host = Host {
+        folder,
+        listen: addr,
+        limits,
+        any_origin,
+    };
+    Ok((host, config))
+}
+
+/// The secret is what stands in the file, without the line's end. It is text, because clients present it as a token.
+fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
+    let unreadable = |error| ConfigError::SecretFile {
+        path: path.to_owned(),
+        error,
+    };
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    let most = SECRET_BYTES.1 as u64 + 3;
+    file.take(most).read_to_end(&mut content).map_err(unreadable)?;
+    let secret = content.strip_suffix(b"\n").unwrap_or(&content);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    let path = path.to_owned();
+    if secret.len() < SECRET_BYTES.0 || secret.len() > SECRET_BYTES.1 {
+        let bytes = secret.len();
+        return Err(ConfigError::SecretLength { path, bytes });
+    }
+    match std::str::from_utf8(secret) {
+        Ok(text) if !text.chars().any(char::is_control) => Ok(Secret::new(secret)),
+        _ => Err(ConfigError::SecretForm { path }),
+    }
+}
+
+/// What whoever started the node wants to know.
+struct About {
+    node: String,
+    secret_file: Option<PathBuf>,
+    /// Where it listens, until it was ready once.
+    addr: Cell<Option<SocketAddr>>,
+}
+
+impl About {
+    fn announce(&self, milestone: Milestone) {
+        match milestone {
+            Milestone::Listening(addr) => {
+                self.addr.set(Some(addr));
+                say(&format_args!("node {} listening on {addr}", self.node));
+            }
+            Milestone::Ready => {
+                // A node that recovers from a failing disk is ready again, and no news to its terminal.
+                let Some(addr) = self.addr.take() else { return };
+                let (program, more) = (program(), self.options(addr));
+                say(&"ready; in another terminal, try");
+                say(&format_args!("  {program} set greetings hello '\"world\"'{more}"));
+                say(&format_args!("  {program} get greetings hello{more}"));
+            }
+        }
+    }
+
+    fn options(&self, addr: SocketAddr) -> String {
+        let mut more = String::new();
+        if addr.port() != 7878 || !addr.ip().is_loopback() {
+            more.push_str(&format!(" --addr {addr}"));
+        }
+        if let Some(file) = &self.secret_file {
+            more.push_str(&format!(" --token \"$(cat {})\"", file.display()));
+        }
+        more
+    }
+}
+
+/// How this program was called.
+fn program() -> String {
+    match env::var_os("CARGO") {
+        Some(_) => "cargo run --release --".to_owned(),
+        None => env::args().next().unwrap_or_else(|| "runtime-real".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_text_of_some_length_without_its_line_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            read_secret(&path)
+        };
+        assert!(read(b"0123456789abcdef\r\n").unwrap().is(b"0123456789abcdef"));
+        for (content, code) in [
+            (&b""[..], "secret_length"),
+            (b"0123456789abcde\n", "secret_length"),
+            (&[b'x'; 5_000], "secret_length"),
+            (b"0123456789\nabcdefghi", "secret_form"),
+            (&[0xff; 20], "secret_form"),
+        ] {
+            let error = read(content).unwrap_err();
+            assert_eq!(error.code(), code);
+            assert!(!error.to_string().contains("0123456789"), "{error}");
+        }
+        assert_eq!(read_secret(dir.path()).unwrap_err().code(), "secret_unreadable");
+    }
+}

@@ -1,0 +1,180 @@
+//! A small client, for the command line: one connection, one request at a time.
+
+mod error;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_io::Timer;
+use async_tungstenite::tungstenite::Message;
+use bytes::Bytes;
+use futures_lite::StreamExt;
+use futures_lite::future::or;
+use kernel::env::{Limits, WriterId};
+use kernel::hlc::Hlc;
+use kernel::wire::client::{self as say, Get};
+use kernel::wire::op::{Ask, Op};
+use kernel::wire::server::ServerMessage;
+
+pub use error::ClientError;
+
+use crate::net::json;
+use crate::net::socket::{Socket, dial};
+
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What operations of one connection are called: there is never more than one under way.
+const ID: &str = "1";
+
+/// An open connection to a node.
+#[derive(Debug)]
+pub struct Client {
+    socket: Socket,
+    addr: String,
+    limits: Limits,
+    hlc: Hlc,
+    writer: String,
+}
+
+/// Where a record is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The map.
+    pub map: &'a str,
+    /// The key.
+    pub key: &'a str,
+}
+
+/// An answer that was awaited, before it is read.
+struct Reply(Bytes);
+
+impl Client {
+    /// Connects to the node at `addr` and authenticates. Writes are stamped under the name `writer`, which must be
+    /// nobody else's.
+    pub async fn connect(addr: &str, token: Option<&str>, writer: String) -> Result<Self, ClientError> {
+        let limits = Limits::default();
+        let dialled = or(async { Some(dial(addr, "/ws", limits.frame_bytes).await) }, late()).await;
+        let socket = match dialled {
+            Some(dialled) => dialled.map_err(|error| ClientError::dialling(addr, error))?,
+            None => return Err(ClientError::silent(addr)),
+        };
+        let mut client = Self {
+            socket,
+            addr: addr.to_owned(),
+            limits,
+            hlc: Hlc::new(WriterId::of(&writer)),
+            writer,
+        };
+        client.handshake(token).await?;
+        Ok(client)
+    }
+
+    async fn handshake(&mut self, token: Option<&str>) -> Result<(), ClientError> {
+        let mut token = token;
+        loop {
+            let reply = self.receive().await?;
+            match self.read(&reply)? {
+                ServerMessage::AuthAck { clock } => {
+                    // What is written from here on is later than all that the node knows to be durable.
+                    clock.into_iter().for_each(|clock| self.hlc.observe(clock));
+                    return Ok(());
+                }
+                ServerMessage::AuthRequired => match token.take() {
+                    Some(token) => self.send(say::auth(token)).await?,
+                    None => return Err(ClientError::no_token()),
+                },
+                other => return Err(ClientError::unexpected(&self.addr, &other)),
+            }
+        }
+    }
+
+    /// Writes a value, as MessagePack, or deletes what is there. Says what was reached, in the protocol's word.
+    pub async fn write(&mut self, at: Place<'_>, value: Option<&[u8]>, ask: Ask<'_>) -> Result<String, ClientError> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let op = Op {
+            id: ID,
+            map: at.map,
+            key: at.key.as_bytes(),
+            value,
+            stamp: self.hlc.tick(since_1970.as_millis() as u64),
+            writer: &self.writer,
+        };
+        let frame = say::op(&op, ask);
+        // Once it may have left, only an answer tells what became of it.
+        let unknown = |error| ClientError::unknown(&error);
+        self.send(frame).await.map_err(unknown)?;
+        let reply = self.receive().await.map_err(unknown)?;
+        match self.read(&reply)? {
+            ServerMessage::OpAck { last_id, beyond } if last_id == ID || beyond.contains(&ID) => Ok(reply.level()),
+            other => Err(ClientError::unexpected(&self.addr, &other)),
+        }
+    }
+
+    /// Reads a value, as MessagePack.
+    pub async fn get(&mut self, at: Place<'_>, consistency: Option<&str>) -> Result<Option<Vec<u8>>, ClientError> {
+        let get = Get {
+            id: ID,
+            map: at.map,
+            key: at.key.as_bytes(),
+        };
+        self.send(say::get_key(&get, consistency)).await?;
+        let reply = self.receive().await?;
+        match self.read(&reply)? {
+            ServerMessage::Value { found, .. } => Ok(found.map(|(value, _)| value.to_vec())),
+            other => Err(ClientError::unexpected(&self.addr, &other)),
+        }
+    }
+
+    /// How the node is, as MessagePack.
+    pub async fn status(&mut self) -> Result<Vec<u8>, ClientError> {
+        self.send(say::status()).await?;
+        let reply = self.receive().await?;
+        match self.read(&reply)? {
+            ServerMessage::Status { payload } => Ok(payload.to_vec()),
+            other => Err(ClientError::unexpected(&self.addr, &other)),
+        }
+    }
+
+    fn read<'f>(&self, reply: &'f Reply) -> Result<ServerMessage<'f>, ClientError> {
+        let message = ServerMessage::decode(&reply.0, self.limits.depth + 4);
+        message.map_err(|error| ClientError::gibberish(&self.addr, &error))
+    }
+
+    async fn send(&mut self, frame: Bytes) -> Result<(), ClientError> {
+        let sent = or(async { Some(self.socket.send(Message::Binary(frame)).await) }, late()).await;
+        match sent {
+            Some(sent) => sent.map_err(|error| ClientError::lost(&self.addr, &error)),
+            None => Err(ClientError::silent(&self.addr)),
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Reply, ClientError> {
+        loop {
+            let message = or(async { Some(self.socket.next().await) }, late()).await;
+            match message {
+                None => return Err(ClientError::silent(&self.addr)),
+                Some(Some(Ok(Message::Binary(frame)))) => return Ok(Reply(frame)),
+                Some(Some(Ok(Message::Close(Some(frame))))) if !frame.reason.is_empty() => {
+                    return Err(ClientError::lost(&self.addr, &frame.reason));
+                }
+                Some(Some(Ok(_))) => {}
+                Some(Some(Err(error))) => return Err(ClientError::lost(&self.addr, &error)),
+                Some(None) => return Err(ClientError::lost(&self.addr, &"the node closed the connection")),
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// What an acknowledgement says was reached. Only for people: [`ServerMessage`] leaves it out.
+    fn level(&self) -> String {
+        let text = json::from_msgpack(&self.0).unwrap_or_default();
+        let ack: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        ack["payload"]["achievedLevel"].as_str().unwrap_or("done").to_owned()
+    }
+}
+
+async fn late<T>() -> Option<T> {
+    Timer::after(PATIENCE).await;
+    None
+}

@@ -1,0 +1,48 @@
+//! What the driver needs of a disk: an ordered log, and records.
+//!
+//! They are two traits and run in two loops, so that bringing changes into the records never delays a commit. All
+//! methods block. An error's detail is logged where it happens; the machine needs only its kind.
+
+use bytes::Bytes;
+use kernel::machine::{Room, StorageError};
+
+/// What a log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogState {
+    /// Its first and last entry, if it has any.
+    pub range: Option<(u64, u64)>,
+    /// How much more it takes.
+    pub room: Room,
+}
+
+/// An ordered log of numbered entries.
+pub trait LogStore: Send + 'static {
+    /// Looks at what is there, anew.
+    fn recover(&mut self) -> Result<LogState, StorageError>;
+
+    /// Appends all of `entries`, which are in order, or none, and comes back once they are durable. Says how much more
+    /// the log takes.
+    fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError>;
+
+    /// Drops the entries up to and including `upto`.
+    fn cut(&mut self, upto: u64) -> Result<(), StorageError>;
+
+    /// Entries from number `from` on, ascending: at least one, and no more once they have come to `limit_bytes`; and
+    /// whether there are none after them.
+    fn read(&mut self, from: u64, limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError>;
+}
+
+/// Records by key, and the number of the last log entry that they hold everything up to.
+pub trait RecordStore: Send + 'static {
+    /// The last log entry that the records hold; 0 if none.
+    fn recover(&mut self) -> Result<u64, StorageError>;
+
+    /// Puts all of `puts`, ascending by key, and the number `upto`, in one transaction, and comes back once it is
+    /// durable.
+    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError>;
+
+    /// Records after the key `after`, ascending: at least one, and no more once they have come to `limit_bytes`; and
+    /// whether there are none after them.
+    #[allow(clippy::type_complexity)]
+    fn read(&mut self, after: Option<&[u8]>, limit_bytes: usize) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError>;
+}

@@ -1,0 +1,146 @@
+//! The listener: TCP connections in, HTTP spoken on each.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_channel::{Receiver, bounded};
+use async_io::Timer;
+use futures_lite::AsyncWriteExt;
+use futures_lite::future::or;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use smol::LocalExecutor;
+use smol::net::{SocketAddr, TcpListener, TcpStream};
+use smol_hyper::rt::{FuturesIo, SmolTimer};
+
+use super::answer::refusal_text;
+use super::routes::{self, Port, Rules};
+use super::smol_net::{NetReader, NetWriter};
+use crate::driver::Link;
+
+/// Bytes of a request's head, and of what is read at once.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// Links that may wait for the driver.
+const LINKS_QUEUED: usize = 64;
+
+/// The listener of a node.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    port: Rc<Port>,
+    open: Rc<Cell<usize>>,
+}
+
+/// One of the connections that may be open at once. Given back when dropped.
+#[derive(Debug)]
+pub struct Slot(Rc<Cell<usize>>);
+
+impl Slot {
+    fn take(open: &Rc<Cell<usize>>, limit: usize) -> Option<Self> {
+        (open.get() < limit).then(|| {
+            open.set(open.get() + 1);
+            Self(Rc::clone(open))
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Server {
+    /// Listens on `addr`. The links that clients and peers open come out of the channel. What comes of requests runs on
+    /// `executor`.
+    pub async fn bind(
+        addr: SocketAddr,
+        rules: Rules,
+        executor: Rc<LocalExecutor<'static>>,
+    ) -> io::Result<(Self, Receiver<Link<NetReader, NetWriter>>)> {
+        let listener = TcpListener::bind(addr).await?;
+        let (links, accepted) = bounded(LINKS_QUEUED);
+        let server = Self {
+            listener,
+            port: Rc::new(Port { rules, links, executor }),
+            open: Rc::default(),
+        };
+        Ok((server, accepted))
+    }
+
+    /// Where it listens; with the port that the system chose, if it was asked to.
+    pub fn addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts connections and serves them, for ever.
+    pub async fn run(self) {
+        let limit = self.port.rules.connections;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, from)) => match Slot::take(&self.open, limit) {
+                    Some(slot) => {
+                        let serving = serve(stream, Rc::clone(&self.port), Rc::new(slot));
+                        self.port.executor.spawn(serving).detach();
+                    }
+                    None => {
+                        tracing::warn!(%from, limit, "refused: too many connections are open");
+                        self.port.executor.spawn(turn_away(stream)).detach();
+                    }
+                },
+                // The process is out of file descriptors, or the client is gone already: a moment later it may work.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    Timer::after(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, port: Rc<Port>, slot: Rc<Slot>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was lost before it began");
+        return;
+    }
+    let patience = port.rules.patience;
+    let service = service_fn(move |request| {
+        let (port, slot) = (Rc::clone(&port), Rc::clone(&slot));
+        async move { Ok::<_, std::convert::Infallible>(routes::answer(request, &port, slot).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(SmolTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(FuturesIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "an HTTP connection broke");
+    }
+}
+
+/// Says why there is no place, without reading a byte, and for no longer than a moment.
+async fn turn_away(mut stream: TcpStream) {
+    let hint = "close connections that are not needed, or connect to another node";
+    let text = refusal_text(
+        "too_many_connections",
+        "this node has as many connections as it takes",
+        hint,
+    );
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n\
+         connection: close\r\n\r\n{text}",
+        text.len()
+    );
+    let say = async {
+        let _ = stream.write_all(head.as_bytes()).await;
+        let _ = stream.close().await;
+    };
+    or(say, async {
+        Timer::after(Duration::from_secs(1)).await;
+    })
+    .await;
+}

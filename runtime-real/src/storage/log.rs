@@ -1,0 +1,165 @@
+//! The ordered log in an LMDB environment of its own.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use heed::byteorder::BigEndian;
+use heed::types::{Bytes as Raw, U64};
+use heed::{CommitOrAbort, Database, PutFlags};
+use kernel::machine::{Room, StorageError};
+
+use super::lmdb::{self, Environment, failed};
+use super::space;
+use crate::driver::{LogState, LogStore};
+
+/// Address space of the log: its bound, were it never cut.
+const MAP_BYTES: usize = 64 << 30;
+
+type Entries = Database<'static, U64<BigEndian>, Raw>;
+
+/// The ordered log: entries by number.
+#[derive(Debug)]
+pub struct Log {
+    env: Environment,
+    entries: Entries,
+    path: PathBuf,
+    /// The last entry, once [`LogStore::recover`] looked or something was appended. A log that was cut whole has none.
+    last: Option<u64>,
+}
+
+impl Log {
+    /// Opens the log in the folder `path`.
+    pub fn open(path: &Path) -> heed::Result<Self> {
+        let env = lmdb::open(path, MAP_BYTES, 1)?;
+        let entries = env.create_databases_and_commit(env.write_txn()?, |open, txn| {
+            let entries: heed::Result<_> = open.create_database::<U64<BigEndian>, Raw>(txn, Some("entries"));
+            entries.map(CommitOrAbort::<_, ()>::Commit)
+        })?;
+        Ok(Self {
+            entries: entries.unwrap_commit(),
+            env,
+            path: path.to_owned(),
+            last: None,
+        })
+    }
+
+    fn room(&self) -> Room {
+        // Free pages inside the file count as used: a log that is cut in time uses few.
+        let left = (MAP_BYTES as u64).saturating_sub(lmdb::used_bytes(&self.env));
+        space::room(&self.path, left)
+    }
+
+    fn range(&self) -> heed::Result<Option<(u64, u64)>> {
+        let txn = self.env.read_txn()?;
+        let (first, last) = (self.entries.first(&txn)?, self.entries.last(&txn)?);
+        Ok(first.zip(last).map(|((first, _), (last, _))| (first, last)))
+    }
+
+    fn try_append(&mut self, entries: &[(u64, Bytes)]) -> heed::Result<()> {
+        let mut txn = self.env.write_txn()?;
+        for (number, entry) in entries {
+            self.entries.put_with_flags(&mut txn, PutFlags::APPEND, number, entry)?;
+        }
+        txn.commit()
+    }
+
+    fn try_read(&self, from: u64, limit_bytes: usize) -> heed::Result<(Vec<(u64, Bytes)>, bool)> {
+        let txn = self.env.read_txn()?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for row in self.entries.range(&txn, &(from..))? {
+            if bytes >= limit_bytes && !found.is_empty() {
+                return Ok((found, false));
+            }
+            let (number, entry) = row?;
+            bytes += entry.len();
+            found.push((number, Bytes::copy_from_slice(entry)));
+        }
+        Ok((found, true))
+    }
+
+    fn try_cut(&mut self, upto: u64) -> heed::Result<usize> {
+        let mut txn = self.env.write_txn()?;
+        let cut = self.entries.delete_range(&mut txn, &(..=upto))?;
+        txn.commit()?;
+        Ok(cut)
+    }
+}
+
+impl LogStore for Log {
+    fn recover(&mut self) -> Result<LogState, StorageError> {
+        let range = self.range().map_err(|error| failed("looking at the log", &error))?;
+        self.last = range.map(|(_, last)| last);
+        let room = self.room();
+        Ok(LogState { range, room })
+    }
+
+    fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
+        let mut last = self.last;
+        for (number, _) in entries {
+            if last.is_some_and(|last| last + 1 != *number) {
+                tracing::error!(
+                    ?last,
+                    number,
+                    "storage: the log was given an entry that does not follow the last one"
+                );
+                return Err(StorageError::Corrupt);
+            }
+            last = Some(*number);
+        }
+        self.try_append(entries)
+            .map_err(|error| failed("appending to the log", &error))?;
+        self.last = last;
+        Ok(self.room())
+    }
+
+    fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
+        let cut = self.try_cut(upto).map_err(|error| failed("cutting the log", &error))?;
+        tracing::debug!(upto, cut, "the log was cut");
+        Ok(())
+    }
+
+    fn read(&mut self, from: u64, limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
+        let found = self.try_read(from, limit_bytes);
+        found.map_err(|error| failed("reading the log", &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64) -> (u64, Bytes) {
+        (number, Bytes::from(vec![number as u8; 100]))
+    }
+
+    #[test]
+    fn what_was_appended_is_read_in_order_and_what_was_cut_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path()).unwrap();
+        assert_eq!(log.recover().unwrap().range, None);
+        assert!(log.recover().unwrap().room.bytes > 0);
+        log.append(&[entry(1), entry(2)]).unwrap();
+        log.append(&[entry(3)]).unwrap();
+        assert_eq!(log.read(1, 150).unwrap(), (vec![entry(1), entry(2)], false));
+        assert_eq!(log.read(3, 1).unwrap(), (vec![entry(3)], true));
+        log.cut(2).unwrap();
+        assert_eq!(log.recover().unwrap().range, Some((3, 3)));
+        log.cut(3).unwrap();
+        assert_eq!(log.recover().unwrap().range, None);
+        log.append(&[entry(4)]).unwrap();
+        drop(log);
+        let mut log = Log::open(dir.path()).unwrap();
+        assert_eq!(log.recover().unwrap().range, Some((4, 4)));
+    }
+
+    #[test]
+    fn an_entry_out_of_place_is_refused_and_nothing_of_its_batch_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path()).unwrap();
+        log.recover().unwrap();
+        log.append(&[entry(1)]).unwrap();
+        assert_eq!(log.append(&[entry(2), entry(4)]), Err(StorageError::Corrupt));
+        assert_eq!(log.append(&[entry(1)]), Err(StorageError::Corrupt));
+        assert_eq!(log.recover().unwrap().range, Some((1, 1)));
+    }
+}
