@@ -190,7 +190,10 @@ impl Node {
         }
         out.send.append(&mut self.outbox.take_last());
         let requests = core::mem::take(&mut self.requests);
-        if entry.is_some() || !envelopes.is_empty() {
+        // Only the answer to a commit grants room. Without one in flight nobody would ever say that there is some again:
+        // a barrier asks, and costs no sync.
+        let asks = self.store.take_short() && self.flights.is_empty() && self.state.is_serving();
+        if entry.is_some() || !envelopes.is_empty() || asks {
             self.next_ticket();
             self.flights.push(ticket, entry.is_some(), &envelopes, requests);
             out.commit = Some(Commit {

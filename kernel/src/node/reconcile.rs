@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::node::link::Walk;
 use crate::partition::PartitionId;
 use crate::session::Shows;
-use crate::store::{RecordKey, change_bytes};
+use crate::store::{NoRoom, RecordKey, change_bytes};
 use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
 
 impl Node {
@@ -68,7 +68,10 @@ impl Node {
                 continue;
             }
             let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
-            if self.store.room_for(bytes).is_err() {
+            if let Err(no_room) = self.store.room_for(bytes) {
+                if no_room == NoRoom::Full {
+                    self.store.fell_short();
+                }
                 // Not taken and not forgotten: the digests still differ, and a later round brings it again.
                 continue;
             }

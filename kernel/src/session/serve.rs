@@ -73,7 +73,12 @@ impl Desk<'_> {
                             self.store.merge(key, record);
                             None
                         }
-                        Err(refusal) => Some(refusal),
+                        Err(refusal) => {
+                            if refusal.code == Code::StorageFull {
+                                self.store.fell_short();
+                            }
+                            Some(refusal)
+                        }
                     };
                     Outcome { id: op.id, refusal }
                 }

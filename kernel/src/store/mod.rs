@@ -50,6 +50,8 @@ pub struct Store {
     sealed_bytes: u64,
     behind: Behind,
     room: u64,
+    /// Something was refused for lack of room since the host was last asked.
+    short: bool,
 }
 
 /// A log entry that the host was given and has not answered for.
@@ -84,6 +86,7 @@ impl Store {
             sealed_bytes: 0,
             behind: Behind::default(),
             room: 0,
+            short: false,
         }
     }
 
@@ -179,6 +182,16 @@ impl Store {
         self.sealed_bytes -= sealed.bytes;
         self.behind
             .push(sealed.number, sealed.clock, sealed.changes, now_us, &self.limits);
+    }
+
+    /// Something was refused for lack of room: the host should be asked whether there is more by now.
+    pub fn fell_short(&mut self) {
+        self.short = true;
+    }
+
+    /// Whether the host should be asked for room; once asked, not again before the next refusal.
+    pub fn take_short(&mut self) -> bool {
+        core::mem::take(&mut self.short)
     }
 
     /// The host grants room for what follows the last commit.

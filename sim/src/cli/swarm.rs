@@ -1,0 +1,102 @@
+//! Many seeds, on as many threads as there are jobs. Each run is wholly on one thread, and no run knows of another.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use kernel::env::Mutant;
+use sim::run::End;
+use sim::seeds::{Seeds, code_of, describe, try_seed};
+
+/// A swarm.
+#[derive(Debug)]
+pub struct Swarm {
+    /// Which seeds.
+    pub seeds: Seeds,
+    /// How many at a time.
+    pub jobs: usize,
+    /// Begin no more after so long.
+    pub time: Option<Duration>,
+    /// Break every node in this way.
+    pub mutant: Option<Mutant>,
+    /// Go on after a failure.
+    pub keep_going: bool,
+}
+
+/// What the threads of a swarm share.
+struct Shared {
+    next: u64,
+    done: u64,
+    steps: u64,
+    /// The hashes of all runs, summed: the same whoever ran which.
+    hash: u128,
+    failed: Vec<(u64, u8, String)>,
+}
+
+impl Swarm {
+    /// Runs it, and prints what failed. Returns the exit code: that of the failed run with the smallest seed.
+    // The runs are deterministic each for itself. Only how many of them there are depends on the clock, and only if
+    // a time was asked for.
+    #[allow(clippy::disallowed_methods)]
+    pub fn run(&self) -> u8 {
+        let begun = std::time::Instant::now();
+        let in_time = || self.time.is_none_or(|time| begun.elapsed() < time);
+        let shared = Mutex::new(Shared {
+            next: self.seeds.0.start,
+            done: 0,
+            steps: 0,
+            hash: 0,
+            failed: Vec::new(),
+        });
+        let lock = || shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let next = || {
+            let mut shared = lock();
+            let stop = !shared.failed.is_empty() && !self.keep_going;
+            let seed = shared.next;
+            if seed >= self.seeds.0.end || stop || !in_time() {
+                return None;
+            }
+            shared.next += 1;
+            Some(seed)
+        };
+        let work = || {
+            while let Some(seed) = next() {
+                let report = try_seed(seed, self.mutant);
+                let mut shared = lock();
+                shared.done += 1;
+                match report {
+                    None => shared
+                        .failed
+                        .push((seed, 3, "crash: the code under test panicked".into())),
+                    Some(report) => {
+                        shared.steps += report.steps;
+                        shared.hash = shared.hash.wrapping_add(report.hash);
+                        if report.end != End::Held {
+                            shared.failed.push((seed, code_of(&report.end), describe(&report)));
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1) {
+                scope.spawn(work);
+            }
+        });
+        let mut shared = lock();
+        shared.failed.sort();
+        let mutant = self
+            .mutant
+            .map_or(String::new(), |mutant| format!(" --mutant {}", mutant.name()));
+        for (seed, _, how) in &shared.failed {
+            println!("seed {seed}: {how}");
+            println!("replay: cargo run --release -p sim -- run --seed {seed}{mutant}");
+        }
+        let (done, steps, failed) = (shared.done, shared.steps, shared.failed.len());
+        println!(
+            "{done} seeds, {steps} steps, {failed} failed, {} ms",
+            begun.elapsed().as_millis()
+        );
+        println!("hash {:032x}", shared.hash);
+        shared.failed.first().map_or(0, |(_, code, _)| *code)
+    }
+}

@@ -1,0 +1,67 @@
+//! **Promises** that an acknowledged write is never lost: when its client hears of it, the node that said so has it on disk,
+//! or a version that wins over it; and when all is quiet, every node has.
+//! **From** rule 4 of the promises, and what Jepsen's set and register tests ask of every database (jepsen.io/analyses).
+
+use std::collections::BTreeMap;
+
+use super::{Invariant, Seen};
+use crate::disk::VirtualDisk;
+use crate::model::{LogReader, State, merge, show, state_of};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Acknowledged {
+    /// The greatest version of each record that was acknowledged.
+    promised: State,
+    durable: BTreeMap<usize, (LogReader, State)>,
+}
+
+impl Acknowledged {
+    fn follow(&mut self, node: usize, disk: &VirtualDisk) -> Result<&State, String> {
+        let (reader, state) = self.durable.entry(node).or_default();
+        for (_, (_, changes)) in reader.new_entries(disk)? {
+            for (key, version) in changes {
+                merge(state, &key, version);
+            }
+        }
+        Ok(state)
+    }
+}
+
+impl Invariant for Acknowledged {
+    fn name(&self) -> &'static str {
+        "acknowledged"
+    }
+
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Stepped { step, disk } => {
+                self.follow(step.node, disk)?;
+            }
+            Seen::Acknowledged { node, write, disk } => {
+                merge(&mut self.promised, &write.key, write.version.clone());
+                let held = self.follow(*node, disk)?.get(&write.key);
+                if held.is_none_or(|held| *held < write.version) {
+                    let (written, held) = (show(&write.key, Some(&write.version)), show(&write.key, held));
+                    return Err(format!(
+                        "n{node} acknowledged {written}, so it is on its disk or older than what is; there is {held}"
+                    ));
+                }
+            }
+            Seen::Quiet { disks, .. } => {
+                for (node, disk) in disks.iter().enumerate() {
+                    let state = state_of(disk)?;
+                    for (key, version) in &self.promised {
+                        let held = state.get(key);
+                        if held.is_none_or(|held| held < version) {
+                            let (promised, held) = (show(key, Some(version)), show(key, held));
+                            return Err(format!("{promised} was acknowledged; in the end n{node} has {held}"));
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! What must hold in every run. One file, one promise.
+//!
+//! An invariant sees what happens through [`Seen`] and keeps a model of its own; it never asks the code under test
+//! whether the code under test is right.
+
+use std::fmt;
+
+use bytes::Bytes;
+use kernel::env::ConnId;
+use kernel::machine::{Input, Role};
+
+use crate::disk::VirtualDisk;
+use crate::model::{State, Version};
+use crate::trace::Step;
+
+mod acknowledged;
+mod clock_forward;
+mod convergence;
+mod failed_commit;
+mod logged_once;
+mod persist_before_speak;
+mod reads_durable;
+mod replies_in_order;
+mod storage_rules;
+mod tickets_in_order;
+
+pub use acknowledged::Acknowledged;
+pub use clock_forward::ClockForward;
+pub use convergence::{Convergence, agree};
+pub use failed_commit::FailedCommit;
+pub use logged_once::LoggedOnce;
+pub use persist_before_speak::PersistBeforeSpeak;
+pub use reads_durable::ReadsDurable;
+pub use replies_in_order::RepliesInOrder;
+pub use storage_rules::StorageRules;
+pub use tickets_in_order::TicketsInOrder;
+
+/// Something that happened, in the order in which it happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'a> {
+    /// A node was booted: nothing of an earlier boot is in flight any more.
+    Booted {
+        /// Which.
+        node: usize,
+    },
+    /// A node crashed.
+    Crashed {
+        /// Which.
+        node: usize,
+        /// What the crash left of its disk.
+        disk: &'a VirtualDisk,
+    },
+    /// A machine is about to be told something.
+    Told {
+        /// Which node.
+        node: usize,
+        /// What.
+        input: &'a Input<'a>,
+    },
+    /// A machine took a step; its output has not been performed yet.
+    Stepped {
+        /// The step.
+        step: &'a Step<'a>,
+        /// The disk before the output is performed.
+        disk: &'a VirtualDisk,
+    },
+    /// An envelope left a node.
+    Left(&'a Departure<'a>),
+    /// A client stamped a write. It may or may not reach a node.
+    Wrote(&'a Write),
+    /// A client was told that its write is done.
+    Acknowledged {
+        /// By which node.
+        node: usize,
+        /// The write.
+        write: &'a Write,
+        /// That node's disk when the client heard of it.
+        disk: &'a VirtualDisk,
+    },
+    /// Every fault is over, every client has its answers, and nothing is left to be done.
+    Quiet {
+        /// The disks of all nodes.
+        disks: &'a [&'a VirtualDisk],
+        /// What the nodes hold in memory, as far as anybody can look.
+        memories: &'a [State],
+    },
+    /// A machine asked of its storage what no machine may ask.
+    Misused {
+        /// Which node.
+        node: usize,
+        /// What.
+        misuse: &'a str,
+    },
+}
+
+/// An envelope at the moment at which it leaves its node.
+#[derive(Debug, Clone, Copy)]
+pub struct Departure<'a> {
+    /// From where.
+    pub node: usize,
+    /// On which connection.
+    pub conn: ConnId,
+    /// Who is at its other end.
+    pub role: Role,
+    /// Whether it keeps its order.
+    pub ordered: bool,
+    /// Its place among all the envelopes that the machine gave in this boot.
+    pub given: u64,
+    /// The bytes.
+    pub frame: &'a [u8],
+    /// The node's disk at this moment.
+    pub disk: &'a VirtualDisk,
+}
+
+/// A write as its client knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The name of the record.
+    pub key: Bytes,
+    /// The version that it brings.
+    pub version: Version,
+}
+
+/// A promise about every run.
+pub trait Invariant {
+    /// Its name, as on a command line.
+    fn name(&self) -> &'static str;
+
+    /// Takes note of what happened, and says what was expected instead if that breaks the promise.
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String>;
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// When, in virtual time.
+    pub at_us: u64,
+    /// What was expected, and what was there.
+    pub expected: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, us) = (self.at_us / 1_000, self.at_us % 1_000);
+        write!(f, "{} broke at {ms}.{us:03} ms: {}", self.invariant, self.expected)
+    }
+}
+
+/// The promises between any machine and its host, whatever the machine does.
+pub fn of_the_contract() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(PersistBeforeSpeak::default()),
+        Box::new(TicketsInOrder::default()),
+        Box::new(FailedCommit::default()),
+        Box::new(RepliesInOrder::default()),
+        Box::new(StorageRules),
+    ]
+}
+
+/// The promises of the database itself.
+pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(Acknowledged::default()),
+        Box::new(Convergence::default()),
+        Box::new(ClockForward::default()),
+        Box::new(LoggedOnce::default()),
+        Box::new(ReadsDurable::default()),
+    ]
+}
+
+/// All of them.
+pub fn all() -> Vec<Box<dyn Invariant>> {
+    of_the_contract().into_iter().chain(of_the_database()).collect()
+}

@@ -1,0 +1,144 @@
+//! **Promises** that a read shows only what a crash at that moment would leave: a value that it shows is, or was, on the
+//! node's disk when the answer leaves; and it does not hide a value behind a delete that is still in flight. The clock that
+//! a node tells its clients is durable too.
+//! **From** the fifth rule of order in `kernel::machine` and rule 4 of the promises; the counterexample is the dirty read
+//! that a crash makes a lie (Jepsen's analyses of stale and dirty reads).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kernel::env::Limits;
+use kernel::hlc::Stamp;
+use kernel::machine::Role;
+use kernel::msgpack::Reader;
+use kernel::store::RecordKey;
+use kernel::wire::server::ServerMessage;
+
+use super::clock_forward::time;
+use super::{Invariant, Seen};
+use crate::disk::VirtualDisk;
+use crate::model::{LogReader, State, Version, merge, show};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct ReadsDurable {
+    nodes: BTreeMap<usize, Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    reader: LogReader,
+    durable: State,
+    /// The latest clock on disk, without its writer: a node tells it under its own name.
+    clock: (u64, u16),
+    /// Values that were ever on disk, by their stamp: an answer may be overtaken by a newer value while it waits.
+    ever: BTreeMap<Stamp, Vec<Option<Bytes>>>,
+    /// Answers of "nothing there" that wait, by their place: the record, and its live version on disk at that time.
+    denied: BTreeMap<u64, (Bytes, Version)>,
+    given: u64,
+}
+
+impl Node {
+    fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
+        for (_, (clock, changes)) in self.reader.new_entries(disk)? {
+            self.clock = self.clock.max(time(clock));
+            for (key, version) in changes {
+                self.ever.entry(version.stamp).or_default().push(version.value.clone());
+                merge(&mut self.durable, &key, version);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of an answer as it is given.
+    fn give(&mut self, frame: &[u8]) {
+        if let Some(key) = denied_key(frame)
+            && let Some(version) = self.durable.get(&key).filter(|version| version.value.is_some())
+        {
+            self.denied.insert(self.given, (key, version.clone()));
+        }
+        self.given += 1;
+    }
+}
+
+/// The record of which an answer says that there is nothing.
+fn denied_key(frame: &[u8]) -> Option<Bytes> {
+    let Ok(ServerMessage::Value { found: None, .. }) = ServerMessage::decode(frame, Limits::default().depth) else {
+        return None;
+    };
+    let payload = field(&mut Reader::new(frame), "payload")?;
+    let map = Reader::new(field(&mut Reader::new(payload), "mapName")?).text().ok()?;
+    let mut key = Reader::new(field(&mut Reader::new(payload), "key")?);
+    let key = RecordKey::new(map, key.text().ok()?.as_bytes(), &Limits::default()).ok()?;
+    Some(key.as_bytes().clone())
+}
+
+fn field<'f>(map: &mut Reader<'f>, wanted: &str) -> Option<&'f [u8]> {
+    for _ in 0..map.map().ok()? {
+        let name = map.text().ok()?;
+        let value = map.raw().ok()?;
+        if name == wanted {
+            return Some(value);
+        }
+    }
+    None
+}
+
+impl Invariant for ReadsDurable {
+    fn name(&self) -> &'static str {
+        "reads-durable"
+    }
+
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Booted { node } => {
+                let node = self.nodes.entry(*node).or_default();
+                node.denied.clear();
+                node.given = 0;
+            }
+            Seen::Stepped { step, disk } => {
+                let node = self.nodes.entry(step.node).or_default();
+                node.follow(disk)?;
+                let waiting = step.output.commit.iter().flat_map(|commit| &commit.envelopes);
+                for envelope in step.output.send.iter().chain(waiting) {
+                    node.give(&envelope.frame);
+                }
+            }
+            Seen::Left(left) if left.role == Role::Client => {
+                let node = self.nodes.entry(left.node).or_default();
+                node.follow(left.disk)?;
+                let number = left.node;
+                if let Some((key, version)) = node.denied.remove(&left.given)
+                    && node.durable.get(&key) == Some(&version)
+                {
+                    let there = show(&key, Some(&version));
+                    return Err(format!("n{number} read nothing where its disk has {there}"));
+                }
+                match ServerMessage::decode(left.frame, Limits::default().depth) {
+                    Ok(ServerMessage::Value {
+                        found: Some((value, at)),
+                        ..
+                    }) => {
+                        let ever = node.ever.get(&at.stamp);
+                        let known = ever.is_some_and(|values| values.iter().any(|v| v.as_deref() == Some(value)));
+                        if !known {
+                            let (writer, ms) = (at.writer, at.stamp.millis());
+                            return Err(format!(
+                                "n{number} shows only what is on its disk; it showed {value:02x?} of {writer} at {ms}"
+                            ));
+                        }
+                    }
+                    Ok(ServerMessage::AuthAck { clock: Some(clock) }) if time(clock) > node.clock => {
+                        let (told, durable) = (time(clock), node.clock);
+                        return Err(format!(
+                            "n{number} tells only a durable clock; it told {told:?}, and {durable:?} is"
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! **Promises** that on an ordered connection envelopes leave in the order in which the machine gave them, whether they
+//! waited for a commit or not. A client that pipelines two requests would otherwise take one answer for the other.
+//! **From** the fourth rule of order in `kernel::machine`; pipelining as in HTTP/1.1 (RFC 9112, section 9.3.2) and RESP.
+
+use std::collections::BTreeMap;
+
+use kernel::env::ConnId;
+
+use super::{Invariant, Seen};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct RepliesInOrder {
+    /// The place of the envelope that left last.
+    last: BTreeMap<usize, BTreeMap<ConnId, u64>>,
+}
+
+impl Invariant for RepliesInOrder {
+    fn name(&self) -> &'static str {
+        "replies-in-order"
+    }
+
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Booted { node } => {
+                self.last.remove(node);
+            }
+            Seen::Left(left) if left.ordered => {
+                let before = self.last.entry(left.node).or_default().insert(left.conn, left.given);
+                if let Some(before) = before.filter(|before| *before > left.given) {
+                    let (node, conn, given) = (left.node, left.conn.0, left.given);
+                    return Err(format!(
+                        "envelopes leave n{node} on connection {conn} as they were given; number {given} left after \
+                         {before}"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

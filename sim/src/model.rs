@@ -1,0 +1,169 @@
+//! What a correct node would hold: a model of last-writer-wins that shares no code with the kernel's.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kernel::crdt::Record;
+use kernel::env::Limits;
+use kernel::hlc::Stamp;
+use kernel::store::{decode_entry, decode_row};
+
+use crate::disk::VirtualDisk;
+
+/// One version of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// When it was written.
+    pub stamp: Stamp,
+    /// What, as MessagePack; `None` for a delete.
+    pub value: Option<Bytes>,
+    /// Its writer's name.
+    pub writer: String,
+}
+
+impl Version {
+    /// What a record of the kernel says.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            stamp: record.stamp(),
+            value: record.value().map(Bytes::copy_from_slice),
+            writer: record.writer_name().to_string(),
+        }
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The greater version wins: the later stamp; of equal stamps a delete, then the greater value, then the greater name.
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let deletes = |version: &Self| version.value.is_none();
+        let rank = |version: &Self| {
+            (
+                version.stamp,
+                deletes(version),
+                version.value.clone(),
+                version.writer.clone(),
+            )
+        };
+        rank(self).cmp(&rank(other))
+    }
+}
+
+/// The winning version of each record, by its whole name.
+pub type State = BTreeMap<Bytes, Version>;
+
+/// Takes `version` if it wins over what `state` has.
+pub fn merge(state: &mut State, key: &Bytes, version: Version) {
+    let wins = state.get(key).is_none_or(|held| version > *held);
+    if wins {
+        state.insert(key.clone(), version);
+    }
+}
+
+/// One log entry: the clock that it carries, and its changes in order.
+pub type LogEntry = (Stamp, Vec<(Bytes, Version)>);
+
+/// Reads a log entry.
+///
+/// # Errors
+/// If it is none.
+pub fn read_entry(entry: &Bytes) -> Result<LogEntry, String> {
+    let (clock, changes) = decode_entry(entry, &Limits::default()).map_err(|error| error.to_string())?;
+    let versions = changes
+        .iter()
+        .map(|change| (change.key.as_bytes().clone(), Version::of(&change.record)));
+    Ok((clock, versions.collect()))
+}
+
+/// What a node would come back with if it crashed now: its records, and its log over them.
+///
+/// # Errors
+/// If the disk holds what no kernel writes.
+pub fn state_of(disk: &VirtualDisk) -> Result<State, String> {
+    let mut state = State::new();
+    for (key, row) in disk.records() {
+        // A name that begins with a zero byte is no record's: the kernel keeps its own rows there.
+        if key.first() == Some(&0) {
+            continue;
+        }
+        let content = decode_row(key, row).map_err(|error| error.to_string())?;
+        let record = Record::decode(content, &Limits::default()).map_err(|error| error.to_string())?;
+        merge(&mut state, key, Version::of(&record));
+    }
+    for entry in disk.log().values() {
+        for (key, version) in read_entry(entry)?.1 {
+            merge(&mut state, &key, version);
+        }
+    }
+    Ok(state)
+}
+
+/// What a node holds in memory.
+pub fn state_in<'r>(rows: impl Iterator<Item = (&'r Bytes, &'r Record)>) -> State {
+    rows.map(|(key, record)| (key.clone(), Version::of(record))).collect()
+}
+
+/// Follows the log of one disk as it grows.
+#[derive(Debug, Default)]
+pub struct LogReader {
+    seen: u64,
+}
+
+impl LogReader {
+    /// The entries that have become durable since the last call, with their numbers.
+    ///
+    /// # Errors
+    /// If one of them is no entry.
+    pub fn new_entries(&mut self, disk: &VirtualDisk) -> Result<Vec<(u64, LogEntry)>, String> {
+        if disk.last_durable() == self.seen {
+            return Ok(Vec::new());
+        }
+        let fresh = disk.log().range(self.seen + 1..);
+        self.seen = disk.last_durable();
+        fresh.map(|(number, entry)| Ok((*number, read_entry(entry)?))).collect()
+    }
+}
+
+/// A record's name and version, for people.
+pub fn show(key: &Bytes, version: Option<&Version>) -> String {
+    let key = String::from_utf8_lossy(key).replace('\0', "/");
+    let Some(version) = version else {
+        return format!("{key} = nothing");
+    };
+    let (ms, counter) = (version.stamp.millis(), version.stamp.counter());
+    let value = match &version.value {
+        None => "deleted".to_string(),
+        Some(value) => format!("{value:02x?}"),
+    };
+    format!("{key} = {value} of {} at {ms}.{counter}", version.writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::env::WriterId;
+
+    #[test]
+    fn the_model_agrees_with_the_kernel_on_who_wins() {
+        let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
+        let mut records = vec![];
+        for ms in 1..3 {
+            for name in ["a", "b"] {
+                for value in [None, Some(&[1_u8][..]), Some(&[2][..])] {
+                    records.push(Record::new(stamp(ms), name, value));
+                }
+            }
+        }
+        for a in &records {
+            for b in &records {
+                assert_eq!(Version::of(a) > Version::of(b), a.wins_over(b), "{a:?} over {b:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A plan as text: one option or one event a line. `#` begins a remark.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::header::Field;
+use super::{Entry, Event, Header, Plan};
+use crate::endpoint::Endpoint;
+
+/// Why a text is not a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadPlan {
+    /// In which line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub wrong: String,
+}
+
+impl fmt::Display for BadPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.wrong)
+    }
+}
+
+impl std::error::Error for BadPlan {}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, field) in self.header.clone().fields() {
+            match field {
+                Field::Flag(flag) => writeln!(f, "{name} {flag}")?,
+                Field::Number(number) => writeln!(f, "{name} {number}")?,
+                Field::Pair((low, high)) => writeln!(f, "{name} {low} {high}")?,
+                Field::List(list) => {
+                    write!(f, "{name}")?;
+                    list.iter().try_for_each(|number| write!(f, " {number}"))?;
+                    writeln!(f)?;
+                }
+            }
+        }
+        self.entries
+            .iter()
+            .try_for_each(|Entry { at_us, event }| writeln!(f, "{at_us}us {event}"))
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Put {
+                client,
+                map,
+                key,
+                value,
+            } => write!(f, "put c{client} {map} {key} {value}"),
+            Event::Delete { client, map, key } => write!(f, "delete c{client} {map} {key}"),
+            Event::Get { client, map, key } => write!(f, "get c{client} {map} {key}"),
+            Event::Offline { client, for_us } => write!(f, "offline c{client} for {for_us}"),
+            Event::Block { from, to, for_us } => write!(f, "block {from} {to} for {for_us}"),
+            Event::Crash { node, for_us } => write!(f, "crash n{node} for {for_us}"),
+            Event::Stop { node, for_us } => write!(f, "stop n{node} for {for_us}"),
+            Event::Jump { node, by_ms } => write!(f, "jump n{node} {by_ms}"),
+            Event::FailCommit { node } => write!(f, "fail-commit n{node}"),
+            Event::FailApply { node } => write!(f, "fail-apply n{node}"),
+            Event::Full { node, for_us } => write!(f, "full n{node} for {for_us}"),
+            Event::Slow { node, factor, for_us } => write!(f, "slow n{node} {factor} for {for_us}"),
+        }
+    }
+}
+
+impl FromStr for Plan {
+    type Err = BadPlan;
+
+    fn from_str(text: &str) -> Result<Self, BadPlan> {
+        let mut plan = Plan::default();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let at = words
+                .first()
+                .and_then(|word| word.strip_suffix("us"))
+                .and_then(|at| at.parse().ok());
+            let read = match (at, words.as_slice()) {
+                (_, []) => Ok(()),
+                (Some(at_us), words) => event(&words[1..], &plan.header).map(|event| {
+                    plan.entries.push(Entry { at_us, event });
+                }),
+                (None, words) => option(words, &mut plan.header),
+            };
+            read.map_err(|wrong| BadPlan { line: index + 1, wrong })?;
+        }
+        plan.entries.sort_by_key(|entry| entry.at_us);
+        Ok(plan)
+    }
+}
+
+fn option(words: &[&str], header: &mut Header) -> Result<(), String> {
+    let (name, values) = words.split_first().ok_or("an empty line")?;
+    let mut fields = header.fields();
+    let field = fields.iter_mut().find(|(known, _)| known == name);
+    let (_, field) = field.ok_or_else(|| format!("there is no `{name}`"))?;
+    match (field, values) {
+        (Field::Flag(flag), [value]) => {
+            **flag = value.parse().map_err(|_| format!("`{name}` is true or false"))?;
+        }
+        (Field::Number(number), [value]) => {
+            **number = value.parse().map_err(|_| format!("`{name}` takes a number"))?;
+        }
+        (Field::Pair(pair), [low, high]) => {
+            let number = |word: &str| word.parse::<u64>().map_err(|_| format!("`{name}` takes two numbers"));
+            **pair = (number(low)?, number(high)?);
+            if pair.0 > pair.1 {
+                return Err(format!("`{name}` takes the smaller number first"));
+            }
+        }
+        (Field::List(list), values) => {
+            let numbers: Result<Vec<i64>, _> = values.iter().map(|word| word.parse()).collect();
+            **list = numbers.map_err(|_| format!("`{name}` takes numbers"))?;
+        }
+        (Field::Flag(_), _) => return Err(format!("`{name}` is true or false")),
+        (Field::Number(_), _) => return Err(format!("`{name}` takes a number")),
+        (Field::Pair(_), _) => return Err(format!("`{name}` takes two numbers")),
+    }
+    Ok(())
+}
+
+fn event(words: &[&str], header: &Header) -> Result<Event, String> {
+    let name = *words.first().ok_or("a time without an event")?;
+    let example = match name {
+        "put" => "put c0 map key 7",
+        "delete" => "delete c0 map key",
+        "get" => "get c0 map key",
+        "offline" => "offline c0 for 5000",
+        "block" => "block n0 n1 for 5000",
+        "crash" => "crash n0 for 5000",
+        "stop" => "stop n0 for 5000",
+        "jump" => "jump n0 -5000",
+        "fail-commit" => "fail-commit n0",
+        "fail-apply" => "fail-apply n0",
+        "full" => "full n0 for 5000",
+        "slow" => "slow n0 20 for 5000",
+        _ => return Err(format!("nothing is called `{name}`")),
+    };
+    let shape = || format!("`{name}` is written `{example}`");
+    let end = |word: &str| match word.parse() {
+        Ok(Endpoint::Node(node)) if node as u64 >= header.nodes => Err(format!("there is no n{node}")),
+        Ok(Endpoint::Client(client)) if client as u64 >= header.clients => Err(format!("there is no c{client}")),
+        end => end,
+    };
+    let node = |word: &str| match end(word)? {
+        Endpoint::Node(node) => Ok(node),
+        Endpoint::Client(_) => Err(shape()),
+    };
+    let client = |word: &str| match end(word)? {
+        Endpoint::Client(client) => Ok(client),
+        Endpoint::Node(_) => Err(shape()),
+    };
+    let number = |word: &str| word.parse::<u64>().map_err(|_| shape());
+    Ok(match words[1..] {
+        [who, map, key, value] if name == "put" => {
+            let (map, key) = (map.to_string(), key.to_string());
+            Event::Put {
+                client: client(who)?,
+                map,
+                key,
+                value: number(value)?,
+            }
+        }
+        [who, map, key] if name == "delete" => Event::Delete {
+            client: client(who)?,
+            map: map.to_string(),
+            key: key.to_string(),
+        },
+        [who, map, key] if name == "get" => Event::Get {
+            client: client(who)?,
+            map: map.to_string(),
+            key: key.to_string(),
+        },
+        [who, "for", us] if name == "offline" => Event::Offline {
+            client: client(who)?,
+            for_us: number(us)?,
+        },
+        [from, to, "for", us] if name == "block" => Event::Block {
+            from: end(from)?,
+            to: end(to)?,
+            for_us: number(us)?,
+        },
+        [who, "for", us] if name == "crash" => Event::Crash {
+            node: node(who)?,
+            for_us: number(us)?,
+        },
+        [who, "for", us] if name == "stop" => Event::Stop {
+            node: node(who)?,
+            for_us: number(us)?,
+        },
+        [who, by] if name == "jump" => Event::Jump {
+            node: node(who)?,
+            by_ms: by.parse().map_err(|_| shape())?,
+        },
+        [who] if name == "fail-commit" => Event::FailCommit { node: node(who)? },
+        [who] if name == "fail-apply" => Event::FailApply { node: node(who)? },
+        [who, "for", us] if name == "full" => Event::Full {
+            node: node(who)?,
+            for_us: number(us)?,
+        },
+        [who, factor, "for", us] if name == "slow" => Event::Slow {
+            node: node(who)?,
+            factor: number(factor)?,
+            for_us: number(us)?,
+        },
+        _ => return Err(shape()),
+    })
+}

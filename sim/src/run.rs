@@ -1,0 +1,381 @@
+//! Executing a plan: a cluster of nodes, its clients and its faults, and then peace until everything has converged.
+
+use kernel::env::{Limits, Mutant, Mutants};
+use kernel::machine::{Command, Phase};
+use kernel::node::{Node, NodeConfig};
+
+use crate::client::{Action, Client, ClientConfig};
+use crate::host::{Host, Rules};
+use crate::invariant::{Violation, agree, all};
+use crate::model::{State, state_in};
+use crate::plan::{Event, Header, Plan};
+use crate::world::{Happening, Hook, World};
+
+/// How a run is executed.
+#[derive(Default)]
+pub struct Options {
+    /// The way in which every node is broken on purpose.
+    pub mutant: Option<Mutant>,
+    /// Sees every step.
+    pub hook: Option<Hook>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Every promise was kept.
+    Held,
+    /// One was broken.
+    Broken(Violation),
+    /// After the last fault it did not come to rest in time.
+    Stuck(String),
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How it ended.
+    pub end: End,
+    /// When, in virtual time.
+    pub at_us: u64,
+    /// The rolling hash of every step.
+    pub hash: u128,
+    /// How many steps the nodes took.
+    pub steps: u64,
+    /// How many writes were acknowledged.
+    pub acknowledged: u64,
+    /// How many writes were refused for good.
+    pub refused: u64,
+    /// How many reads were answered.
+    pub read: u64,
+}
+
+/// Executes a plan.
+pub fn run(plan: &Plan, options: Options) -> Report {
+    let mut run = Run::new(plan, options.mutant);
+    if let Some(hook) = options.hook {
+        run.world.watch(hook);
+    }
+    run.execute()
+}
+
+/// The limits under which the nodes of a plan live: small, so that they are met.
+pub fn limits(header: &Header) -> Limits {
+    Limits {
+        chunk_bytes: header.chunk_bytes as usize,
+        apply_bytes: header.apply_bytes,
+        apply_delay_ms: header.apply_delay_ms,
+        commit_bytes_in_flight: header.commit_bytes_in_flight,
+        unsent_bytes: header.unsent_bytes,
+        drift_ms: header.drift_ms,
+        heartbeat_ms: header.heartbeat_ms,
+        silence_ms: header.silence_ms,
+        anti_entropy_ms: header.anti_entropy_ms,
+        redial_ms: header.redial_ms,
+        ..Limits::default()
+    }
+}
+
+/// What is scheduled in the world, packed into its tokens: a kind, and which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Entry(usize),
+    EndOf(usize),
+    Client(usize),
+    Heal,
+    Look,
+}
+
+impl Token {
+    fn pack(self) -> u64 {
+        let (kind, which) = match self {
+            Token::Entry(entry) => (0, entry),
+            Token::EndOf(entry) => (1, entry),
+            Token::Client(client) => (2, client),
+            Token::Heal => (3, 0),
+            Token::Look => (4, 0),
+        };
+        kind << 32 | which as u64
+    }
+
+    fn unpack(token: u64) -> Self {
+        let which = (token & 0xffff_ffff) as usize;
+        match token >> 32 {
+            0 => Token::Entry(which),
+            1 => Token::EndOf(which),
+            2 => Token::Client(which),
+            3 => Token::Heal,
+            _ => Token::Look,
+        }
+    }
+}
+
+const LOOK_EVERY_US: u64 = 100_000;
+
+struct Run<'p> {
+    plan: &'p Plan,
+    world: World<Node>,
+    clients: Vec<Client>,
+    /// When each client is going to be woken.
+    wakes: Vec<Option<u64>>,
+    healed: bool,
+    /// Since when all has been quiet, as far as can be seen from outside.
+    quiet_since_us: Option<u64>,
+    acknowledged: u64,
+    actions: Vec<Action>,
+}
+
+impl<'p> Run<'p> {
+    fn new(plan: &'p Plan, mutant: Option<Mutant>) -> Self {
+        let header = &plan.header;
+        let nodes = header.nodes as usize;
+        let mut setup = header.setup();
+        let mut mutants = Mutants::default();
+        match mutant {
+            Some(Mutant::TicketsOutOfOrder) => {
+                setup.rules = Rules {
+                    tickets_in_order: false,
+                    ..Rules::default()
+                };
+            }
+            Some(mutant) => mutants = Mutants::only(mutant),
+            None => {}
+        }
+        let limits = limits(header);
+        let factory = move |node: usize, _boots: u64| {
+            let others = (0..nodes).filter(|other| *other != node);
+            Node::new(NodeConfig {
+                peers: others.map(|other| format!("n{other}")).collect(),
+                limits: limits.clone(),
+                mutants,
+                ..NodeConfig::new(&format!("n{node}"))
+            })
+        };
+        let client = |client: usize| {
+            let twin = (client as u64) < header.twins;
+            let clock = if twin { 0 } else { client };
+            Client::new(ClientConfig {
+                name: if twin { "twin".into() } else { format!("c{client}") },
+                twin,
+                skew_ms: header.client_skew_ms.get(clock).copied().unwrap_or(0),
+                nodes,
+                home: client % nodes,
+                patience_us: header.patience_us,
+                batch: header.client_batch as usize,
+            })
+        };
+        Self {
+            plan,
+            world: World::new(setup, Box::new(factory), all()),
+            clients: (0..header.clients as usize).map(client).collect(),
+            wakes: vec![None; header.clients as usize],
+            healed: false,
+            quiet_since_us: None,
+            acknowledged: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    fn execute(mut self) -> Report {
+        let header = &self.plan.header;
+        (0..header.nodes as usize).for_each(|node| self.world.boot(node));
+        (0..header.clients as usize).for_each(|client| self.world.client_up(client));
+        for (index, entry) in self.plan.entries.iter().enumerate() {
+            self.world.schedule(entry.at_us, Token::Entry(index).pack());
+        }
+        self.world.schedule(header.heal_us, Token::Heal.pack());
+        let last_entry_us = self.plan.entries.last().map_or(0, |entry| entry.at_us);
+        let deadline_us = header.heal_us.max(last_entry_us) + header.converge_us;
+        let mut at_rest = false;
+        while !at_rest && let Some(happening) = self.world.next(deadline_us) {
+            match happening {
+                Happening::Client(client, input) => {
+                    let at_us = self.world.now_us();
+                    self.clients[client].hear(at_us, &input, &mut self.actions);
+                    self.act(client);
+                }
+                Happening::Due(token) => match Token::unpack(token) {
+                    Token::Entry(index) => self.begin(index),
+                    Token::EndOf(index) => self.finish(index),
+                    Token::Client(client) => self.wake(client),
+                    Token::Heal => self.heal(),
+                    Token::Look => at_rest = self.look(last_entry_us),
+                },
+            }
+        }
+        self.report(at_rest)
+    }
+
+    fn report(self, at_rest: bool) -> Report {
+        let end = match (self.world.broken(), at_rest) {
+            (Some(violation), _) if violation.invariant == "progress" => End::Stuck(violation.expected.clone()),
+            (Some(violation), _) => End::Broken(violation.clone()),
+            (None, true) => End::Held,
+            (None, false) => self.why_not_at_rest(),
+        };
+        let counts = self.clients.iter().map(Client::counts);
+        let (refused, read) = counts.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
+        Report {
+            end,
+            at_us: self.world.now_us(),
+            hash: self.world.trace().hash(),
+            steps: self.world.trace().steps(),
+            acknowledged: self.acknowledged,
+            refused,
+            read,
+        }
+    }
+
+    /// Nodes that all serve and still differ break a promise; whatever else is not done yet is only late.
+    fn why_not_at_rest(&self) -> End {
+        let header = &self.plan.header;
+        let idle = |client: &Client| client.is_idle();
+        if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
+            return End::Stuck(format!("c{client} still has writes that nobody answered for"));
+        }
+        if let Some(node) = self.world.hosts().iter().position(|host| !is_ready(host.phase())) {
+            let phase = self.world.hosts()[node].phase();
+            return End::Stuck(format!("n{node} does not serve: {phase:?}"));
+        }
+        match agree(&self.world.disks()) {
+            Ok(()) => End::Stuck("the nodes agreed only now and then".into()),
+            Err(expected) => End::Broken(Violation {
+                invariant: "convergence",
+                at_us: self.world.now_us(),
+                expected: format!("{} ms after the last fault, {expected}", header.converge_us / 1_000),
+            }),
+        }
+    }
+
+    fn act(&mut self, client: usize) {
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Dial(node) => self.world.client_dial(client, node),
+                Action::Send(conn, frame) => self.world.client_send(client, conn, frame),
+                Action::Close(conn) => self.world.client_close(client, conn),
+                Action::Wrote(write) => self.world.wrote(&write),
+                Action::Acknowledged(node, write) => {
+                    self.acknowledged += 1;
+                    self.world.acknowledged(node, &write);
+                }
+            }
+        }
+        let wake_at_us = self.clients[client].wake_at_us();
+        if let Some(at_us) = wake_at_us.filter(|at_us| self.wakes[client].is_none_or(|sooner| *at_us < sooner)) {
+            self.wakes[client] = Some(at_us);
+            self.world.schedule(at_us, Token::Client(client).pack());
+        }
+    }
+
+    fn wake(&mut self, client: usize) {
+        let at_us = self.world.now_us();
+        self.wakes[client] = None;
+        self.clients[client].wake(at_us, &mut self.actions);
+        self.act(client);
+    }
+
+    fn begin(&mut self, index: usize) {
+        let plan = self.plan;
+        let at_us = self.world.now_us();
+        let ends_in = |world: &mut World<Node>, for_us: u64| world.schedule(at_us + for_us, Token::EndOf(index).pack());
+        match &plan.entries[index].event {
+            Event::Put {
+                client,
+                map,
+                key,
+                value,
+            } => {
+                self.clients[*client].write(at_us, map, key, Some(*value), &mut self.actions);
+                self.act(*client);
+            }
+            Event::Delete { client, map, key } => {
+                self.clients[*client].write(at_us, map, key, None, &mut self.actions);
+                self.act(*client);
+            }
+            Event::Get { client, map, key } => {
+                self.clients[*client].read(at_us, map, key, &mut self.actions);
+                self.act(*client);
+            }
+            // After the healing nothing fails any more, whatever the plan says.
+            _ if self.healed => {}
+            Event::Offline { client, for_us } => {
+                self.clients[*client].go_offline(at_us, at_us + for_us, &mut self.actions);
+                self.act(*client);
+            }
+            Event::Block { from, to, for_us } => {
+                self.world.block(*from, *to);
+                ends_in(&mut self.world, *for_us);
+            }
+            Event::Crash { node, for_us } => {
+                self.world.crash(*node);
+                ends_in(&mut self.world, *for_us);
+            }
+            Event::Stop { node, for_us } => {
+                self.world.command(*node, Command::Drain);
+                ends_in(&mut self.world, *for_us);
+            }
+            Event::Jump { node, by_ms } => self.world.host_mut(*node).clock_mut().jump(*by_ms),
+            Event::FailCommit { node } => self.world.host_mut(*node).disk_mut().fail_next_commit(),
+            Event::FailApply { node } => self.world.host_mut(*node).disk_mut().fail_next_apply(),
+            Event::Full { node, for_us } => {
+                self.world.host_mut(*node).disk_mut().set_full(true);
+                ends_in(&mut self.world, *for_us);
+            }
+            Event::Slow { node, factor, for_us } => {
+                self.world.host_mut(*node).disk_mut().set_slow(*factor);
+                ends_in(&mut self.world, *for_us);
+            }
+        }
+    }
+
+    fn finish(&mut self, index: usize) {
+        match &self.plan.entries[index].event {
+            Event::Block { from, to, .. } => self.world.unblock(*from, *to),
+            Event::Crash { node, .. } => self.world.boot(*node),
+            Event::Stop { node, .. } if !self.healed => {
+                self.world.crash(*node);
+                self.world.boot(*node);
+            }
+            Event::Full { node, .. } => self.world.host_mut(*node).disk_mut().set_full(false),
+            Event::Slow { node, .. } => self.world.host_mut(*node).disk_mut().set_slow(1),
+            _ => {}
+        }
+    }
+
+    fn heal(&mut self) {
+        self.healed = true;
+        self.world.heal();
+        self.world.schedule(self.world.now_us(), Token::Look.pack());
+    }
+
+    /// Whether all has been at rest for so long that nothing is going to stir. The invariants then see the end.
+    fn look(&mut self, last_entry_us: u64) -> bool {
+        let now_us = self.world.now_us();
+        let settled = now_us > last_entry_us
+            && self.clients.iter().all(Client::is_idle)
+            && self.world.hosts().iter().all(|host| is_ready(host.phase()))
+            && agree(&self.world.disks()).is_ok();
+        self.quiet_since_us = self.quiet_since_us.filter(|_| settled).or(settled.then_some(now_us));
+        // Two comparisons of everything between all pairs of nodes fit in.
+        let patience_us = 2_500 * self.plan.header.anti_entropy_ms;
+        if self
+            .quiet_since_us
+            .is_some_and(|since_us| now_us - since_us >= patience_us)
+        {
+            let memory = |host: &Host<Node>| {
+                host.machine()
+                    .map(|node| state_in(node.store().rows()))
+                    .unwrap_or_default()
+            };
+            let memories: Vec<State> = self.world.hosts().iter().map(memory).collect();
+            self.world.quiet(&memories);
+            return true;
+        }
+        self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());
+        false
+    }
+}
+
+fn is_ready(phase: Option<Phase>) -> bool {
+    matches!(phase, Some(Phase::Ready { .. }))
+}

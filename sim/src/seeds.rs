@@ -1,0 +1,72 @@
+//! Many seeds: ranges of them, what becomes of one, and which one finds a bug.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kernel::env::Mutant;
+
+use crate::plan::Plan;
+use crate::run::{End, Options, Report, run};
+
+/// A range of seeds, the last excluded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seeds(pub std::ops::Range<u64>);
+
+impl Seeds {
+    /// Reads `A..B`.
+    ///
+    /// # Errors
+    /// If it is something else, or empty.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no range of seeds: write `0..1000`");
+        let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+        let number = |word: &str| word.parse::<u64>().map_err(|_| wrong());
+        let range = number(from)?..number(to)?;
+        if range.is_empty() {
+            return Err(format!("there is no seed in {text}"));
+        }
+        Ok(Self(range))
+    }
+}
+
+impl fmt::Display for Seeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.0.start, self.0.end)
+    }
+}
+
+/// The exit code of a run that ended so.
+pub fn code_of(end: &End) -> u8 {
+    match end {
+        End::Held => 0,
+        End::Broken(_) => 1,
+        End::Stuck(_) => 4,
+    }
+}
+
+/// How a run ended, for people.
+pub fn describe(report: &Report) -> String {
+    match &report.end {
+        End::Held => "all held".into(),
+        End::Broken(violation) => format!("broken: {violation}"),
+        End::Stuck(why) => format!("no progress by {} ms: {why}", report.at_us / 1_000),
+    }
+}
+
+/// One seed, whatever becomes of it. `None`: the code under test panicked.
+pub fn try_seed(seed: u64, mutant: Option<Mutant>) -> Option<Report> {
+    let options = Options { mutant, hook: None };
+    catch_unwind(AssertUnwindSafe(|| run(&Plan::draw(seed), options))).ok()
+}
+
+/// The first seed in which a mutant is seen, and by which promise.
+pub fn first_to_find(mutant: Mutant, seeds: Seeds) -> Option<(u64, String)> {
+    seeds.0.into_iter().find_map(|seed| match try_seed(seed, Some(mutant)) {
+        None => Some((seed, "the code under test panicked".into())),
+        Some(report) => match report.end {
+            End::Held => None,
+            End::Broken(violation) => Some((seed, violation.invariant.into())),
+            End::Stuck(why) => Some((seed, format!("no progress: {why}"))),
+        },
+    })
+}

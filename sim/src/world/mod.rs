@@ -1,0 +1,383 @@
+//! The world of a run: nodes, their disks and clocks, the network between them, and the order in which it all happens.
+
+use bytes::Bytes;
+use kernel::env::{ConnId, PeerId, SeededRng};
+use kernel::machine::{Command, Input, Machine, Output};
+
+use crate::clock::ClockProfile;
+use crate::disk::{Answer, DiskProfile, VirtualDisk};
+use crate::endpoint::Endpoint;
+use crate::engine::Queue;
+use crate::host::{Host, Rules};
+use crate::invariant::{Invariant, Seen, Violation, Write};
+use crate::model::State;
+use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
+use crate::trace::{Step, Trace};
+
+mod perform;
+
+/// What a world is made of.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The seed of every random stream.
+    pub seed: u64,
+    /// The clocks of the nodes: as many as there are nodes.
+    pub clocks: Vec<ClockProfile>,
+    /// The disk of each node.
+    pub disk: DiskProfile,
+    /// The network between all.
+    pub network: NetworkProfile,
+    /// Which rules the hosts keep.
+    pub rules: Rules,
+}
+
+impl Setup {
+    /// `nodes` nodes in good health.
+    pub fn new(seed: u64, nodes: usize) -> Self {
+        Self {
+            seed,
+            clocks: vec![ClockProfile::default(); nodes],
+            disk: DiskProfile::default(),
+            network: NetworkProfile::default(),
+            rules: Rules::default(),
+        }
+    }
+}
+
+/// Something that is not the nodes' own business: whoever drives the run sees to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// The network has something to say to a client.
+    Client(usize, NetInput),
+    /// What was scheduled with [`World::schedule`] is due.
+    Due(u64),
+}
+
+/// Makes the machine of a node: its number, and how often it was booted before.
+pub type Factory<M> = Box<dyn FnMut(usize, u64) -> M>;
+
+/// Sees every step; for comparing two runs.
+pub type Hook = Box<dyn FnMut(&Step<'_>)>;
+
+/// Nodes, network, clock and checks. Addresses to dial are the nodes' names: `n0` and up.
+///
+/// Whoever drives it calls [`World::next`] until it returns nothing, and does what is due in between.
+pub struct World<M> {
+    hosts: Vec<Host<M>>,
+    network: VirtualNetwork,
+    rules: Rules,
+    factory: Factory<M>,
+    due: Queue<u64>,
+    now_us: u64,
+    at_once: u64,
+    trace: Trace,
+    hook: Option<Hook>,
+    invariants: Vec<Box<dyn Invariant>>,
+    broken: Option<Violation>,
+}
+
+impl<M: Machine> World<M> {
+    /// A world in which every node is down.
+    pub fn new(setup: Setup, factory: Factory<M>, invariants: Vec<Box<dyn Invariant>>) -> Self {
+        let seed = SeededRng::from_u64(setup.seed);
+        let host = |(node, clock): (usize, &ClockProfile)| Host::new(&seed, node, *clock, setup.disk);
+        Self {
+            hosts: setup.clocks.iter().enumerate().map(host).collect(),
+            network: VirtualNetwork::new(setup.network, seed.fork("network", 0)),
+            rules: setup.rules,
+            factory,
+            due: Queue::default(),
+            now_us: 0,
+            at_once: 0,
+            trace: Trace::default(),
+            hook: None,
+            invariants,
+            broken: None,
+        }
+    }
+
+    /// Calls `hook` at every step from now on.
+    pub fn watch(&mut self, hook: Hook) {
+        self.hook = Some(hook);
+    }
+
+    /// The virtual time.
+    pub fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    /// The nodes.
+    pub fn hosts(&self) -> &[Host<M>] {
+        &self.hosts
+    }
+
+    /// One node, to disturb it.
+    pub fn host_mut(&mut self, node: usize) -> &mut Host<M> {
+        &mut self.hosts[node]
+    }
+
+    /// The rolling hash of all steps.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The first promise that was broken. Nothing happens any more after it.
+    pub fn broken(&self) -> Option<&Violation> {
+        self.broken.as_ref()
+    }
+
+    /// Has [`World::next`] return [`Happening::Due`] with `token` at `at_us`.
+    pub fn schedule(&mut self, at_us: u64, token: u64) {
+        self.due.push(at_us, token);
+    }
+
+    /// Boots a node that is down.
+    pub fn boot(&mut self, node: usize) {
+        if self.hosts[node].is_up() {
+            return;
+        }
+        let machine = (self.factory)(node, self.hosts[node].boots);
+        let entropy = self.hosts[node].boot(self.now_us, machine);
+        self.network.boot(Endpoint::Node(node));
+        see(
+            &mut self.invariants,
+            &mut self.broken,
+            self.now_us,
+            &Seen::Booted { node },
+        );
+        self.step(node, Input::Boot { entropy });
+    }
+
+    /// Takes a node down without a word: what was not synced is lost.
+    pub fn crash(&mut self, node: usize) {
+        if !self.hosts[node].is_up() {
+            return;
+        }
+        self.hosts[node].crash();
+        self.network.crash(self.now_us, Endpoint::Node(node));
+        let seen = Seen::Crashed {
+            node,
+            disk: &self.hosts[node].disk,
+        };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    }
+
+    /// Gives a node an order.
+    pub fn command(&mut self, node: usize, command: Command) {
+        self.hosts[node].draining |= command == Command::Drain && self.hosts[node].is_up();
+        self.step(node, Input::Command(command));
+    }
+
+    /// Nothing gets from `from` to `to` any more.
+    pub fn block(&mut self, from: Endpoint, to: Endpoint) {
+        self.network.block(from, to);
+    }
+
+    /// Lifts one [`World::block`].
+    pub fn unblock(&mut self, from: Endpoint, to: Endpoint) {
+        self.network.unblock(self.now_us, from, to);
+    }
+
+    /// Ends every fault for good, and boots every node that is down.
+    pub fn heal(&mut self) {
+        self.network.heal(self.now_us);
+        for node in 0..self.hosts.len() {
+            self.hosts[node].disk.heal();
+            self.hosts[node].clock.heal();
+            if self.hosts[node].draining {
+                self.crash(node);
+            }
+            self.boot(node);
+        }
+    }
+
+    /// A client can be reached from now on.
+    pub fn client_up(&mut self, client: usize) {
+        self.network.boot(Endpoint::Client(client));
+    }
+
+    /// A client dials a node. The answer is a [`Happening::Client`].
+    pub fn client_dial(&mut self, client: usize, node: usize) {
+        let to = Some(Endpoint::Node(node));
+        self.network
+            .dial(self.now_us, Endpoint::Client(client), to, PeerId(node as u64));
+    }
+
+    /// A client sends a frame.
+    pub fn client_send(&mut self, client: usize, conn: ConnId, frame: Bytes) {
+        self.network.send(self.now_us, Endpoint::Client(client), conn, frame);
+    }
+
+    /// A client ends a connection.
+    pub fn client_close(&mut self, client: usize, conn: ConnId) {
+        self.network.close(self.now_us, Endpoint::Client(client), conn);
+    }
+
+    /// A client stamped a write.
+    pub fn wrote(&mut self, write: &Write) {
+        see(&mut self.invariants, &mut self.broken, self.now_us, &Seen::Wrote(write));
+    }
+
+    /// A client was told by a node that its write is done.
+    pub fn acknowledged(&mut self, node: usize, write: &Write) {
+        let disk = &self.hosts[node].disk;
+        let seen = Seen::Acknowledged { node, write, disk };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    }
+
+    /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
+    pub fn quiet(&mut self, memories: &[State]) {
+        let disks: Vec<&VirtualDisk> = self.hosts.iter().map(Host::disk).collect();
+        let seen = Seen::Quiet {
+            disks: &disks,
+            memories,
+        };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    }
+
+    /// The disks of all nodes.
+    pub fn disks(&self) -> Vec<&VirtualDisk> {
+        self.hosts.iter().map(Host::disk).collect()
+    }
+
+    /// Lets things happen up to the next one that is not the nodes' own business. `None`: the time is `until_us`, or a
+    /// promise is broken.
+    pub fn next(&mut self, until_us: u64) -> Option<Happening> {
+        while self.broken.is_none() {
+            let at_us = self.next_at_us().unwrap_or(u64::MAX).max(self.now_us);
+            if at_us > until_us {
+                self.now_us = until_us.max(self.now_us);
+                return None;
+            }
+            self.count_events(at_us);
+            self.now_us = at_us;
+            if self.due.next_at_us().is_some_and(|due_us| due_us <= at_us) {
+                return self.due.pop().map(Happening::Due);
+            }
+            match self.network.poll(at_us) {
+                Some((Endpoint::Client(client), input)) => return Some(Happening::Client(client, input)),
+                Some((Endpoint::Node(node), input)) => self.deliver(node, &input),
+                None => self.turn_nodes(),
+            }
+        }
+        None
+    }
+
+    /// A machine that asks to be woken at once, for ever, would stop time.
+    fn count_events(&mut self, at_us: u64) {
+        const EVENTS_AT_ONCE: u64 = 1_000_000;
+        self.at_once = if at_us == self.now_us { self.at_once + 1 } else { 0 };
+        if self.at_once > EVENTS_AT_ONCE {
+            let expected = format!("time goes on; there were {EVENTS_AT_ONCE} events at one instant");
+            self.broken = Some(Violation {
+                invariant: "progress",
+                at_us,
+                expected,
+            });
+        }
+    }
+
+    /// When something happens next. At one instant the order is: what was scheduled, the network, then the nodes by
+    /// number, each with its disk before its wake.
+    fn next_at_us(&self) -> Option<u64> {
+        let hosts = self
+            .hosts
+            .iter()
+            .flat_map(|host| [host.disk.next_at_us(), host.wake_at_us]);
+        hosts
+            .chain([self.due.next_at_us(), self.network.next_at_us()])
+            .flatten()
+            .min()
+    }
+
+    fn turn_nodes(&mut self) {
+        let at_us = self.now_us;
+        for node in 0..self.hosts.len() {
+            if self.hosts[node]
+                .disk
+                .next_at_us()
+                .is_some_and(|next_us| next_us <= at_us)
+            {
+                return self.turn_disk(node);
+            }
+            if self.hosts[node].wake_at_us.is_some_and(|wake_us| wake_us <= at_us) {
+                return self.step(node, Input::Wake);
+            }
+        }
+    }
+
+    fn turn_disk(&mut self, node: usize) {
+        let disk = &mut self.hosts[node].disk;
+        let mut answers: Vec<Answer> = disk.poll(self.now_us).into_iter().collect();
+        if !self.rules.tickets_in_order {
+            // What waits is answered as well, the other way round.
+            answers.extend(std::iter::from_fn(|| disk.poll(self.now_us)));
+            answers.reverse();
+        }
+        for answer in answers {
+            if let Answer::Committed(ticket, result) = &answer {
+                self.settle(node, *ticket, result.is_ok());
+            }
+            self.step(node, answer.into_input());
+        }
+    }
+
+    fn deliver(&mut self, node: usize, input: &NetInput) {
+        match input {
+            NetInput::Opened(conn, kind, _) => {
+                self.hosts[node].conns.insert(*conn, *kind);
+            }
+            NetInput::Closed(conn) => {
+                self.hosts[node].conns.remove(conn);
+            }
+            _ => {}
+        }
+        self.step(node, input.as_input());
+    }
+
+    /// One step of one machine, and everything that it asks for.
+    fn step(&mut self, node: usize, input: Input<'_>) {
+        let told = Seen::Told { node, input: &input };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &told);
+        let host = &mut self.hosts[node];
+        let now = host.clock.read(self.now_us);
+        let Some(machine) = host.machine.as_mut().filter(|_| self.broken.is_none()) else {
+            return;
+        };
+        let mut output = Output::default();
+        machine.step(now, input.clone(), &mut output);
+        let step = Step {
+            at_us: self.now_us,
+            node,
+            now,
+            input: &input,
+            output: &output,
+        };
+        self.trace.step(&step);
+        if let Some(hook) = &mut self.hook {
+            hook(&step);
+        }
+        let seen = Seen::Stepped {
+            step: &step,
+            disk: &host.disk,
+        };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.perform(node, output);
+    }
+}
+
+/// Shows all invariants what happened; the first that objects ends the run.
+fn see(invariants: &mut [Box<dyn Invariant>], broken: &mut Option<Violation>, at_us: u64, seen: &Seen<'_>) {
+    for invariant in invariants {
+        if broken.is_some() {
+            return;
+        }
+        if let Err(expected) = invariant.see(seen) {
+            *broken = Some(Violation {
+                invariant: invariant.name(),
+                at_us,
+                expected,
+            });
+        }
+    }
+}
