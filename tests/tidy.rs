@@ -24,7 +24,9 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package lies in the workspace")
 }
 
 /// Every Rust file below `dir`, build output aside.
@@ -58,7 +60,9 @@ fn shown(path: &Path) -> String {
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
     let lines = text[..end].lines().enumerate();
-    lines.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(n, line)| (n + 1, line))
+    lines
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(n, line)| (n + 1, line))
 }
 
 fn report(what: &str, found: &[String]) {
@@ -95,7 +99,10 @@ fn lower_floors_know_nothing_of_higher_ones() {
         };
         for (line, text) in code_lines(&read(&path)) {
             for used in text.split("crate::").skip(1) {
-                let used = used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                let used = used
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or_default();
                 if floors.get(used).is_some_and(|floor| floor > own) {
                     found.push(format!("{}:{line}: {module} uses {used}", shown(&path)));
                 }
@@ -165,7 +172,9 @@ fn nothing_is_left_undone_or_slept_over() {
 #[test]
 fn every_limit_is_tested() {
     let limits = read(&root().join("kernel/src/env/limits.rs"));
-    let fields = limits.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+    let fields = limits
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
     let fields: Vec<_> = fields.map(|(name, _)| name.to_string()).collect();
     assert!(fields.len() > 10, "the fields of Limits: {fields:?}");
     let mut tests = String::new();
@@ -177,7 +186,10 @@ fn every_limit_is_tested() {
             tests.push_str(&text[at..]);
         }
     }
-    let untested: Vec<_> = fields.into_iter().filter(|name| !tests.contains(name.as_str())).collect();
+    let untested: Vec<_> = fields
+        .into_iter()
+        .filter(|name| !tests.contains(name.as_str()))
+        .collect();
     report("limits that no test names", &untested);
 }
 
@@ -211,7 +223,17 @@ fn nothing_below_the_kernel_draws_randomness_or_runs_tokio() {
         .expect("cargo runs");
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let tree = String::from_utf8_lossy(&tree.stdout);
-    let banned = ["getrandom", "rand", "tokio", "async-std", "smol", "ahash", "fxhash", "libc", "mio"];
+    let banned = [
+        "getrandom",
+        "rand",
+        "tokio",
+        "async-std",
+        "smol",
+        "ahash",
+        "fxhash",
+        "libc",
+        "mio",
+    ];
     let found: Vec<_> = tree
         .lines()
         .filter(|line| banned.contains(&line.split(' ').next().unwrap_or_default()))
@@ -225,7 +247,9 @@ fn what_architecture_points_at_is_there() {
     let text = read(&root().join("ARCHITECTURE.md"));
     let mut found = Vec::new();
     for quoted in text.split('`').skip(1).step_by(2) {
-        let (path, item) = quoted.split_once("::").map_or((quoted, None), |(path, item)| (path, Some(item)));
+        let (path, item) = quoted
+            .split_once("::")
+            .map_or((quoted, None), |(path, item)| (path, Some(item)));
         let is_path = path.contains('/') && path.ends_with(".rs");
         if !is_path {
             continue;
