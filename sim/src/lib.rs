@@ -28,5 +28,6 @@ pub mod network;
 pub mod plan;
 pub mod run;
 pub mod seeds;
+pub mod story;
 pub mod trace;
 pub mod world;

@@ -1,10 +1,13 @@
 //! `POST /sync`, and what is said to those who get it wrong.
 
+use futures_lite::StreamExt;
+use futures_lite::future::block_on;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::wire::client;
 use kernel::wire::op::Op;
 use runtime_real::net::json;
+use runtime_real::net::socket::dial;
 use serde_json::{Value, json};
 
 use crate::process::Process;
@@ -111,6 +114,25 @@ fn a_secret_is_asked_for() {
     let done = node.cli(&[&get[..], &["--token", "correct horse battery"]].concat());
     assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n"));
     assert!(!node.log().contains("horse"), "the secret is in the log");
+}
+
+#[test]
+fn a_socket_is_greeted_in_the_form_that_it_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Process::start(&dir.path().join("data"));
+    let first = |path| {
+        block_on(async {
+            let mut socket = dial(&node.addr, path, 1 << 20).await.unwrap();
+            socket.next().await.unwrap().unwrap()
+        })
+    };
+    assert!(first("/ws").is_binary());
+    let greeting = first("/ws?format=json").into_text().unwrap();
+    let greeting: Value = serde_json::from_str(&greeting).unwrap();
+    assert_eq!(
+        (&greeting["type"], &greeting["open"]),
+        (&json!("AUTH_ACK"), &json!(true))
+    );
 }
 
 #[test]

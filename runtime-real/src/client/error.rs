@@ -93,9 +93,13 @@ impl ClientError {
         )
     }
 
-    pub(super) fn unknown(error: &Self) -> Self {
-        Self::Unknown {
-            reason: error.to_string(),
+    /// What it means when a write has left: without a word from the node, nobody knows.
+    pub(super) fn after_a_write(self) -> Self {
+        match self {
+            Self::Unreachable { .. } => Self::Unknown {
+                reason: self.to_string(),
+            },
+            said => said,
         }
     }
 

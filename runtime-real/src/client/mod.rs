@@ -101,12 +101,11 @@ impl Client {
         };
         let frame = say::op(&op, ask);
         // Once it may have left, only an answer tells what became of it.
-        let unknown = |error| ClientError::unknown(&error);
-        self.send(frame).await.map_err(unknown)?;
-        let reply = self.receive().await.map_err(unknown)?;
-        match self.read(&reply)? {
+        self.send(frame).await.map_err(ClientError::after_a_write)?;
+        let reply = self.receive().await.map_err(ClientError::after_a_write)?;
+        match self.read(&reply).map_err(ClientError::after_a_write)? {
             ServerMessage::OpAck { last_id, beyond } if last_id == ID || beyond.contains(&ID) => Ok(reply.level()),
-            other => Err(ClientError::unexpected(&self.addr, &other)),
+            other => Err(ClientError::unexpected(&self.addr, &other).after_a_write()),
         }
     }
 

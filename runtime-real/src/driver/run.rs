@@ -99,11 +99,22 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
         self.accept_all();
         let entropy = self.settings.entropy;
         self.step(Input::Boot { entropy });
+        let mut in_a_row = 0;
         while self.end.is_none() {
             let event = match self.event_at_hand() {
-                Some(event) => event,
-                None => self.next_event().await,
+                Some(event) if in_a_row < EVENTS_QUEUED => event,
+                Some(event) => {
+                    // However much there is to do, signals and writers have their turn.
+                    future::yield_now().await;
+                    in_a_row = 0;
+                    event
+                }
+                None => {
+                    in_a_row = 0;
+                    self.next_event().await
+                }
             };
+            in_a_row += 1;
             self.take(event);
         }
         self.goodbye().await;

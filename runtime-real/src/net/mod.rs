@@ -2,7 +2,8 @@
 //!
 //! | path | is |
 //! |---|---|
-//! | `GET /ws` | a WebSocket for clients: binary frames are MessagePack, text frames JSON |
+//! | `GET /ws` | a WebSocket for clients: binary frames are MessagePack, text frames JSON; answers come as the client spoke last |
+//! | `GET /ws?format=json` | the same, with JSON before the client has spoken |
 //! | `GET /peer` | a WebSocket between nodes: binary frames |
 //! | `POST /sync` | one frame up, the answer down: `application/x-msgpack` or `application/json` |
 //! | `GET /health/live`, `GET /health/ready` | for whoever watches the process |

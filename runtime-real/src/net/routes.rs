@@ -154,6 +154,7 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
             "start it with --cluster-secret-file and let the page present the secret",
         );
     }
+    let text = role == Role::Client && asks_for_json(request.uri().query());
     let accept = derive_accept_key(key);
     let (frame_bytes, patience, links) = (port.rules.frame_bytes, port.rules.patience, port.links.clone());
     let upgraded = hyper::upgrade::on(&mut request);
@@ -179,11 +180,16 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
             tracing::error!("an upgraded connection is not the socket that it was");
             return;
         };
-        let link = socket::accepted(parts.io.into_inner(), &parts.read_buf, role, frame_bytes, slot).await;
+        let link = socket::accepted(parts.io.into_inner(), &parts.read_buf, role, text, frame_bytes, slot).await;
         let _ = links.send(link).await;
     };
     port.executor.spawn(switch).detach();
     answer
+}
+
+/// Whether a client wants JSON from the first frame on, before it has sent one.
+fn asks_for_json(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|part| part == "format=json"))
 }
 
 /// Whether a request comes from no web page, or from one of this machine.

@@ -57,23 +57,25 @@ fn config(frame_bytes: usize) -> WebSocketConfig {
         .max_frame_size(Some(frame_bytes))
 }
 
-/// The server's side of a socket whose handshake is done. `read_ahead` came with it.
+/// The server's side of a socket whose handshake is done. `read_ahead` came with it. With `text`, it is JSON that is
+/// spoken until the other side sends something else.
 pub(super) async fn accepted(
     stream: TcpStream,
     read_ahead: &[u8],
     role: Role,
+    text: bool,
     frame_bytes: usize,
     slot: Rc<super::server::Slot>,
 ) -> Link<NetReader, NetWriter> {
     let config = Some(config(frame_bytes));
     let socket = WebSocketStream::from_partially_read(stream, read_ahead.to_vec(), Side::Server, config).await;
-    link(socket, role, frame_bytes, Some(slot))
+    link(socket, role, text, frame_bytes, Some(slot))
 }
 
 /// Opens a socket to another node's `/peer`.
 pub(super) async fn dial_peer(addr: &str, frame_bytes: usize) -> io::Result<Link<NetReader, NetWriter>> {
     let socket = dial(addr, "/peer", frame_bytes).await.map_err(io::Error::other)?;
-    Ok(link(socket, Role::Peer, frame_bytes, None))
+    Ok(link(socket, Role::Peer, false, frame_bytes, None))
 }
 
 /// Why a socket could not be opened.
@@ -116,11 +118,13 @@ pub async fn dial(addr: &str, path: &str, frame_bytes: usize) -> Result<Socket, 
 fn link(
     socket: Socket,
     role: Role,
+    text: bool,
     frame_bytes: usize,
     slot: Option<Rc<super::server::Slot>>,
 ) -> Link<NetReader, NetWriter> {
     let (sender, receiver) = socket.split();
     let shared = Rc::new(Shared::default());
+    shared.text.set(text);
     Link {
         kind: ConnKind {
             role,

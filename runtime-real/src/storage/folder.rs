@@ -208,6 +208,17 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_is_none_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("records")).unwrap();
+        fs::write(dir.path().join("records/data.mdb"), [7; 10_000]).unwrap();
+        let error = folder.stores().unwrap_err();
+        assert_eq!(error.code(), "data_database");
+        assert!(error.to_string().contains("records"), "{error}");
+    }
+
+    #[test]
     fn a_node_keeps_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();

@@ -24,12 +24,6 @@ pub(super) fn open(path: &Path, map_bytes: usize, databases: u32) -> heed::Resul
     }
 }
 
-/// Pages of an environment that hold something or did; LMDB uses the free ones again before it grows.
-pub(super) fn used_bytes(env: &Environment) -> u64 {
-    let page_bytes = u64::from(env.unnamed_database_stat().page_size);
-    env.info().last_page_number as u64 * page_bytes
-}
-
 /// Logs what went wrong while `doing`, and says what it means to a machine.
 pub(super) fn failed(doing: &'static str, error: &heed::Error) -> StorageError {
     tracing::error!(%error, "storage: {doing} failed");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use heed::byteorder::BigEndian;
 use heed::types::{Bytes as Raw, U64};
-use heed::{CommitOrAbort, Database, PutFlags};
+use heed::{CommitOrAbort, Database, DatabaseStat, MdbError, PutFlags};
 use kernel::machine::{Room, StorageError};
 
 use super::lmdb::{self, Environment, failed};
@@ -23,6 +23,7 @@ pub struct Log {
     env: Environment,
     entries: Entries,
     path: PathBuf,
+    map_bytes: usize,
     /// The last entry, once [`LogStore::recover`] looked or something was appended. A log that was cut whole has none.
     last: Option<u64>,
 }
@@ -30,7 +31,11 @@ pub struct Log {
 impl Log {
     /// Opens the log in the folder `path`.
     pub fn open(path: &Path) -> heed::Result<Self> {
-        let env = lmdb::open(path, MAP_BYTES, 1)?;
+        Self::open_with(path, MAP_BYTES)
+    }
+
+    fn open_with(path: &Path, map_bytes: usize) -> heed::Result<Self> {
+        let env = lmdb::open(path, map_bytes, 1)?;
         let entries = env.create_databases_and_commit(env.write_txn()?, |open, txn| {
             let entries: heed::Result<_> = open.create_database::<U64<BigEndian>, Raw>(txn, Some("entries"));
             entries.map(CommitOrAbort::<_, ()>::Commit)
@@ -39,28 +44,43 @@ impl Log {
             entries: entries.unwrap_commit(),
             env,
             path: path.to_owned(),
+            map_bytes,
             last: None,
         })
     }
 
-    fn room(&self) -> Room {
-        // Free pages inside the file count as used: a log that is cut in time uses few.
-        let left = (MAP_BYTES as u64).saturating_sub(lmdb::used_bytes(&self.env));
-        space::room(&self.path, left)
+    /// Bytes of pages that entries may take. The rest is for cutting: also a deletion writes pages before it frees any,
+    /// and a log that is full to the last page could never be cut again.
+    fn limit_bytes(&self) -> usize {
+        self.map_bytes / 4 * 3
     }
 
-    fn range(&self) -> heed::Result<Option<(u64, u64)>> {
+    /// How much more fits. `live` are the pages of the entries: free ones inside the file are used again.
+    fn room(&self, live: &DatabaseStat) -> Room {
+        let left = self.limit_bytes().saturating_sub(bytes(live));
+        space::room(&self.path, left as u64)
+    }
+
+    fn try_recover(&self) -> heed::Result<LogState> {
         let txn = self.env.read_txn()?;
         let (first, last) = (self.entries.first(&txn)?, self.entries.last(&txn)?);
-        Ok(first.zip(last).map(|((first, _), (last, _))| (first, last)))
+        Ok(LogState {
+            range: first.zip(last).map(|((first, _), (last, _))| (first, last)),
+            room: self.room(&self.entries.stat(&txn)?),
+        })
     }
 
-    fn try_append(&mut self, entries: &[(u64, Bytes)]) -> heed::Result<()> {
+    fn try_append(&mut self, entries: &[(u64, Bytes)]) -> heed::Result<Room> {
         let mut txn = self.env.write_txn()?;
         for (number, entry) in entries {
             self.entries.put_with_flags(&mut txn, PutFlags::APPEND, number, entry)?;
         }
-        txn.commit()
+        let live = self.entries.stat(&txn)?;
+        if bytes(&live) > self.limit_bytes() {
+            return Err(heed::Error::Mdb(MdbError::MapFull));
+        }
+        txn.commit()?;
+        Ok(self.room(&live))
     }
 
     fn try_read(&self, from: u64, limit_bytes: usize) -> heed::Result<(Vec<(u64, Bytes)>, bool)> {
@@ -85,12 +105,18 @@ impl Log {
     }
 }
 
+/// What a database takes in the file.
+fn bytes(stat: &DatabaseStat) -> usize {
+    (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) * stat.page_size as usize
+}
+
 impl LogStore for Log {
     fn recover(&mut self) -> Result<LogState, StorageError> {
-        let range = self.range().map_err(|error| failed("looking at the log", &error))?;
-        self.last = range.map(|(_, last)| last);
-        let room = self.room();
-        Ok(LogState { range, room })
+        let state = self
+            .try_recover()
+            .map_err(|error| failed("looking at the log", &error))?;
+        self.last = state.range.map(|(_, last)| last);
+        Ok(state)
     }
 
     fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
@@ -106,10 +132,10 @@ impl LogStore for Log {
             }
             last = Some(*number);
         }
-        self.try_append(entries)
-            .map_err(|error| failed("appending to the log", &error))?;
+        let appended = self.try_append(entries);
+        let room = appended.map_err(|error| failed("appending to the log", &error))?;
         self.last = last;
-        Ok(self.room())
+        Ok(room)
     }
 
     fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
@@ -161,5 +187,29 @@ mod tests {
         assert_eq!(log.append(&[entry(2), entry(4)]), Err(StorageError::Corrupt));
         assert_eq!(log.append(&[entry(1)]), Err(StorageError::Corrupt));
         assert_eq!(log.recover().unwrap().range, Some((1, 1)));
+    }
+
+    #[test]
+    fn a_log_that_was_full_takes_more_once_it_was_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open_with(dir.path(), 4 << 20).unwrap();
+        let granted = log.recover().unwrap().room.bytes;
+        let large = |number| (number, Bytes::from(vec![7; 100_000]));
+        let full = (1..).find_map(|number| match log.append(&[large(number)]) {
+            Ok(room) => {
+                assert!(room.bytes < granted);
+                None
+            }
+            Err(error) => Some((number, error)),
+        });
+        let Some((number, StorageError::Full)) = full else {
+            panic!("{full:?}");
+        };
+        assert!(number * 100_000 > granted, "what was granted was taken");
+        let state = log.recover().unwrap();
+        assert_eq!(state.range, Some((1, number - 1)));
+        log.cut(number - 1).unwrap();
+        assert!(log.recover().unwrap().room.bytes > granted / 2);
+        log.append(&[large(number)]).unwrap();
     }
 }
