@@ -16,7 +16,8 @@
 //!    it, and no commit: the log does not depend on the records.
 //! 4. **Replies in order.** On an ordered connection envelopes leave in the order in which the machine gave them,
 //!    across `send` and `commit`. A machine that still has envelopes waiting for a commit puts what follows them
-//!    into a commit as well: one with nothing to write is a *barrier* and costs no sync.
+//!    into a commit as well: one with nothing to write is a *barrier* and costs no sync. Only heartbeats overtake: they answer
+//!    nothing, and a slow disk is not a dead node.
 //! 5. **Nothing shown before it is durable.** What shows state leaves with the newest ticket that it reflects.
 //!
 //! # A host of ten lines

@@ -106,7 +106,7 @@ impl LwwMap {
     /// The digest of one version.
     pub fn digest_of(&self, key: &[u8], record: &Record) -> u128 {
         let mut hasher = SipHasher13::new_with_key(&self.digest_key);
-        hasher.write_u64(key.len() as u64);
+        hasher.write(&(key.len() as u64).to_le_bytes());
         hasher.write(key);
         hasher.write(record.as_bytes());
         hasher.finish128().as_u128()

@@ -69,3 +69,127 @@ impl Default for Limits {
         }
     }
 }
+
+/// A limit that no node can work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the limit {name} must be between {low} and {high}, and is {value}")]
+pub struct BadLimit {
+    /// The field of [`Limits`].
+    pub name: &'static str,
+    /// What it is.
+    pub value: u64,
+    /// What it must at least be.
+    pub low: u64,
+    /// What it may at most be.
+    pub high: u64,
+}
+
+impl Limits {
+    /// Whether a node can work with these: none so large that sums of them overflow or stored lengths do not hold them, none so
+    /// small that nothing fits or a timer never rests.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn check(&self) -> Result<(), BadLimit> {
+        const SIZE: u64 = 1 << 40;
+        const TIME_MS: u64 = 1 << 40;
+        let size = |n: usize| n as u64;
+        // A frame holds a value, its key and its names.
+        let frame_low =
+            size(self.value_bytes) + size(self.map_name_bytes) + size(self.key_bytes) + 4 * size(self.id_bytes);
+        let ranges = [
+            ("value_bytes", size(self.value_bytes), 1, u64::from(u32::MAX) / 2),
+            ("map_name_bytes", size(self.map_name_bytes), 1, 30_000),
+            ("key_bytes", size(self.key_bytes), 1, 30_000),
+            ("id_bytes", size(self.id_bytes), 1, 255),
+            ("frame_bytes", size(self.frame_bytes), frame_low, u64::from(u32::MAX)),
+            (
+                "unauthenticated_frame_bytes",
+                size(self.unauthenticated_frame_bytes),
+                1,
+                SIZE,
+            ),
+            ("depth", size(self.depth), 6, 128),
+            ("batch_ops", size(self.batch_ops), 1, u64::from(u32::MAX)),
+            ("connections", size(self.connections), 1, SIZE),
+            ("unsent_bytes", self.unsent_bytes, 1, SIZE),
+            ("commit_bytes_in_flight", self.commit_bytes_in_flight, 1, SIZE),
+            ("drift_ms", self.drift_ms, 0, TIME_MS),
+            ("apply_bytes", self.apply_bytes, 1, SIZE),
+            ("apply_delay_ms", self.apply_delay_ms, 1, TIME_MS),
+            ("chunk_bytes", size(self.chunk_bytes), 1, SIZE),
+            ("heartbeat_ms", self.heartbeat_ms, 1, TIME_MS),
+            ("silence_ms", self.silence_ms, 1, TIME_MS),
+            ("anti_entropy_ms", self.anti_entropy_ms, 1, TIME_MS),
+            ("redial_ms", self.redial_ms.0, 1, self.redial_ms.1),
+            ("redial_ms", self.redial_ms.1, 1, TIME_MS),
+        ];
+        let bad = ranges
+            .into_iter()
+            .find(|(_, value, low, high)| value < low || value > high);
+        bad.map_or(Ok(()), |(name, value, low, high)| {
+            Err(BadLimit { name, value, low, high })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_no_node_can_work_with_are_named() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let refused = |limits: Limits| limits.check().expect_err("out of range").name;
+        let with = Limits::default;
+        assert_eq!(
+            refused(Limits {
+                heartbeat_ms: 0,
+                ..with()
+            }),
+            "heartbeat_ms"
+        );
+        assert_eq!(
+            refused(Limits {
+                silence_ms: u64::MAX,
+                ..with()
+            }),
+            "silence_ms"
+        );
+        assert_eq!(
+            refused(Limits {
+                unsent_bytes: u64::MAX,
+                ..with()
+            }),
+            "unsent_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                id_bytes: 256,
+                ..with()
+            }),
+            "id_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                redial_ms: (9, 3),
+                ..with()
+            }),
+            "redial_ms"
+        );
+        assert_eq!(
+            refused(Limits {
+                chunk_bytes: 0,
+                ..with()
+            }),
+            "chunk_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                frame_bytes: 16 << 20,
+                ..with()
+            }),
+            "frame_bytes"
+        );
+    }
+}

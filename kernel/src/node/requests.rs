@@ -87,8 +87,7 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, kind: ConnKind, message: ClientMessage<'_>, now: Now) {
         if !self.state.is_serving() || self.draining {
-            let reason = "the node is recovering or stopping".into();
-            self.desk(now).refuse(conn, Code::NotReady, reason, "");
+            self.not_ready(conn, message, now);
             return;
         }
         let request = match message {
@@ -111,6 +110,19 @@ impl Node {
             }
         };
         self.requests.extend(request);
+    }
+
+    fn not_ready(&mut self, conn: ConnId, message: ClientMessage<'_>, now: Now) {
+        let reason = "the node is recovering or stopping";
+        let mut desk = self.desk(now);
+        match message {
+            ClientMessage::Op(ops) | ClientMessage::Batch(ops) => {
+                desk.refuse_ops(conn, ops, false, Code::NotReady, reason);
+            }
+            ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, Code::NotReady, reason),
+            ClientMessage::Get(get) => desk.refuse(conn, Code::NotReady, reason.into(), get.id),
+            _ => desk.refuse(conn, Code::NotReady, reason.into(), ""),
+        }
     }
 
     fn status(&self) -> Status {

@@ -79,6 +79,13 @@ impl RecordKey {
         &self.bytes[self.map_len() + 1..]
     }
 
+    /// The same name in memory of its own.
+    pub fn detached(&self) -> Self {
+        Self {
+            bytes: Bytes::copy_from_slice(&self.bytes),
+        }
+    }
+
     /// The whole name.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes

@@ -14,6 +14,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+pub(crate) use codec::stored;
 pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row};
 pub use key::{BadKey, RecordKey};
 pub use recover::{Next, Recovery};
@@ -101,8 +102,10 @@ impl Store {
     }
 
     fn replay(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64) {
+        // Copied out of the entry: one small record must not keep a whole batch in memory.
         for change in &changes {
-            self.load(&change.key, change.record.clone());
+            let key = change.key.detached();
+            self.load(&key, change.record.detached());
         }
         self.behind.push(number, clock, changes, now_us, &self.limits);
     }
@@ -229,10 +232,11 @@ impl Store {
         self.behind.begin(now_us, flush, &self.limits)
     }
 
-    /// The apply in flight was answered. Returns the number that the log may be cut at, if it succeeded.
+    /// The apply in flight was answered. Returns the number that the log may be cut at, if it succeeded: all but the last
+    /// entry that the records hold, so that a log that was lost whole is noticed.
     pub fn applied(&mut self, ok: bool, now_us: u64) -> Option<u64> {
         if ok {
-            return Some(self.behind.applied_ok());
+            return self.behind.applied_ok().checked_sub(1).filter(|cut| *cut > 0);
         }
         self.behind.applied_err(now_us, &self.limits);
         None
