@@ -88,6 +88,11 @@ impl LwwMap {
         self.rows.range::<[u8], _>((low, Bound::Unbounded))
     }
 
+    /// All versions from `first` on, ascending by key, tombstones included.
+    pub fn iter_from<'m>(&'m self, first: &[u8]) -> impl Iterator<Item = (&'m Bytes, &'m Record)> + use<'m> {
+        self.rows.range::<[u8], _>((Bound::Included(first), Bound::Unbounded))
+    }
+
     /// How many keys have a version, deleted ones included.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -167,6 +172,8 @@ mod tests {
         assert_eq!(after(None), [1, 2, 3]);
         assert_eq!(after(Some(&[2])), [3]);
         assert_eq!(after(Some(&[1, 0])), [2, 3]);
+        let from = |key: &[u8]| map.iter_from(key).map(|(k, _)| k[0]).collect::<Vec<_>>();
+        assert_eq!((from(&[2]), from(&[2, 0])), (vec![2, 3], vec![3]));
         assert_eq!(map.len(), 3);
     }
 

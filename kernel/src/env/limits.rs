@@ -42,6 +42,18 @@ pub struct Limits {
     pub anti_entropy_ms: u64,
     /// Shortest and longest wait before a peer is dialled again.
     pub redial_ms: (u64, u64),
+    /// Most parts of one predicate: its nodes, every value of its literals, and one for each 8 characters of a pattern.
+    pub predicate_nodes: usize,
+    /// Longest pattern of a `like` or `contains`, in characters.
+    pub pattern_chars: usize,
+    /// Longest filter in text form.
+    pub filter_bytes: usize,
+    /// Most fields that one query orders by, and most that it asks for.
+    pub query_fields: usize,
+    /// Most rows that one query answers with, or that a live one watches.
+    pub query_rows: usize,
+    /// Most bytes of keys and values that one query answers with, or that a live one remembers.
+    pub query_bytes: usize,
 }
 
 impl Default for Limits {
@@ -66,6 +78,12 @@ impl Default for Limits {
             silence_ms: 5_000,
             anti_entropy_ms: 30_000,
             redial_ms: (100, 5_000),
+            predicate_nodes: 10_000,
+            pattern_chars: 512,
+            filter_bytes: 64 << 10,
+            query_fields: 256,
+            query_rows: 100_000,
+            query_bytes: 16 << 20,
         }
     }
 }

@@ -64,6 +64,27 @@ struct Sealed {
     changes: Vec<Change>,
 }
 
+/// A row of one map, where the store holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct MapRow<'s> {
+    name: &'s Bytes,
+    at: usize,
+    /// The version, perhaps a tombstone.
+    pub record: &'s Record,
+}
+
+impl<'s> MapRow<'s> {
+    /// The key in the map.
+    pub fn key(&self) -> &'s [u8] {
+        self.name.get(self.at..).unwrap_or_default()
+    }
+
+    /// The whole name.
+    pub fn name(&self) -> RecordKey {
+        RecordKey::of_row(self.name)
+    }
+}
+
 /// Why no change can be taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
@@ -255,5 +276,21 @@ impl Store {
     /// Every version, partition by partition and ascending by key, tombstones included.
     pub fn rows(&self) -> impl Iterator<Item = (&Bytes, &Record)> {
         self.partitions.iter().flat_map(|partition| partition.iter_after(None))
+    }
+
+    /// Every version of the keys of `map`, tombstones included: its keys, without the map's name. Ascending by key within a
+    /// partition, partition by partition. Only these rows are walked over.
+    pub fn map_rows<'s>(&'s self, map: &str) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
+        let mut prefix = Vec::with_capacity(map.len() + 1);
+        prefix.extend_from_slice(map.as_bytes());
+        prefix.push(0);
+        self.partitions.iter().flat_map(move |partition| {
+            let rows = partition.iter_from(&prefix).take_while({
+                let prefix = prefix.clone();
+                move |(name, _)| name.starts_with(&prefix)
+            });
+            let at = prefix.len();
+            rows.map(move |(name, record)| MapRow { name, at, record })
+        })
     }
 }
