@@ -50,6 +50,8 @@ pub struct Limits {
     pub filter_bytes: usize,
     /// Most fields that one query orders by, and most that it asks for.
     pub query_fields: usize,
+    /// Most live queries of one connection.
+    pub subscriptions: usize,
     /// Most rows that one query answers with, or that a live one watches.
     pub query_rows: usize,
     /// Most bytes of keys and values that one query answers with, or that a live one remembers.
@@ -82,6 +84,7 @@ impl Default for Limits {
             pattern_chars: 512,
             filter_bytes: 64 << 10,
             query_fields: 256,
+            subscriptions: 1_000,
             query_rows: 100_000,
             query_bytes: 16 << 20,
         }
@@ -129,6 +132,13 @@ impl Limits {
             ),
             ("depth", size(self.depth), 6, 128),
             ("batch_ops", size(self.batch_ops), 1, u64::from(u32::MAX)),
+            ("subscriptions", size(self.subscriptions), 0, SIZE),
+            ("predicate_nodes", size(self.predicate_nodes), 1, SIZE),
+            ("pattern_chars", size(self.pattern_chars), 1, SIZE),
+            ("filter_bytes", size(self.filter_bytes), 1, SIZE),
+            ("query_fields", size(self.query_fields), 1, SIZE),
+            ("query_rows", size(self.query_rows), 1, SIZE),
+            ("query_bytes", size(self.query_bytes), 1, SIZE),
             ("connections", size(self.connections), 1, SIZE),
             ("unsent_bytes", self.unsent_bytes, 1, SIZE),
             ("commit_bytes_in_flight", self.commit_bytes_in_flight, 1, SIZE),

@@ -130,6 +130,7 @@ impl Node {
                 for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
                     self.close(conn, now);
                 }
+                self.subscriptions.all_stale();
                 self.state = State::Failing;
             }
             (Err(_), _) => {}

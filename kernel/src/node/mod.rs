@@ -17,7 +17,7 @@ use crate::env::{BadLimit, ConnId, Limits, Mutant, Mutants, Now, SeededRng, Tick
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::partition::Routing;
-use crate::session::{Access, Conns, Outbox, Request, Secret, Shows};
+use crate::session::{Access, Conns, Outbox, Request, Secret, Shows, Subscriptions};
 use crate::store::{Store, StoreConfig};
 use crate::wire::peer;
 
@@ -114,6 +114,7 @@ pub struct Node {
     /// While draining, an apply failed: the records are left as they are.
     gave_up: bool,
     conns: Conns,
+    subscriptions: Subscriptions,
     peers: Peers,
     outbox: Outbox,
     /// Requests of this step whose answers may have to wait.
@@ -141,6 +142,7 @@ impl Node {
             draining: false,
             gave_up: false,
             conns: Conns::default(),
+            subscriptions: Subscriptions::default(),
             outbox: Outbox::default(),
             requests: Vec::new(),
             flights: Flights::default(),
@@ -170,6 +172,7 @@ impl Node {
     fn close(&mut self, conn: ConnId, now: Now) {
         if self.conns.remove(conn).is_some() {
             self.closing.push(conn);
+            self.subscriptions.close_all(conn);
             self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         }
     }
@@ -182,6 +185,9 @@ impl Node {
         if self.state.is_serving() {
             self.peer_timers(now, out);
             self.begin_apply(now, out);
+            let limits = &self.config.limits;
+            self.subscriptions
+                .refresh(&self.store, &self.conns, limits, &mut self.outbox);
         }
         self.drain_step(out);
     }
@@ -192,6 +198,9 @@ impl Node {
             None
         } else {
             self.forward();
+            let (staged, limits) = (self.store.staged(), &self.config.limits);
+            let (conns, outbox) = (&self.conns, &mut self.outbox);
+            self.subscriptions.tell(staged, &self.store, conns, limits, outbox);
             let clock = self.hlc.tick(now.wall_ms);
             self.store.seal(clock)
         };
@@ -309,6 +318,7 @@ impl Machine for Node {
             }
             Input::Closed { conn } => {
                 self.conns.remove(conn);
+                self.subscriptions.close_all(conn);
                 self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
             }
             Input::Committed { ticket, result } => self.committed(ticket, result, now, out),

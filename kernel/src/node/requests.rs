@@ -5,8 +5,9 @@ use alloc::format;
 use crate::env::{ConnId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::session::{Access, Shows};
+use crate::session::{Access, Request, Shows};
 use crate::wire::client::ClientMessage;
+use crate::wire::query::QuerySub;
 use crate::wire::server::{self, Refusal, Status};
 use crate::wire::{Code, Error};
 
@@ -94,10 +95,15 @@ impl Node {
             ClientMessage::Op(ops) | ClientMessage::Batch(ops) => self.desk(now).write(conn, ops, false),
             ClientMessage::Sync(ops) => self.desk(now).write(conn, ops, true),
             ClientMessage::Get(get) => self.desk(now).read(conn, kind, get),
+            ClientMessage::QuerySub(sub) => self.query(conn, kind, sub, now),
+            ClientMessage::QueryUnsub { id } => {
+                self.subscriptions.close(conn, id);
+                None
+            }
             ClientMessage::Status => {
                 let frame = server::status(&self.status());
                 self.outbox.push(conn, frame, Shows::State);
-                Some(crate::session::Request::Read { conn, id: "".into() })
+                Some(Request::Read { conn, id: "".into() })
             }
             ClientMessage::Ping { timestamp } => {
                 let frame = server::pong(timestamp, now.wall_ms);
@@ -110,6 +116,24 @@ impl Node {
             }
         };
         self.requests.extend(request);
+    }
+
+    /// Answers a query; on a connection that can be pushed to it is live from then on.
+    fn query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Option<Request> {
+        let (limits, once) = (&self.config.limits, !kind.push);
+        let opened = self
+            .subscriptions
+            .open(conn, sub, once, &self.store, limits, &mut self.outbox);
+        match opened {
+            Ok(()) => Some(Request::Read {
+                conn,
+                id: sub.id.into(),
+            }),
+            Err(Refusal { code, reason }) => {
+                self.desk(now).refuse(conn, code, reason, sub.id);
+                None
+            }
+        }
     }
 
     fn not_ready(&mut self, conn: ConnId, message: ClientMessage<'_>, now: Now) {

@@ -3,12 +3,14 @@
 mod admit;
 mod outbox;
 mod serve;
+mod subscriptions;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 pub use outbox::{Outbox, Shows};
 pub use serve::{Desk, Request};
+pub use subscriptions::Subscriptions;
 
 use crate::env::{ConnId, Limits, Ticket};
 use crate::machine::{ConnKind, Role};

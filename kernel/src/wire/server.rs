@@ -9,6 +9,7 @@ use crate::hlc::Stamp;
 use crate::msgpack::{Reader, Writer};
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::op::{Timestamp, write_key, write_record};
+use crate::wire::query::{Results, Update, read_resp, read_update};
 use crate::wire::{Code, Error, PROTOCOL_VERSION};
 
 /// What every acknowledgement of this node means, in TopGun's words.
@@ -266,6 +267,15 @@ pub enum ServerMessage<'a> {
         /// The value as MessagePack and when it was written, if there is one.
         found: Option<(&'a [u8], Timestamp<'a>)>,
     },
+    /// `QUERY_RESP`.
+    QueryResp {
+        /// The client's name for the query.
+        id: &'a str,
+        /// The answer, in order.
+        results: Results<'a>,
+    },
+    /// `QUERY_UPDATE`.
+    QueryUpdate(Update<'a>),
     /// `STATUS_RESP`: a map of words and numbers, as MessagePack.
     Status {
         /// The map.
@@ -318,6 +328,11 @@ impl<'a> ServerMessage<'a> {
             }
             "PONG" => Ok(Self::Pong),
             "VALUE" => value_fields(frame.payload()?),
+            "QUERY_RESP" => {
+                let (id, results) = read_resp(frame.payload()?)?;
+                Ok(Self::QueryResp { id, results })
+            }
+            "QUERY_UPDATE" => Ok(Self::QueryUpdate(read_update(frame.payload()?)?)),
             "STATUS_RESP" => Ok(Self::Status {
                 payload: frame.payload()?.rest(),
             }),

@@ -4,6 +4,7 @@
 mod edges;
 mod host;
 mod limits;
+mod queries;
 mod replication;
 mod requests;
 mod storage;
