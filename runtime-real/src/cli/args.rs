@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::export::ExportArgs;
+use super::import::ImportArgs;
+use super::query::QueryArgs;
+
 /// The version, and whether switches for deliberately broken behaviour are compiled in.
 const VERSION: &str = match kernel::env::TESTING {
     false => env!("CARGO_PKG_VERSION"),
@@ -31,6 +35,14 @@ pub(super) enum Task {
     Get(GetArgs),
     /// Delete a value
     Del(DelArgs),
+    /// Write the rows of a file
+    Import(ImportArgs),
+    /// Print a map as a file that can be imported
+    Export(ExportArgs),
+    /// Print the records that match
+    Query(QueryArgs),
+    /// Print the records that match, and each change of that, until Ctrl-C
+    Watch(QueryArgs),
     /// How a node is
     Status(StatusArgs),
 }

@@ -107,25 +107,37 @@ pub(super) fn with_client<T, F>(node: &NodeArgs, work: F) -> Outcome<T>
 where
     F: AsyncFnOnce(&mut Client) -> Result<T, ClientError>,
 {
-    // A name of its own for each call: two calls in one millisecond must not stamp alike.
-    let mut drawn = [0; 8];
-    if let Err(error) = getrandom::fill(&mut drawn) {
-        complain("no_randomness", &error, "");
-        return Outcome(Err(Exit::Usage));
-    }
-    let writer = format!("cli-{:016x}", u64::from_be_bytes(drawn));
+    let writer = match writer_name() {
+        Ok(writer) => writer,
+        Err(exit) => return Outcome(Err(exit)),
+    };
     let done = block_on(async {
         let mut client = Client::connect(&node.addr, node.token.as_deref(), writer).await?;
         work(&mut client).await
     });
-    Outcome(done.map_err(|error| {
-        complain(error.code(), &error, error.hint());
-        match error {
-            ClientError::Unreachable { .. } => Exit::Unreachable,
-            ClientError::Refused { .. } => Exit::Refused,
-            ClientError::Unknown { .. } => Exit::Unknown,
+    Outcome(done.map_err(|error| failed(&error)))
+}
+
+/// A name of its own for each call: two calls in one millisecond must not stamp alike.
+pub(super) fn writer_name() -> Result<String, Exit> {
+    let mut drawn = [0; 8];
+    match getrandom::fill(&mut drawn) {
+        Ok(()) => Ok(format!("cli-{:016x}", u64::from_be_bytes(drawn))),
+        Err(error) => {
+            complain("no_randomness", &error, "");
+            Err(Exit::Usage)
         }
-    }))
+    }
+}
+
+/// Says what went wrong, and how the process ends for it.
+pub(super) fn failed(error: &ClientError) -> Exit {
+    complain(error.code(), error, error.hint());
+    match error {
+        ClientError::Unreachable { .. } => Exit::Unreachable,
+        ClientError::Refused { .. } => Exit::Refused,
+        ClientError::Unknown { .. } => Exit::Unknown,
+    }
 }
 
 #[cfg(test)]

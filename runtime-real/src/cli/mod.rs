@@ -2,9 +2,16 @@
 
 mod args;
 mod data;
+mod export;
+mod import;
 mod logging;
+mod output;
+mod progress;
+mod query;
+mod rows;
 mod serve;
 mod status;
+mod watch;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -39,6 +46,10 @@ pub fn run() -> Exit {
         Some(Task::Set(args)) => data::set(&args),
         Some(Task::Get(args)) => data::get(&args),
         Some(Task::Del(args)) => data::del(&args),
+        Some(Task::Import(args)) => import::run(&args),
+        Some(Task::Export(args)) => export::run(&args),
+        Some(Task::Query(args)) => query::run(&args),
+        Some(Task::Watch(args)) => watch::run(&args),
         Some(Task::Status(args)) => status::run(&args),
     }
 }

@@ -78,15 +78,15 @@ impl ClientError {
         }
     }
 
-    pub(super) fn silent(addr: &str) -> Self {
+    pub(crate) fn silent(addr: &str) -> Self {
         Self::unreachable(addr, &"no answer in time")
     }
 
-    pub(super) fn lost(addr: &str, reason: &dyn Display) -> Self {
+    pub(crate) fn lost(addr: &str, reason: &dyn Display) -> Self {
         Self::unreachable(addr, reason)
     }
 
-    pub(super) fn gibberish(addr: &str, error: &Error) -> Self {
+    pub(crate) fn gibberish(addr: &str, error: &Error) -> Self {
         Self::unreachable(
             addr,
             &format!("what answers is no node that this client knows: {error}"),
@@ -111,7 +111,7 @@ impl ClientError {
         }
     }
 
-    fn refused(number: u64, reason: &str) -> Self {
+    pub(crate) fn refused(number: u64, reason: &str) -> Self {
         let code = Code::from_number(number);
         if code == Some(Code::OutcomeUnknown) {
             return Self::Unknown {

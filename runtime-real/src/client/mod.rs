@@ -1,7 +1,9 @@
 //! A small client, for the command line: one connection, one request at a time.
 
 mod error;
+mod queries;
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_io::Timer;
@@ -16,6 +18,7 @@ use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
 
 pub use error::ClientError;
+pub use queries::{Answer, Change, Heard};
 
 use crate::net::json;
 use crate::net::socket::{Socket, dial};
@@ -34,6 +37,8 @@ pub struct Client {
     limits: Limits,
     hlc: Hlc,
     writer: String,
+    /// The query that was asked last: answers to others are late.
+    asked: u64,
 }
 
 /// Where a record is.
@@ -64,6 +69,7 @@ impl Client {
             limits,
             hlc: Hlc::new(WriterId::of(&writer)),
             writer,
+            asked: 0,
         };
         client.handshake(token).await?;
         Ok(client)
@@ -134,6 +140,11 @@ impl Client {
         }
     }
 
+    /// The connection itself, for who has more than one request under way.
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     fn read<'f>(&self, reply: &'f Reply) -> Result<ServerMessage<'f>, ClientError> {
         let message = ServerMessage::decode(&reply.0, self.limits.depth + 4);
         message.map_err(|error| ClientError::gibberish(&self.addr, &error))
@@ -148,8 +159,15 @@ impl Client {
     }
 
     async fn receive(&mut self) -> Result<Reply, ClientError> {
+        self.receive_until(late()).await
+    }
+
+    /// The next answer, unless `late` comes to its end before it.
+    async fn receive_until(&mut self, late: impl Future<Output = Option<Never>>) -> Result<Reply, ClientError> {
+        let mut late = pin!(late);
         loop {
-            let message = or(async { Some(self.socket.next().await) }, late()).await;
+            let next = async { Some(self.socket.next().await) };
+            let message = or(next, async { late.as_mut().await.map(|never| match never {}) }).await;
             match message {
                 None => return Err(ClientError::silent(&self.addr)),
                 Some(Some(Ok(Message::Binary(frame)))) => return Ok(Reply(frame)),
@@ -172,6 +190,9 @@ impl Reply {
         ack["payload"]["achievedLevel"].as_str().unwrap_or("done").to_owned()
     }
 }
+
+/// Has no value: of a wait that gives nothing.
+enum Never {}
 
 async fn late<T>() -> Option<T> {
     Timer::after(PATIENCE).await;
