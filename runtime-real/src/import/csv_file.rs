@@ -1,6 +1,9 @@
 //! CSV.
 
-use std::io::BufRead;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Read};
+use std::rc::Rc;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use kernel::env::Limits;
@@ -30,25 +33,83 @@ pub(super) fn read(
     reading: &Reading,
     take: &mut dyn FnMut(Result<Row, BadRow>) -> bool,
 ) -> Result<(), ReadError> {
+    let lines = Rc::new(RefCell::new(Lines::default()));
+    let input = Watched {
+        input,
+        lines: Rc::clone(&lines),
+    };
     let mut reader = ReaderBuilder::new().from_reader(input);
     let names = reader.headers().map_err(|error| fatal(error, 1))?;
     let columns = Columns::new(names, reading)?;
     let (mut record, mut number) = (StringRecord::new(), 0);
     loop {
-        let near = reader.position().line();
+        let begin = reader.position().byte();
         let result = reader.read_record(&mut record);
+        let line = lines.borrow_mut().line_of(begin);
         number += 1;
+        let place = Place { number, line };
         let row = match result {
             Ok(false) => return Ok(()),
-            Ok(true) => {
-                let line = record.position().map_or(near, csv::Position::line);
-                columns.row(&record, Place { number, line })
-            }
-            Err(error) => Err(bad(error, near)?),
+            Ok(true) => columns.row(&record, place),
+            Err(error) => Err(bad(error, place)?),
         };
         if !take(row) {
             return Err(ReadError::Stopped);
         }
+    }
+}
+
+/// Where the lines begin that are read ahead and are not empty. (The parser counts lines too, and is one behind after `\r\n` and
+/// where lines are empty.)
+#[derive(Default)]
+struct Lines {
+    /// Bytes and line ends so far.
+    bytes: u64,
+    ends: u64,
+    /// The current line is not empty.
+    begun: bool,
+    /// The place of a line's first byte, and the line's number.
+    begins: VecDeque<(u64, u64)>,
+}
+
+impl Lines {
+    fn read(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    self.ends += 1;
+                    self.begun = false;
+                }
+                b'\r' => {}
+                _ if self.begun => {}
+                _ => {
+                    self.begun = true;
+                    self.begins.push_back((self.bytes, self.ends + 1));
+                }
+            }
+            self.bytes += 1;
+        }
+    }
+
+    /// The line that a record begins on, when what came before it ends at `byte` or in the line end there.
+    fn line_of(&mut self, byte: u64) -> u64 {
+        while self.begins.front().is_some_and(|(begin, _)| *begin < byte) {
+            self.begins.pop_front();
+        }
+        self.begins.front().map_or(self.ends + 1, |(_, line)| *line)
+    }
+}
+
+struct Watched<R> {
+    input: R,
+    lines: Rc<RefCell<Lines>>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.lines.borrow_mut().read(&buffer[..read]);
+        Ok(read)
     }
 }
 
@@ -120,16 +181,15 @@ impl Columns {
 }
 
 /// What is wrong with one row; the next begins on the next line.
-fn bad(error: csv::Error, near: u64) -> Result<BadRow, ReadError> {
-    let line = error.position().map_or(near, csv::Position::line);
+fn bad(error: csv::Error, place: Place) -> Result<BadRow, ReadError> {
     let reason = match error.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("it has {len} cells, and there are {expected_len} columns")
         }
         ErrorKind::Utf8 { err, .. } => format!("the cell number {} is not UTF-8", err.field() + 1),
-        _ => return Err(fatal(error, line)),
+        _ => return Err(fatal(error, place.line)),
     };
-    Ok(BadRow { line, reason })
+    Ok(place.bad(reason))
 }
 
 fn fatal(error: csv::Error, line: u64) -> ReadError {

@@ -172,7 +172,8 @@ impl Drop for Process {
     }
 }
 
-fn lines_of(out: impl Read + Send + 'static) -> Receiver<String> {
+/// The lines of a stream, as they come.
+pub fn lines_of(out: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(out).lines().map_while(Result::ok) {
