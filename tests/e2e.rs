@@ -11,7 +11,7 @@ mod cluster;
 mod crash;
 #[path = "e2e/exchange.rs"]
 mod exchange;
-#[path = "support/process.rs"]
+#[path = "e2e/process.rs"]
 mod process;
 #[path = "e2e/writer.rs"]
 mod writer;

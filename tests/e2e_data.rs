@@ -11,7 +11,7 @@ mod data;
 mod failures;
 #[path = "e2e_data/files.rs"]
 mod files;
-#[path = "support/process.rs"]
+#[path = "e2e/process.rs"]
 #[allow(dead_code)] // shared with e2e
 mod process;
 #[path = "e2e_data/queries.rs"]

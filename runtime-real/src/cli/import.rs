@@ -22,8 +22,8 @@ use super::progress::Progress;
 use super::query::{path, rows_word};
 use super::{Exit, complain, say};
 use crate::client::ClientError;
-use crate::import::send::{News, SendError, Target, send};
-use crate::import::{ColumnType, Form, ReadError, Reading, column, read};
+use crate::import::send::{News, SendError, send};
+use crate::import::{ColumnType, Form, ReadError, Reading, Target, column, read};
 
 /// Rows that are read ahead.
 const AHEAD: usize = 256;

@@ -266,7 +266,7 @@ mod tests {
         let mark = |filter: &str| caret(filter, &Predicate::parse(filter, &Limits::default()).unwrap_err());
         assert_eq!(mark("state ="), "  state =\n         ^");
         assert_eq!(mark("ñ ! 1"), "  ñ ! 1\n    ^");
-        let long = format!("{} state", "a = 1 and".repeat(1) + &" a = 1 and".repeat(30));
+        let long = format!("a = 1 and{} state", " a = 1 and".repeat(30));
         let marked = mark(&long);
         let lines: Vec<_> = marked.lines().collect();
         assert!(lines[0].ends_with("state") && lines[1].len() == 63, "{marked}");

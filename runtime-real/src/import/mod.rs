@@ -14,6 +14,7 @@ mod json_file;
 mod ndjson_file;
 mod row;
 pub mod send;
+mod target;
 mod types;
 
 use std::io::{self, BufRead};
@@ -22,6 +23,7 @@ use kernel::query::Path;
 
 pub(crate) use row::WRAPPED;
 pub use row::{BadRow, Row};
+pub use target::Target;
 pub use types::{ColumnType, Schema, SchemaError, column, reads_back};
 
 /// The form of a file.

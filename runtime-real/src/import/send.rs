@@ -11,14 +11,12 @@ use async_tungstenite::tungstenite::{Error as WsError, Message};
 use bytes::Bytes;
 use futures_lite::StreamExt;
 use futures_lite::future::or;
-use kernel::env::{Limits, WriterId};
-use kernel::hlc::Stamp;
+use kernel::env::Limits;
 use kernel::wire::Code;
-use kernel::wire::client::op_batch;
-use kernel::wire::op::Op;
 use kernel::wire::server::ServerMessage;
 
-use super::{BadRow, Row};
+use super::target::size;
+use super::{BadRow, Row, Target};
 use crate::client::{Client, ClientError};
 use crate::net::socket::Socket;
 
@@ -37,30 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Shortest and longest pause before something is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Bits of a row's number that are in its stamp's counter.
-const COUNTER_BITS: u32 = 16;
-
 /// What comes from the reader of a file.
 pub type Parsed = Result<Row, BadRow>;
-
-/// Where rows go, and as what.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The node's address.
-    pub addr: String,
-    /// The secret, where the node asks for one.
-    pub token: Option<String>,
-    /// The map.
-    pub map: String,
-    /// The writer's name.
-    pub writer: String,
-    /// The time of the first row, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
-    /// Most rows of one batch.
-    pub batch: usize,
-    /// How long a node may be away, or refuse, before it is given up.
-    pub retry_for: Duration,
-}
 
 /// What is told on the way.
 #[derive(Debug)]
@@ -331,7 +307,7 @@ impl Sending<'_> {
     }
 
     async fn send_batch(&mut self, socket: &mut Socket, batch: Vec<Waiting>) -> Result<(), Lost> {
-        let frame = encode(self.target, &batch);
+        let frame = self.target.encode(batch.iter().map(|waiting| &waiting.row));
         for waiting in batch {
             self.flight_bytes += size(&waiting.row);
             self.flight.insert(waiting.row.number, waiting);
@@ -426,34 +402,4 @@ fn is_for_now(error: &ClientError) -> bool {
             .iter()
             .any(|known| known.name() == code),
     }
-}
-
-fn size(row: &Row) -> usize {
-    128 + row.key.len() + row.value.len()
-}
-
-/// The stamp of a row: the same whenever it is sent.
-fn stamp(target: &Target, number: u64) -> Stamp {
-    let counter = (number & ((1 << COUNTER_BITS) - 1)) as u16;
-    let millis = target.at_ms.saturating_add(number >> COUNTER_BITS);
-    let writer = WriterId::of(&target.writer);
-    // A time beyond all stamps is refused by the node, as one that is far ahead.
-    Stamp::new(millis, counter, writer).unwrap_or(Stamp::ZERO)
-}
-
-fn encode(target: &Target, batch: &[Waiting]) -> Bytes {
-    let ids: Vec<String> = batch.iter().map(|waiting| waiting.row.number.to_string()).collect();
-    let ops: Vec<Op<'_>> = batch
-        .iter()
-        .zip(&ids)
-        .map(|(Waiting { row, .. }, id)| Op {
-            id,
-            map: &target.map,
-            key: &row.key,
-            value: Some(&row.value),
-            stamp: stamp(target, row.number),
-            writer: &target.writer,
-        })
-        .collect();
-    op_batch(&ops)
 }
