@@ -3,6 +3,7 @@
 //! - [`driver`] performs what a machine asks for, over small traits;
 //! - [`net`] and [`storage`] give them sockets and LMDB;
 //! - [`host`] puts the three together into a node;
+//! - [`metrics`] counts, as wrappers around the three;
 //! - [`client`] talks to one, and [`cli`] is the command line of both.
 #![deny(missing_docs)]
 
@@ -10,5 +11,6 @@ pub mod cli;
 pub mod client;
 pub mod driver;
 pub mod host;
+pub mod metrics;
 pub mod net;
 pub mod storage;

@@ -17,7 +17,7 @@ use kernel::node::{Node, NodeConfig};
 use kernel::wire::op::Ask;
 use runtime_real::client::{Client, ClientError, Place};
 use runtime_real::driver::{Driver, LogState, LogStore, RecordStore, Settings, disk};
-use runtime_real::net::{Health, Rules, Server, SmolNet, SystemClock};
+use runtime_real::net::{Health, Page, Rules, Server, SmolNet, SystemClock};
 use smol::LocalExecutor;
 
 const ROOM: Room = Room { bytes: 1 << 30 };
@@ -120,10 +120,13 @@ impl Running {
                 };
                 let rules = Rules {
                     frame_bytes: limits.frame_bytes,
+                    unauthenticated_frame_bytes: limits.unauthenticated_frame_bytes,
+                    body_bytes: limits.body_bytes,
                     connections: limits.connections,
                     patience: Duration::from_secs(5),
-                    any_origin: false,
+                    secret: None,
                     health: Health::default(),
+                    metrics: Page::default(),
                 };
                 let listen = "127.0.0.1:0".parse().unwrap();
                 let (server, accepted) = Server::bind(listen, rules, Rc::clone(&executor)).await.unwrap();

@@ -8,6 +8,8 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Longest frame from a connection that has not yet authenticated.
     pub unauthenticated_frame_bytes: usize,
+    /// Bytes of request bodies that a host reads or serves at once, all connections together.
+    pub body_bytes: u64,
     /// How deep lists and maps may nest in a frame.
     pub depth: usize,
     /// Longest map name.
@@ -49,6 +51,7 @@ impl Default for Limits {
         Self {
             frame_bytes: 17 << 20,
             unauthenticated_frame_bytes: 64 << 10,
+            body_bytes: 64 << 20,
             depth: 64,
             map_name_bytes: 127,
             key_bytes: 383,

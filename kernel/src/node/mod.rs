@@ -9,6 +9,7 @@ mod link;
 mod peers;
 mod reconcile;
 mod requests;
+mod stats;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,9 +22,12 @@ use crate::session::{Access, Conns, Outbox, Request, Secret, Shows};
 use crate::store::{Store, StoreConfig};
 use crate::wire::peer;
 
+pub use stats::{LinkNews, LinkStats, Stats};
+
 use flight::Flights;
 use lifecycle::State;
 use peers::Peers;
+use stats::Tally;
 
 /// What a node is made with.
 #[derive(Debug, Clone)]
@@ -94,6 +98,7 @@ pub struct Node {
     /// Where the changes staged in this step came from: they are not forwarded there.
     source: Option<ConnId>,
     closing: Vec<ConnId>,
+    tally: Tally,
 }
 
 impl Node {
@@ -117,6 +122,7 @@ impl Node {
             apply: None,
             source: None,
             closing: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -145,6 +151,7 @@ impl Node {
 
     fn timers(&mut self, now: Now, out: &mut Output) {
         while let Some(conn) = self.conns.expired(now.mono_us) {
+            self.peers.because("the handshake took too long");
             self.close(conn, now);
         }
         self.state_timers(now, out);
@@ -175,6 +182,7 @@ impl Node {
             let (bytes, over) = (envelope.frame.len() as u64, 2 * self.config.limits.unsent_bytes);
             if conn.unsent_bytes + bytes > over + self.config.limits.frame_bytes as u64 {
                 // It was told to slow down at half of that, and went on without reading.
+                self.peers.because("it did not read what it was sent");
                 self.close(envelope.conn, now);
                 continue;
             }
@@ -232,6 +240,7 @@ impl Node {
             for frame in frames.iter() {
                 self.outbox.push(conn, frame.clone(), Shows::State);
             }
+            self.tally.forwarded += self.store.staged().len() as u64;
         }
     }
 
@@ -272,6 +281,7 @@ impl Machine for Node {
             }
             Input::Closed { conn } => {
                 self.conns.remove(conn);
+                self.peers.because("the connection was closed or broke");
                 self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
             }
             Input::Committed { ticket, result } => self.committed(ticket, result, now, out),

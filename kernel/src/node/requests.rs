@@ -5,7 +5,7 @@ use alloc::format;
 use crate::env::{ConnId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::session::{Access, Shows};
+use crate::session::{Access, Kind, Shows};
 use crate::wire::client::ClientMessage;
 use crate::wire::server::{self, Refusal, Status};
 use crate::wire::{Code, Error};
@@ -72,6 +72,7 @@ impl Node {
             .is_none_or(|secret| secret.is(token.as_bytes()));
         if !granted {
             self.conns.set_access(conn, Access::Refused);
+            self.tally.operations.add(Kind::Auth, Some(Code::AuthFailed));
             self.outbox.push_last(conn, server::auth_fail("the token is wrong"));
             if kind.push {
                 self.close(conn, now);
@@ -79,6 +80,7 @@ impl Node {
             return;
         }
         self.conns.set_access(conn, Access::Granted);
+        self.tally.operations.add(Kind::Auth, None);
         if kind.push {
             let frame = self.auth_ack();
             self.outbox.push(conn, frame, Shows::Nothing);
@@ -96,11 +98,13 @@ impl Node {
             ClientMessage::Sync(ops) => self.desk(now).write(conn, ops, true),
             ClientMessage::Get(get) => self.desk(now).read(conn, kind, get),
             ClientMessage::Status => {
+                self.tally.operations.add(Kind::Status, None);
                 let frame = server::status(&self.status());
                 self.outbox.push(conn, frame, Shows::State);
                 Some(crate::session::Request::Read { conn, id: "".into() })
             }
             ClientMessage::Ping { timestamp } => {
+                self.tally.operations.add(Kind::Ping, None);
                 let frame = server::pong(timestamp, now.wall_ms);
                 self.outbox.push(conn, frame, Shows::Nothing);
                 None

@@ -1,12 +1,14 @@
 //! Floor 8: connections, whatever carries them, and what clients ask over them.
 
 mod admit;
+mod counts;
 mod outbox;
 mod serve;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
+pub use counts::{Counts, Kind};
 pub use outbox::{Outbox, Shows};
 pub use serve::{Desk, Request};
 

@@ -9,7 +9,7 @@ use crate::env::{ConnId, Limits, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
 use crate::session::admit::admit;
-use crate::session::{Outbox, Shows};
+use crate::session::{Counts, Kind, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::client::Get;
 use crate::wire::op::Ops;
@@ -32,6 +32,10 @@ pub struct Desk<'n> {
     pub hlc: &'n mut Hlc,
     /// The answers.
     pub outbox: &'n mut Outbox,
+    /// What was asked, and what came of it.
+    pub counts: &'n mut Counts,
+    /// What [`Desk::refuse`] counts as refused.
+    pub doing: Kind,
 }
 
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
@@ -67,6 +71,7 @@ impl Desk<'_> {
         for op in ops {
             outcomes.push(match op {
                 Ok(op) => {
+                    let kind = if op.value.is_some() { Kind::Put } else { Kind::Delete };
                     let refusal = match admit(&op, self.store, self.limits, self.now) {
                         Ok((key, record)) => {
                             self.hlc.observe(record.stamp());
@@ -80,12 +85,16 @@ impl Desk<'_> {
                             Some(refusal)
                         }
                     };
+                    self.counts.add(kind, refusal.as_ref().map(|refusal| refusal.code));
                     Outcome { id: op.id, refusal }
                 }
-                Err(bad) => Outcome {
-                    id: bad.id,
-                    refusal: Some(refusal_of(&bad.error)),
-                },
+                Err(bad) => {
+                    self.counts.add(Kind::Write, Some(bad.error.code()));
+                    Outcome {
+                        id: bad.id,
+                        refusal: Some(refusal_of(&bad.error)),
+                    }
+                }
             });
         }
         let taken = outcomes.iter().filter(|outcome| outcome.refusal.is_none());
@@ -117,6 +126,7 @@ impl Desk<'_> {
 
     /// Answers a read.
     pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>) -> Option<Request> {
+        self.doing = Kind::Get;
         let key = match RecordKey::new(get.map, get.key, self.limits) {
             Ok(key) => key,
             Err(bad) => {
@@ -134,6 +144,7 @@ impl Desk<'_> {
             self.refuse(conn, Code::TooLarge, reason, get.id);
             return None;
         }
+        self.counts.add(Kind::Get, None);
         self.outbox.push(conn, frame, Shows::Read);
         Some(Request::Read {
             conn,
@@ -144,12 +155,14 @@ impl Desk<'_> {
     /// Answers a frame that cannot be read.
     pub fn refuse_frame(&mut self, conn: ConnId, error: &Error) {
         let refusal = refusal_of(error);
+        self.counts.add(self.doing, Some(refusal.code));
         self.outbox.push(conn, server::error(&refusal, ""), Shows::Nothing);
     }
 
     /// Answers with an error. `request` is the client's name for what it asked.
     pub fn refuse(&mut self, conn: ConnId, code: Code, reason: String, request: &str) {
         let refusal = Refusal { code, reason };
+        self.counts.add(self.doing, Some(code));
         self.outbox.push(conn, server::error(&refusal, request), Shows::Nothing);
     }
 
@@ -157,6 +170,8 @@ impl Desk<'_> {
     pub fn fail(&mut self, request: &Request) {
         match request {
             Request::Ops { conn, ids, exchange } => {
+                ids.iter()
+                    .for_each(|_| self.counts.add(Kind::Write, Some(Code::OutcomeUnknown)));
                 let unknown = || Refusal {
                     code: Code::OutcomeUnknown,
                     reason: "storage failed while the write was in flight".into(),
@@ -171,6 +186,7 @@ impl Desk<'_> {
                 self.answer_ops(*conn, &outcomes, *exchange, Shows::Nothing);
             }
             Request::Read { conn, id } => {
+                self.doing = Kind::Get;
                 let reason = "storage failed; the node is recovering".to_string();
                 self.refuse(*conn, Code::NotReady, reason, id);
             }

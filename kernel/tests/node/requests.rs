@@ -40,7 +40,8 @@ fn an_open_node_says_so_and_serves() {
         decode(&frames[0]),
         ServerMessage::OpAck {
             last_id: "1",
-            beyond: vec![]
+            beyond: vec![],
+            achieved: "PERSISTED"
         }
     );
     assert_eq!(get(&mut host, conn, "k"), Some(vec![7]));
@@ -70,7 +71,8 @@ fn a_batch_is_acknowledged_up_to_its_first_refusal() {
         decode(&frames[1]),
         ServerMessage::OpAck {
             last_id: "1",
-            beyond: vec!["3"]
+            beyond: vec!["3"],
+            achieved: "PERSISTED"
         }
     );
     host.receive(conn, &client::op_batch(&ops[1..2]));
@@ -80,7 +82,8 @@ fn a_batch_is_acknowledged_up_to_its_first_refusal() {
         decode(&host.take(conn)[1]),
         ServerMessage::OpAck {
             last_id: "0",
-            beyond: vec!["3"]
+            beyond: vec!["3"],
+            achieved: "PERSISTED"
         }
     );
 }
