@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("crdt", 2),
     ("partition", 3),
     ("store", 4),
+    ("query", 6),
     ("wire", 8),
     ("session", 8),
     ("node", 9),

@@ -3,8 +3,8 @@
 
 use crate::env::WriterId;
 
-/// The latest millisecond that a stamp may carry (in the year 6429). Stamps beyond it are refused where they are
-/// read, so that a clock that follows one can always take its next step.
+/// The latest millisecond that a write may be stamped with (in the year 6429): half of what a stamp can hold. A clock that
+/// has observed the last of them goes on into the other half, and can always take its next step.
 pub const MAX_MILLIS: u64 = 1 << 47;
 
 /// When something was written, and by whom: 48 bits of milliseconds since the Unix epoch, 16 bits of counter, 64 bits
@@ -54,12 +54,13 @@ impl Stamp {
     }
 
     /// The inverse of [`Stamp::to_bytes`].
-    ///
-    /// # Errors
-    /// `None` if the milliseconds are beyond [`MAX_MILLIS`].
-    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
-        let stamp = Self(u128::from_be_bytes(bytes));
-        (stamp.millis() <= MAX_MILLIS).then_some(stamp)
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// Whether a write may carry it: a node's clock may be beyond [`MAX_MILLIS`], a write never is.
+    pub fn is_writable(self) -> bool {
+        self.millis() <= MAX_MILLIS
     }
 }
 
@@ -117,7 +118,7 @@ mod tests {
             (s.millis(), s.counter(), s.writer()),
             (1_700_000_000_123, 7, WriterId(42))
         );
-        assert_eq!(Stamp::from_bytes(s.to_bytes()), Some(s));
+        assert_eq!(Stamp::from_bytes(s.to_bytes()), s);
         assert!(stamp(1, 0, 9) < stamp(1, 1, 0));
         assert!(stamp(1, 9, 9) < stamp(2, 0, 0));
         assert!(stamp(1, 1, 1) < stamp(1, 1, 2));
@@ -127,10 +128,17 @@ mod tests {
     fn a_stamp_beyond_the_last_millisecond_is_refused() {
         assert!(Stamp::new(MAX_MILLIS, u16::MAX, WriterId(0)).is_some());
         assert!(Stamp::new(MAX_MILLIS + 1, 0, WriterId(0)).is_none());
-        assert_eq!(Stamp::from_bytes([0xff; 16]), None);
+        assert!(!Stamp::from_bytes([0xff; 16]).is_writable());
         let mut hlc = Hlc::new(WriterId(1));
         hlc.observe(Stamp::new(MAX_MILLIS, u16::MAX, WriterId(2)).unwrap());
-        assert!(hlc.tick(0) < hlc.tick(u64::MAX), "the clock can still step");
+        let beyond = hlc.tick(u64::MAX);
+        assert!(beyond < hlc.tick(0), "the clock can still step");
+        assert!(!beyond.is_writable());
+        assert_eq!(
+            Stamp::from_bytes(beyond.to_bytes()),
+            beyond,
+            "and what it shows can be read back"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! | 2 | [`crdt`] | replicated data types |
 //! | 3 | [`partition`] | key → slot → partition |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
+//! | 6 | [`query`] | predicates, and queries once and live |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |
 //! | 9 | [`node`] | the machine composed of the rest |
 #![cfg_attr(not(test), no_std)]
@@ -31,6 +32,7 @@ pub mod machine;
 pub mod msgpack;
 pub mod node;
 pub mod partition;
+pub mod query;
 pub mod session;
 pub mod store;
 pub mod value;

@@ -11,11 +11,13 @@
 //!
 //! 1. **Persist before you speak.** `commit.envelopes` leave when the commit, and every commit before it, is durable.
 //! 2. **Tickets in order.** Commits are answered in the order they were given; so are applies; so are fetches.
-//! 3. **A failed commit fails the later ones.** After a failure every commit and apply in flight fails, until
-//!    [`Fetch::Recover`] is performed. The envelopes of failed commits are dropped.
+//! 3. **A failed commit fails the later ones.** After it every commit and apply that was not yet performed fails, until
+//!    [`Fetch::Recover`] is performed. The envelopes of failed commits are dropped. A failed apply fails the applies behind
+//!    it, and no commit: the log does not depend on the records.
 //! 4. **Replies in order.** On an ordered connection envelopes leave in the order in which the machine gave them,
 //!    across `send` and `commit`. A machine that still has envelopes waiting for a commit puts what follows them
-//!    into a commit as well: one with nothing to write is a *barrier* and costs no sync.
+//!    into a commit as well: one with nothing to write is a *barrier* and costs no sync. Only heartbeats overtake: they answer
+//!    nothing, and a slow disk is not a dead node.
 //! 5. **Nothing shown before it is durable.** What shows state leaves with the newest ticket that it reflects.
 //!
 //! # A host of ten lines

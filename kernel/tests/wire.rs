@@ -231,7 +231,7 @@ fn what_is_written_is_read() {
         id: "1",
         refusal: Some(refusal),
     };
-    assert_eq!(server::op_ack(&[refused]), None);
+    assert_eq!(server::op_ack(&[refused], true), None);
 }
 
 #[test]

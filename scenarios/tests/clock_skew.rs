@@ -1,8 +1,8 @@
 //! Clocks are wrong: nodes are a minute apart and their clocks jump, clients live in the past and in the future. Causality
 //! holds, good nodes believe each other, and only a writer too far ahead is refused, by name.
 
-use scenarios::Story;
 use sim::plan::Event;
+use sim::story::Story;
 
 const KEYS: [&str; 2] = ["a", "b"];
 

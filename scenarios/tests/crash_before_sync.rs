@@ -2,7 +2,7 @@
 //! the client asks again, with the same stamp, and it is done once.
 
 use kernel::env::Mutant;
-use scenarios::Story;
+use sim::story::Story;
 
 /// One node, a slow disk, a client that writes and one that reads; and a crash every now and then: most of them fall into a
 /// sync.

@@ -1,8 +1,8 @@
 //! A disk fails under a node, again and again. All that was in flight fails with it, its clients hear that nobody knows, the
 //! node reads its disk anew and goes on; asking again with the same stamp is safe whichever way it went.
 
-use scenarios::Story;
 use sim::plan::Event;
+use sim::story::Story;
 
 fn failing(nodes: usize) -> Story {
     let mut story = Story::of_nodes(nodes).syncs_take(1..20);

@@ -2,7 +2,7 @@
 //! what it alone knew gets to them.
 
 use kernel::env::Mutant;
-use scenarios::Story;
+use sim::story::Story;
 
 /// The third node begins after five seconds of writing.
 fn late() -> Story {

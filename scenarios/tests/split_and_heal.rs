@@ -1,7 +1,7 @@
 //! The network splits a cluster in two. Both sides go on taking writes, to the same keys; when the split heals, everybody
 //! holds the same, and nothing that was acknowledged is gone.
 
-use scenarios::Story;
+use sim::story::Story;
 
 const KEYS: [&str; 4] = ["sun", "moon", "mars", "venus"];
 

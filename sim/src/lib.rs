@@ -2,6 +2,18 @@
 //!
 //! Whole clusters run in one thread from a seed, faults included, and the same seed gives the same run, byte for
 //! byte. Time jumps to the next event; nothing here waits.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`engine`] | the heap of events that have not happened yet |
+//! | [`clock`], [`disk`], [`network`] | what a host has, wrong on purpose: sans-io, each with its own random streams |
+//! | [`host`], [`world`] | nodes around any [`Machine`](kernel::machine::Machine), and the order in which it all happens |
+//! | [`trace`] | the rolling hash of every step |
+//! | [`invariant`] | what must hold in every run; one file, one promise |
+//! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
+//! | [`plan`] | a run as a list: drawn from a seed, written as text |
+//! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
+//! | [`seeds`] | ranges of seeds, and which one finds a bug |
 #![deny(missing_docs)]
 
 pub mod client;
@@ -16,5 +28,6 @@ pub mod network;
 pub mod plan;
 pub mod run;
 pub mod seeds;
+pub mod story;
 pub mod trace;
 pub mod world;

@@ -74,7 +74,7 @@ pub type LogEntry = (Stamp, Vec<(Bytes, Version)>);
 /// # Errors
 /// If it is none.
 pub fn read_entry(entry: &Bytes) -> Result<LogEntry, String> {
-    let (clock, changes) = decode_entry(entry, &Limits::default()).map_err(|error| error.to_string())?;
+    let (clock, changes) = decode_entry(entry).map_err(|error| error.to_string())?;
     let versions = changes
         .iter()
         .map(|change| (change.key.as_bytes().clone(), Version::of(&change.record)));

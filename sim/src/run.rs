@@ -353,7 +353,11 @@ impl<'p> Run<'p> {
         let now_us = self.world.now_us();
         let settled = now_us > last_entry_us
             && self.clients.iter().all(Client::is_idle)
-            && self.world.hosts().iter().all(|host| is_ready(host.phase()))
+            && self
+                .world
+                .hosts()
+                .iter()
+                .all(|host| is_ready(host.phase()) && host.disk().is_idle())
             && agree(&self.world.disks()).is_ok();
         self.quiet_since_us = self.quiet_since_us.filter(|_| settled).or(settled.then_some(now_us));
         // Two comparisons of everything between all pairs of nodes fit in.

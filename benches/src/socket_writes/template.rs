@@ -60,16 +60,16 @@ impl Template {
         let at = out.len();
         out.extend_from_slice(&self.frame);
         for (number, (id, key)) in (first..).zip(&self.places) {
-            hex(number, &mut out[at + id..][..DIGITS]);
+            digits(number, 10, &mut out[at + id..][..DIGITS]);
             // Keys come in no order, as those of users do, and none comes twice.
-            hex(scatter(number), &mut out[at + key..][..DIGITS]);
+            digits(scatter(number), 16, &mut out[at + key..][..DIGITS]);
         }
     }
 }
 
 /// The number that an id says.
 pub fn number(id: &str) -> Option<u64> {
-    u64::from_str_radix(id, 16).ok()
+    id.parse().ok()
 }
 
 /// A client's frames are masked; a mask of zeros leaves them as they are, and is unmasked like any other.
@@ -90,9 +90,10 @@ fn head(len: usize) -> Vec<u8> {
     head
 }
 
-fn hex(number: u64, out: &mut [u8]) {
-    for (digit, shift) in out.iter_mut().zip((0..DIGITS).rev()) {
-        *digit = b"0123456789abcdef"[(number >> (4 * shift)) as usize & 15];
+fn digits(mut number: u64, base: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number % base) as usize];
+        number /= base;
     }
 }
 

@@ -132,6 +132,11 @@ impl LwwMap {
         self.rows.range::<[u8], _>((low, Bound::Unbounded))
     }
 
+    /// All versions from `first` on, ascending by key, tombstones included.
+    pub fn iter_from<'m>(&'m self, first: &[u8]) -> impl Iterator<Item = (&'m Bytes, &'m Record)> + use<'m> {
+        self.rows.range::<[u8], _>((Bound::Included(first), Bound::Unbounded))
+    }
+
     /// How many keys have a version, deleted ones included.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -155,7 +160,7 @@ impl LwwMap {
     /// The digest of one version.
     pub fn digest_of(&self, key: &[u8], record: &Record) -> u128 {
         let mut hasher = SipHasher13::new_with_key(&self.digest_key);
-        hasher.write_u64(key.len() as u64);
+        hasher.write(&(key.len() as u64).to_le_bytes());
         hasher.write(key);
         hasher.write(record.as_bytes());
         hasher.finish128().as_u128()
@@ -216,6 +221,8 @@ mod tests {
         assert_eq!(after(None), [1, 2, 3]);
         assert_eq!(after(Some(&[2])), [3]);
         assert_eq!(after(Some(&[1, 0])), [2, 3]);
+        let from = |key: &[u8]| map.iter_from(key).map(|(k, _)| k[0]).collect::<Vec<_>>();
+        assert_eq!((from(&[2]), from(&[2, 0])), (vec![2, 3], vec![3]));
         assert_eq!(map.len(), 3);
     }
 

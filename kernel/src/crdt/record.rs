@@ -68,7 +68,9 @@ impl Record {
     /// [`BadRecord`], whatever the bytes are.
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BadRecord> {
         let (head, rest) = bytes.split_first_chunk::<STAMP_BYTES>().ok_or(BadRecord::Short)?;
-        Stamp::from_bytes(*head).ok_or(BadRecord::Stamp)?;
+        if !Stamp::from_bytes(*head).is_writable() {
+            return Err(BadRecord::Stamp);
+        }
         let (&name_len, rest) = rest.split_first().ok_or(BadRecord::Short)?;
         let (name, value) = rest.split_at_checked(name_len.into()).ok_or(BadRecord::Short)?;
         if name.len() > limits.id_bytes || core::str::from_utf8(name).is_err() {
@@ -85,6 +87,13 @@ impl Record {
         Ok(Self { bytes })
     }
 
+    /// The same record in memory of its own.
+    pub fn detached(&self) -> Self {
+        Self {
+            bytes: Bytes::copy_from_slice(&self.bytes),
+        }
+    }
+
     /// The record as bytes.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
@@ -93,8 +102,7 @@ impl Record {
     /// When it was written, and by which writer.
     pub fn stamp(&self) -> Stamp {
         let head = self.bytes.first_chunk::<STAMP_BYTES>();
-        head.and_then(|head| Stamp::from_bytes(*head))
-            .expect("a record is valid from its construction on")
+        Stamp::from_bytes(*head.expect("a record is valid from its construction on"))
     }
 
     fn value_at(&self) -> usize {

@@ -44,6 +44,20 @@ pub struct Limits {
     pub anti_entropy_ms: u64,
     /// Shortest and longest wait before a peer is dialled again.
     pub redial_ms: (u64, u64),
+    /// Most parts of one predicate: its nodes, every value of its literals, and one for each 8 characters of a pattern.
+    pub predicate_nodes: usize,
+    /// Longest pattern of a `like` or `contains`, in characters.
+    pub pattern_chars: usize,
+    /// Longest filter in text form.
+    pub filter_bytes: usize,
+    /// Most fields that one query orders by, and most that it asks for.
+    pub query_fields: usize,
+    /// Most live queries of one connection.
+    pub subscriptions: usize,
+    /// Most rows that one query answers with, or that a live one watches.
+    pub query_rows: usize,
+    /// Most bytes of keys and values that one query answers with, or that a live one remembers.
+    pub query_bytes: usize,
 }
 
 impl Default for Limits {
@@ -69,6 +83,144 @@ impl Default for Limits {
             silence_ms: 5_000,
             anti_entropy_ms: 30_000,
             redial_ms: (100, 5_000),
+            predicate_nodes: 10_000,
+            pattern_chars: 512,
+            filter_bytes: 64 << 10,
+            query_fields: 256,
+            subscriptions: 1_000,
+            query_rows: 100_000,
+            query_bytes: 16 << 20,
         }
+    }
+}
+
+/// A limit that no node can work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the limit {name} must be between {low} and {high}, and is {value}")]
+pub struct BadLimit {
+    /// The field of [`Limits`].
+    pub name: &'static str,
+    /// What it is.
+    pub value: u64,
+    /// What it must at least be.
+    pub low: u64,
+    /// What it may at most be.
+    pub high: u64,
+}
+
+impl Limits {
+    /// Whether a node can work with these: none so large that sums of them overflow or stored lengths do not hold them, none so
+    /// small that nothing fits or a timer never rests.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn check(&self) -> Result<(), BadLimit> {
+        const SIZE: u64 = 1 << 40;
+        const TIME_MS: u64 = 1 << 40;
+        let size = |n: usize| n as u64;
+        // A frame holds a value, its key and its names.
+        let frame_low =
+            size(self.value_bytes) + size(self.map_name_bytes) + size(self.key_bytes) + 4 * size(self.id_bytes);
+        let ranges = [
+            ("value_bytes", size(self.value_bytes), 1, u64::from(u32::MAX) / 2),
+            ("map_name_bytes", size(self.map_name_bytes), 1, 30_000),
+            ("key_bytes", size(self.key_bytes), 1, 30_000),
+            ("id_bytes", size(self.id_bytes), 1, 255),
+            ("frame_bytes", size(self.frame_bytes), frame_low, u64::from(u32::MAX)),
+            (
+                "unauthenticated_frame_bytes",
+                size(self.unauthenticated_frame_bytes),
+                1,
+                SIZE,
+            ),
+            ("depth", size(self.depth), 6, 128),
+            ("batch_ops", size(self.batch_ops), 1, u64::from(u32::MAX)),
+            ("subscriptions", size(self.subscriptions), 0, SIZE),
+            ("predicate_nodes", size(self.predicate_nodes), 1, SIZE),
+            ("pattern_chars", size(self.pattern_chars), 1, SIZE),
+            ("filter_bytes", size(self.filter_bytes), 1, SIZE),
+            ("query_fields", size(self.query_fields), 1, SIZE),
+            ("query_rows", size(self.query_rows), 1, SIZE),
+            ("query_bytes", size(self.query_bytes), 1, SIZE),
+            ("connections", size(self.connections), 1, SIZE),
+            ("unsent_bytes", self.unsent_bytes, 1, SIZE),
+            ("commit_bytes_in_flight", self.commit_bytes_in_flight, 1, SIZE),
+            ("drift_ms", self.drift_ms, 0, TIME_MS),
+            ("apply_bytes", self.apply_bytes, 1, SIZE),
+            ("apply_delay_ms", self.apply_delay_ms, 1, TIME_MS),
+            ("chunk_bytes", size(self.chunk_bytes), 1, SIZE),
+            ("heartbeat_ms", self.heartbeat_ms, 1, TIME_MS),
+            ("silence_ms", self.silence_ms, 1, TIME_MS),
+            ("anti_entropy_ms", self.anti_entropy_ms, 1, TIME_MS),
+            ("redial_ms", self.redial_ms.0, 1, self.redial_ms.1),
+            ("redial_ms", self.redial_ms.1, 1, TIME_MS),
+        ];
+        let bad = ranges
+            .into_iter()
+            .find(|(_, value, low, high)| value < low || value > high);
+        bad.map_or(Ok(()), |(name, value, low, high)| {
+            Err(BadLimit { name, value, low, high })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_no_node_can_work_with_are_named() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let refused = |limits: Limits| limits.check().expect_err("out of range").name;
+        let with = Limits::default;
+        assert_eq!(
+            refused(Limits {
+                heartbeat_ms: 0,
+                ..with()
+            }),
+            "heartbeat_ms"
+        );
+        assert_eq!(
+            refused(Limits {
+                silence_ms: u64::MAX,
+                ..with()
+            }),
+            "silence_ms"
+        );
+        assert_eq!(
+            refused(Limits {
+                unsent_bytes: u64::MAX,
+                ..with()
+            }),
+            "unsent_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                id_bytes: 256,
+                ..with()
+            }),
+            "id_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                redial_ms: (9, 3),
+                ..with()
+            }),
+            "redial_ms"
+        );
+        assert_eq!(
+            refused(Limits {
+                chunk_bytes: 0,
+                ..with()
+            }),
+            "chunk_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                frame_bytes: 16 << 20,
+                ..with()
+            }),
+            "frame_bytes"
+        );
     }
 }

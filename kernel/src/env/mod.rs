@@ -8,6 +8,6 @@ mod rng;
 
 pub use clock::{Now, VirtualClock};
 pub use ids::{ConnId, NodeId, PeerId, Ticket, WriterId, name_hash};
-pub use limits::Limits;
+pub use limits::{BadLimit, Limits};
 pub use mutant::{Mutant, Mutants, TESTING};
 pub use rng::SeededRng;

@@ -17,25 +17,43 @@ pub struct Flights {
 /// One commit in flight.
 #[derive(Debug)]
 pub struct Flight {
-    ticket: Ticket,
+    /// Its number.
+    pub ticket: Ticket,
     /// Whether it wrote a log entry, or was a barrier.
     pub has_entry: bool,
     /// Whose bytes it holds back.
     pub held: Vec<(ConnId, u64)>,
     /// What is to be answered if it fails.
     pub requests: Vec<Request>,
+    /// What only waited for its turn, and is sent all the same.
+    pub harmless: Vec<Envelope>,
+}
+
+impl Flight {
+    /// A commit that carries nothing yet.
+    pub fn new(ticket: Ticket, has_entry: bool) -> Self {
+        Self {
+            ticket,
+            has_entry,
+            held: Vec::new(),
+            requests: Vec::new(),
+            harmless: Vec::new(),
+        }
+    }
+
+    /// An envelope waits in it; a harmless one shows nothing of what it waits for.
+    pub fn holds(&mut self, envelope: &Envelope, harmless: bool) {
+        self.held.push((envelope.conn, envelope.frame.len() as u64));
+        if harmless {
+            self.harmless.push(envelope.clone());
+        }
+    }
 }
 
 impl Flights {
     /// A commit was given to the host.
-    pub fn push(&mut self, ticket: Ticket, has_entry: bool, envelopes: &[Envelope], requests: Vec<Request>) {
-        let held = envelopes.iter().map(|e| (e.conn, e.frame.len() as u64)).collect();
-        self.queue.push_back(Flight {
-            ticket,
-            has_entry,
-            held,
-            requests,
-        });
+    pub fn push(&mut self, flight: Flight) {
+        self.queue.push_back(flight);
     }
 
     /// The host answered for the oldest one.
@@ -66,6 +84,7 @@ impl Flights {
         let take = |flight: &mut Flight| Flight {
             held: core::mem::take(&mut flight.held),
             requests: core::mem::take(&mut flight.requests),
+            harmless: core::mem::take(&mut flight.harmless),
             ..*flight
         };
         self.queue.iter_mut().map(take).collect()

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use crate::env::{Now, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
-use crate::machine::{Fetch, Fetched, Output, Phase, Role, Room, StorageError};
+use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
 use crate::node::{Node, announce};
-use crate::session::{Desk, Kind};
+use crate::session::{Desk, Kind, Shows};
 use crate::store::{Next, Recovery, Store};
 
 /// How long after a failed recovery the next one begins.
@@ -88,7 +88,7 @@ impl Node {
                 // The latest stamp that was durable is the latest that was spoken: the clock goes on from there.
                 self.clock = self.clock.max(self.store.durable_clock());
                 self.hlc.observe(self.clock);
-                out.cut = Some(self.store.applied_number()).filter(|number| *number > 0);
+                out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
                 announce(out, Phase::Ready { records, log_entries });
             }
@@ -119,6 +119,9 @@ impl Node {
                     for (conn, bytes) in flight.held {
                         self.conns.drained(conn, bytes);
                     }
+                    for Envelope { conn, frame } in flight.harmless {
+                        self.outbox.push(conn, frame, Shows::Nothing);
+                    }
                     for request in flight.requests {
                         self.desk(now).fail(&request);
                     }
@@ -128,6 +131,7 @@ impl Node {
                     self.peers.because("this node's storage failed");
                     self.close(conn, now);
                 }
+                self.subscriptions.all_stale();
                 self.state = State::Failing;
             }
             (Err(_), _) => {}
@@ -143,10 +147,8 @@ impl Node {
         );
         if self.state.is_serving() {
             out.cut = self.store.applied(ok, now.mono_us);
-            if !ok && self.draining {
-                // The log holds everything; the records can follow at the next start.
-                self.stop(out);
-            }
+            // The log holds everything; the records can follow at the next start.
+            self.gave_up |= !ok && self.draining;
         }
         self.recover_once_settled(out);
     }
@@ -176,7 +178,7 @@ impl Node {
     /// Stops once nothing is in flight and the records hold everything, or if storage is of no use anyway.
     pub(super) fn drain_step(&mut self, out: &mut Output) {
         let done = match &self.state {
-            State::Serving => self.flights.is_empty() && self.store.is_clean(),
+            State::Serving => self.flights.is_empty() && (self.gave_up || self.store.is_clean()),
             State::Off | State::RetryAt(_) | State::Failed => true,
             State::Recovering(..) | State::Failing | State::Stopped => false,
         };
@@ -198,6 +200,7 @@ impl Node {
             clock: self.clock,
             store: &mut self.store,
             hlc: &mut self.hlc,
+            conns: &mut self.conns,
             outbox: &mut self.outbox,
             counts: &mut self.tally.operations,
             doing: Kind::Frame,

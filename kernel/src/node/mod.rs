@@ -14,17 +14,17 @@ mod stats;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::env::{ConnId, Limits, Mutants, Now, SeededRng, Ticket, WriterId};
+use crate::env::{BadLimit, ConnId, Limits, Mutant, Mutants, Now, SeededRng, Ticket, WriterId};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::partition::Routing;
-use crate::session::{Access, Conns, Outbox, Request, Secret, Shows};
+use crate::session::{Access, Conns, Outbox, Request, Secret, Shows, Subscriptions};
 use crate::store::{Store, StoreConfig};
 use crate::wire::peer;
 
 pub use stats::{LinkNews, LinkStats, Stats};
 
-use flight::Flights;
+use flight::{Flight, Flights};
 use lifecycle::State;
 use peers::Peers;
 use stats::Tally;
@@ -59,6 +59,20 @@ impl NodeConfig {
         }
     }
 
+    /// Whether a node can work with this. Ask before [`Node::new`], which takes it at its word.
+    ///
+    /// # Errors
+    /// [`BadConfig`], naming what is wrong.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        self.limits.check()?;
+        if self.name.is_empty() || self.name.len() > self.limits.id_bytes {
+            return Err(BadConfig::Name {
+                limit: self.limits.id_bytes,
+            });
+        }
+        Ok(())
+    }
+
     fn store(&self) -> StoreConfig {
         let key = Secret::key(self.secret.as_ref(), "orrery 2026 record digests");
         let mut digest_key = [0; 16];
@@ -70,6 +84,20 @@ impl NodeConfig {
             mutants: self.mutants,
         }
     }
+}
+
+/// Why a node cannot be made so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadConfig {
+    /// A limit is out of range.
+    #[error("{0}")]
+    Limit(#[from] BadLimit),
+    /// The name is empty or too long: peers would refuse it.
+    #[error("the node's name is empty or over {limit} bytes")]
+    Name {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// A database node.
@@ -87,7 +115,10 @@ pub struct Node {
     store: Store,
     state: State,
     draining: bool,
+    /// While draining, an apply failed: the records are left as they are.
+    gave_up: bool,
     conns: Conns,
+    subscriptions: Subscriptions,
     peers: Peers,
     outbox: Outbox,
     /// Requests of this step whose answers may have to wait.
@@ -114,7 +145,9 @@ impl Node {
             rng,
             state: State::Off,
             draining: false,
+            gave_up: false,
             conns: Conns::default(),
+            subscriptions: Subscriptions::default(),
             outbox: Outbox::default(),
             requests: Vec::new(),
             flights: Flights::default(),
@@ -145,6 +178,7 @@ impl Node {
     fn close(&mut self, conn: ConnId, now: Now) {
         if self.conns.remove(conn).is_some() {
             self.closing.push(conn);
+            self.subscriptions.close_all(conn);
             self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         }
     }
@@ -158,6 +192,9 @@ impl Node {
         if self.state.is_serving() {
             self.peer_timers(now, out);
             self.begin_apply(now, out);
+            let limits = &self.config.limits;
+            self.subscriptions
+                .refresh(&self.store, &self.conns, limits, &mut self.outbox);
         }
         self.drain_step(out);
     }
@@ -168,42 +205,48 @@ impl Node {
             None
         } else {
             self.forward();
+            let (staged, limits) = (self.store.staged(), &self.config.limits);
+            let (conns, outbox) = (&self.conns, &mut self.outbox);
+            self.subscriptions.tell(staged, &self.store, conns, limits, outbox);
             let clock = self.hlc.tick(now.wall_ms);
             self.store.seal(clock)
         };
         let ticket = self.tickets.next();
         let settled = self.flights.settled();
         let state_waits = entry.is_some() || !self.flights.is_empty();
+        let mut flight = Flight::new(ticket, entry.is_some());
         let mut envelopes = Vec::new();
         for (envelope, shows) in self.outbox.take() {
             let Some(conn) = self.conns.get(envelope.conn) else {
                 continue;
             };
-            let (bytes, over) = (envelope.frame.len() as u64, 2 * self.config.limits.unsent_bytes);
-            if conn.unsent_bytes + bytes > over + self.config.limits.frame_bytes as u64 {
+            let bytes = envelope.frame.len() as u64;
+            let most = 2 * self.config.limits.unsent_bytes + self.config.limits.frame_bytes as u64;
+            if conn.unsent_bytes + bytes > most {
                 // It was told to slow down at half of that, and went on without reading.
                 self.peers.because("it did not read what it was sent");
                 self.close(envelope.conn, now);
                 continue;
             }
-            let shows_state = shows != Shows::Nothing && !self.leaks(shows);
-            let waits = (shows_state && state_waits) || self.conns.must_wait(envelope.conn, settled);
             self.conns.sent(envelope.conn, bytes);
-            if waits {
+            let must_wait = shows != Shows::Heartbeat && self.conns.must_wait(envelope.conn, settled);
+            let shows_state = self.shows_state(shows);
+            if must_wait || (shows_state && state_waits) {
                 self.conns.waits_for(envelope.conn, ticket);
+                flight.holds(&envelope, shows == Shows::Nothing);
                 envelopes.push(envelope);
             } else {
                 out.send.push(envelope);
             }
         }
         out.send.append(&mut self.outbox.take_last());
-        let requests = core::mem::take(&mut self.requests);
+        flight.requests = core::mem::take(&mut self.requests);
         // Only the answer to a commit grants room. Without one in flight nobody would ever say that there is some again:
         // a barrier asks, and costs no sync.
         let asks = self.store.take_short() && self.flights.is_empty() && self.state.is_serving();
         if entry.is_some() || !envelopes.is_empty() || asks {
             self.next_ticket();
-            self.flights.push(ticket, entry.is_some(), &envelopes, requests);
+            self.flights.push(flight);
             out.commit = Some(Commit {
                 ticket,
                 entry,
@@ -215,11 +258,14 @@ impl Node {
         out.wake = self.wake_us();
     }
 
-    /// Two classic bugs, on purpose.
-    fn leaks(&self, shows: Shows) -> bool {
-        use crate::env::Mutant::{AckBeforeCommit, ReadUncommitted};
-        (shows == Shows::Ack && self.config.mutants.is(AckBeforeCommit))
-            || (shows == Shows::Read && self.config.mutants.is(ReadUncommitted))
+    /// Whether an envelope may only leave with what it reflects. Two classic bugs, on purpose, say no.
+    fn shows_state(&self, shows: Shows) -> bool {
+        match shows {
+            Shows::Nothing | Shows::Heartbeat => false,
+            Shows::Ack => !self.config.mutants.is(Mutant::AckBeforeCommit),
+            Shows::Read => !self.config.mutants.is(Mutant::ReadUncommitted),
+            Shows::State => true,
+        }
     }
 
     /// Gives what this step changed to every linked peer but the one it came from.
@@ -282,6 +328,7 @@ impl Machine for Node {
             Input::Closed { conn } => {
                 self.conns.remove(conn);
                 self.peers.because("the connection was closed or broke");
+                self.subscriptions.close_all(conn);
                 self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
             }
             Input::Committed { ticket, result } => self.committed(ticket, result, now, out),
@@ -297,7 +344,7 @@ impl Machine for Node {
 impl Node {
     fn opened(&mut self, conn: ConnId, kind: crate::machine::ConnKind, peer: Option<crate::env::PeerId>, now: Now) {
         let limits = &self.config.limits;
-        let room = self.conns.len() < limits.connections;
+        let room = peer.is_some() || self.conns.has_place(kind.role, limits);
         let open = kind.role == Role::Client && self.config.secret.is_none();
         let access = if open { Access::Granted } else { Access::Awaited };
         self.conns.open(conn, kind, access, now.mono_us, limits);

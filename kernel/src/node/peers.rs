@@ -3,7 +3,7 @@
 //! Two nodes that list each other dial each other; of two links to one node the one dialled by the smaller id stays. A static
 //! list stands in for the member list that a cluster will agree on.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -28,6 +28,8 @@ pub struct Peers {
     news: Vec<LinkNews>,
     /// Why the next link that is lost is lost.
     reason: Option<&'static str>,
+    /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
+    up: BTreeSet<ConnId>,
 }
 
 #[derive(Debug)]
@@ -41,13 +43,9 @@ struct Peer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PeerState {
-    Idle {
-        dial_us: u64,
-    },
+    Idle { dial_us: u64 },
     Dialling,
     Connected(ConnId),
-    /// It is this very node.
-    Itself,
 }
 
 impl Peers {
@@ -64,6 +62,7 @@ impl Peers {
             links: BTreeMap::new(),
             news: Vec::new(),
             reason: None,
+            up: BTreeSet::new(),
         }
     }
 
@@ -74,14 +73,23 @@ impl Peers {
 
     /// The links whose handshake is done.
     pub fn up(&self) -> Vec<ConnId> {
-        let up = self.links.iter().filter(|(_, link)| link.remote().is_some());
-        up.map(|(conn, _)| *conn).collect()
+        self.up.iter().copied().collect()
+    }
+
+    fn up_links(&self) -> impl Iterator<Item = (ConnId, &Link)> {
+        self.up.iter().filter_map(|conn| Some((*conn, self.links.get(conn)?)))
+    }
+
+    /// Whether there is a link to a node, but for one.
+    fn other_link_to(&self, id: NodeId, but: Option<ConnId>) -> Option<(ConnId, &Link)> {
+        let mut links = self.up_links();
+        links.find(|(conn, link)| Some(*conn) != but && link.remote().is_some_and(|remote| remote.id == id))
     }
 
     /// The same, each with its connection and the node's name.
     pub fn links_up(&self) -> impl Iterator<Item = (ConnId, &Link, &str)> {
-        let links = self.links.iter();
-        links.filter_map(|(conn, link)| Some((*conn, link, link.remote()?.name.as_str())))
+        let links = self.up_links();
+        links.filter_map(|(conn, link)| Some((conn, link, link.remote()?.name.as_str())))
     }
 
     /// How many are configured.
@@ -106,6 +114,7 @@ impl Peers {
     /// A connection is gone; if it was dialled, it is dialled again after a while.
     pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
         let reason = self.reason.take();
+        self.up.remove(&conn);
         if let Some(link) = self.links.remove(&conn) {
             let node = match &link.stage {
                 Stage::Hello => String::new(),
@@ -148,11 +157,7 @@ impl Peers {
 
     /// Each configured peer: its address, its name as far as known, and whether it is linked.
     pub fn status(&self) -> Vec<(String, String, bool)> {
-        let linked = |id: NodeId| {
-            self.links
-                .values()
-                .any(|link| link.remote().is_some_and(|r| r.id == id))
-        };
+        let linked = |id: NodeId| self.other_link_to(id, None).is_some();
         let row = |peer: &Peer| {
             let (id, name) = peer.known.clone().unzip();
             (peer.addr.clone(), name.unwrap_or_default(), id.is_some_and(linked))
@@ -166,22 +171,12 @@ impl Peers {
             PeerState::Idle { dial_us } => Some(dial_us),
             _ => None,
         });
-        let links = self
-            .links
-            .values()
-            .filter(|link| link.remote().is_some())
-            .flat_map(|link| {
-                let silence = link.heard_us + limits.silence_ms * 1_000;
-                let ping = link.pinged_us + limits.heartbeat_ms * 1_000;
-                [Some(silence), Some(ping), link.round_due_us].into_iter().flatten()
-            });
+        let links = self.up_links().flat_map(|(_, link)| {
+            let silence = link.heard_us + limits.silence_ms * 1_000;
+            let ping = link.pinged_us + limits.heartbeat_ms * 1_000;
+            [Some(silence), Some(ping), link.round_due_us].into_iter().flatten()
+        });
         dials.chain(links).min()
-    }
-
-    /// The links to a node, but for one.
-    fn other_link_to(&self, id: NodeId, but: ConnId) -> Option<(ConnId, &Link)> {
-        let mut links = self.links.iter().map(|(conn, link)| (*conn, link));
-        links.find(|(conn, link)| *conn != but && link.remote().is_some_and(|remote| remote.id == id))
     }
 }
 
@@ -207,10 +202,11 @@ impl Node {
             let PeerState::Idle { dial_us } = peer.state else {
                 continue;
             };
-            let linked = peer.known.as_ref().is_some_and(|(id, _)| {
-                let mut links = self.peers.links.values();
-                links.any(|link| link.remote().is_some_and(|remote| remote.id == *id))
-            });
+            let linked = |id: NodeId| {
+                let mut up = self.peers.up.iter().filter_map(|conn| self.peers.links.get(conn));
+                up.any(|link| link.remote().is_some_and(|remote| remote.id == id))
+            };
+            let linked = peer.known.as_ref().is_some_and(|(id, _)| linked(*id));
             if dial_us <= now.mono_us && linked {
                 // It dialled this node, and that link stayed. If it breaks, whichever side notices first dials.
                 peer.retry(now, &mut self.rng, limits);
@@ -239,7 +235,11 @@ impl Node {
         }
         if link.pinged_us + limits.heartbeat_ms * 1_000 <= now.mono_us {
             link.pinged_us = now.mono_us;
-            self.outbox.push(conn, peer::ping(), Shows::Nothing);
+            // It has held for a while: the next loss is a new one, and is dialled at once.
+            if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
+                peer.wait_ms = 0;
+            }
+            self.outbox.push(conn, peer::ping(), Shows::Heartbeat);
         }
         let drained = self
             .conns
@@ -271,6 +271,7 @@ impl Node {
 
     pub(super) fn peer_frame(&mut self, conn: ConnId, frame: &[u8], now: Now) {
         let limits = &self.config.limits;
+        let ordered = self.conns.get(conn).is_some_and(|c| c.kind.ordered);
         let Some(link) = self.peers.links.get_mut(&conn) else {
             return;
         };
@@ -280,6 +281,10 @@ impl Node {
         } else {
             limits.unauthenticated_frame_bytes
         };
+        if frame.len() > longest && !ordered && link.stage != Stage::Hello {
+            // It overtook the proof. The digests will bring it again.
+            return;
+        }
         let message = if frame.len() <= longest {
             PeerMessage::decode(frame).ok()
         } else {
@@ -292,7 +297,7 @@ impl Node {
             Some(_) if link.remote().is_none() => true,
             Some(PeerMessage::Hello(_) | PeerMessage::Pong) => true,
             Some(PeerMessage::Ping) => {
-                self.outbox.push(conn, peer::pong(), Shows::Nothing);
+                self.outbox.push(conn, peer::pong(), Shows::Heartbeat);
                 true
             }
             Some(message) => self.peer_data(conn, message, now),
@@ -315,10 +320,10 @@ impl Node {
             boot: hello.boot,
             nonce: hello.nonce,
         };
-        let dialled = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize));
         if hello.boot == self.hlc.latest().writer() {
-            if let Some(peer) = dialled {
-                peer.state = PeerState::Itself;
+            // This very node answered, or somebody who repeats what it said. It may be another the next time.
+            if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
+                peer.wait_ms = self.config.limits.redial_ms.1;
             }
             self.peers.because("it is this very node");
             return false;
@@ -332,9 +337,6 @@ impl Node {
             self.peers
                 .because("it has another protocol or other routing, or this node's name");
             return false;
-        }
-        if let Some(peer) = dialled {
-            peer.known = Some((remote.id, remote.name.clone()));
         }
         let is_dialler = link.dialled.is_some();
         let own_nonce = link.nonce;
@@ -380,7 +382,7 @@ impl Node {
         let Some(link) = self.peers.links.get(&conn) else {
             return;
         };
-        if let Some((other, old)) = self.peers.other_link_to(remote.id, conn) {
+        if let Some((other, old)) = self.peers.other_link_to(remote.id, Some(conn)) {
             let same_boot = old.remote().is_some_and(|r| r.boot == remote.boot);
             let keep_old = same_boot && dialler(old) < dialler(link);
             self.peers.because("two nodes need one link");
@@ -393,13 +395,15 @@ impl Node {
         let Some(link) = self.peers.links.get_mut(&conn) else {
             return;
         };
-        let node = remote.name.clone();
+        let name = remote.name.clone();
+        let id = remote.id;
         link.stage = Stage::Up(remote);
         link.pinged_us = now.mono_us;
+        self.peers.up.insert(conn);
         if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
-            peer.wait_ms = 0;
+            peer.known = Some((id, name.clone()));
             self.begin_round(conn, now);
         }
-        self.peers.tell(LinkNews { node, lost: None });
+        self.peers.tell(LinkNews { node: name, lost: None });
     }
 }

@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::node::link::Walk;
 use crate::partition::PartitionId;
 use crate::session::Shows;
-use crate::store::{NoRoom, RecordKey, change_bytes};
+use crate::store::{NoRoom, RecordKey, change_bytes, stored};
 use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
 
 impl Node {
@@ -58,11 +58,11 @@ impl Node {
                 return false;
             };
             let limits = &self.config.limits;
-            let Ok(key) = RecordKey::decode(Bytes::copy_from_slice(key), limits) else {
-                return false;
-            };
-            let Ok(record) = Record::decode(Bytes::copy_from_slice(record), limits) else {
-                return false;
+            let key = RecordKey::decode(Bytes::copy_from_slice(key), limits);
+            let record = Record::decode(Bytes::copy_from_slice(record), limits);
+            let (Ok(key), Ok(record)) = (key, record) else {
+                // Beyond this node's limits, or no record at all: the others are none the worse for it.
+                continue;
             };
             let held = self.store.partition(self.store.partition_of(&key));
             if !held.would_change(key.as_bytes(), &record) {
@@ -148,13 +148,13 @@ impl Node {
         let Some(difference) = compare(partition, &summary) else {
             return false;
         };
-        let ours: Vec<(RecordKey, Record)> = difference
-            .they_lack
-            .into_iter()
-            .filter_map(|(key, record)| Some((RecordKey::decode(key, &self.config.limits).ok()?, record)))
-            .collect();
+        let ours = difference.they_lack.into_iter().map(|(key, record)| {
+            let key = RecordKey::decode(key, &stored()).expect("a key of this node's own");
+            (key, record)
+        });
+        let ours = ours.collect();
         let want = peer::want(summary.round, &difference.we_lack);
-        self.send_changes(conn, &ours);
+        self.send_changes(conn, ours);
         self.outbox.push(conn, want, Shows::State);
         true
     }
@@ -167,38 +167,47 @@ impl Node {
             return true;
         }
         let mut rows = Vec::new();
+        let mut last: Option<&[u8]> = None;
         for key in keys {
-            let Ok(Ok(key)) = key.map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &self.config.limits)) else {
+            // Ascending, as they were summarized: one key asked for a thousand times would cost a thousand copies.
+            let Some(key) = key.ok().filter(|key| last.is_none_or(|last| last < *key)) else {
+                return false;
+            };
+            last = Some(key);
+            let Ok(key) = RecordKey::decode(Bytes::copy_from_slice(key), &stored()) else {
                 return false;
             };
             if let Some(record) = self.store.get(&key).cloned() {
                 rows.push((key, record));
             }
         }
-        if self.send_changes(conn, &rows) {
+        if self.send_changes(conn, rows) {
             self.next_summary(conn);
         }
         true
     }
 
-    /// Sends versions, as long as the connection takes them. Otherwise the comparison ends here, and is made again once it
-    /// has drained.
-    fn send_changes(&mut self, conn: ConnId, rows: &[(RecordKey, Record)]) -> bool {
+    /// Sends versions, as many as the connection takes. If that is not all the comparison ends here, and is made again once
+    /// it has drained.
+    fn send_changes(&mut self, conn: ConnId, mut rows: Vec<(RecordKey, Record)>) -> bool {
         let limits = &self.config.limits;
         let mut unsent = self.conns.get(conn).map_or(0, |c| c.unsent_bytes);
-        let rows = rows.iter().map(|(key, record)| (key, record));
-        for frame in peer::changes(rows, limits.chunk_bytes) {
-            if unsent > limits.unsent_bytes {
-                if let Some(link) = self.peers.link(conn) {
-                    link.behind = true;
-                    link.walk = None;
-                }
-                return false;
-            }
-            unsent += frame.len() as u64;
+        let fit = rows.iter().take_while(|(key, record)| {
+            let takes = unsent <= limits.unsent_bytes;
+            unsent += (key.as_bytes().len() + record.as_bytes().len()) as u64;
+            takes
+        });
+        let fit = fit.count();
+        let all = fit == rows.len();
+        rows.truncate(fit);
+        for frame in peer::changes(rows.iter().map(|(key, record)| (key, record)), limits.chunk_bytes) {
             self.outbox.push(conn, frame, Shows::State);
         }
-        true
+        if let Some(link) = self.peers.link(conn).filter(|_| !all) {
+            link.behind = true;
+            link.walk = None;
+        }
+        all
     }
 }
 

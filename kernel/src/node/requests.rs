@@ -5,8 +5,9 @@ use alloc::format;
 use crate::env::{ConnId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::session::{Access, Kind, Shows};
+use crate::session::{Access, Kind, Request, Shows};
 use crate::wire::client::ClientMessage;
+use crate::wire::query::QuerySub;
 use crate::wire::server::{self, Refusal, Status};
 use crate::wire::{Code, Error};
 
@@ -89,19 +90,23 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, kind: ConnKind, message: ClientMessage<'_>, now: Now) {
         if !self.state.is_serving() || self.draining {
-            let reason = "the node is recovering or stopping".into();
-            self.desk(now).refuse(conn, Code::NotReady, reason, "");
+            self.not_ready(conn, message, now);
             return;
         }
         let request = match message {
             ClientMessage::Op(ops) | ClientMessage::Batch(ops) => self.desk(now).write(conn, ops, false),
             ClientMessage::Sync(ops) => self.desk(now).write(conn, ops, true),
             ClientMessage::Get(get) => self.desk(now).read(conn, kind, get),
+            ClientMessage::QuerySub(sub) => self.query(conn, kind, sub, now),
+            ClientMessage::QueryUnsub { id } => {
+                self.subscriptions.close(conn, id);
+                None
+            }
             ClientMessage::Status => {
                 self.tally.operations.add(Kind::Status, None);
                 let frame = server::status(&self.status());
                 self.outbox.push(conn, frame, Shows::State);
-                Some(crate::session::Request::Read { conn, id: "".into() })
+                Some(Request::Read { conn, id: "".into() })
             }
             ClientMessage::Ping { timestamp } => {
                 self.tally.operations.add(Kind::Ping, None);
@@ -115,6 +120,42 @@ impl Node {
             }
         };
         self.requests.extend(request);
+    }
+
+    /// Answers a query; on a connection that can be pushed to it is live from then on.
+    fn query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Option<Request> {
+        let (limits, once) = (&self.config.limits, !kind.push);
+        let opened = self
+            .subscriptions
+            .open(conn, sub, once, &self.store, limits, &mut self.outbox);
+        match opened {
+            Ok(()) => {
+                self.tally.operations.add(Kind::Query, None);
+                Some(Request::Read {
+                    conn,
+                    id: sub.id.into(),
+                })
+            }
+            Err(Refusal { code, reason }) => {
+                let mut desk = self.desk(now);
+                desk.doing = Kind::Query;
+                desk.refuse(conn, code, reason, sub.id);
+                None
+            }
+        }
+    }
+
+    fn not_ready(&mut self, conn: ConnId, message: ClientMessage<'_>, now: Now) {
+        let reason = "the node is recovering or stopping";
+        let mut desk = self.desk(now);
+        match message {
+            ClientMessage::Op(ops) | ClientMessage::Batch(ops) => {
+                desk.refuse_ops(conn, ops, false, Code::NotReady, reason);
+            }
+            ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, Code::NotReady, reason),
+            ClientMessage::Get(get) => desk.refuse(conn, Code::NotReady, reason.into(), get.id),
+            _ => desk.refuse(conn, Code::NotReady, reason.into(), ""),
+        }
     }
 
     fn status(&self) -> Status {

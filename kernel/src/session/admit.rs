@@ -5,14 +5,22 @@ use alloc::string::{String, ToString};
 
 use crate::crdt::Record;
 use crate::env::{Limits, Now};
-use crate::hlc;
+use crate::hlc::{self, Stamp};
 use crate::store::{NoRoom, RecordKey, Store, change_bytes};
 use crate::wire::Code;
 use crate::wire::op::Op;
 use crate::wire::server::Refusal;
 
 /// Turns an operation into a change, or says why not. Nothing is merged before all of it is known to fit.
-pub fn admit(op: &Op<'_>, store: &Store, limits: &Limits, now: Now) -> Result<(RecordKey, Record), Refusal> {
+///
+/// `clock` is what this node has told its clients: who follows it is not ahead, whoever set it.
+pub fn admit(
+    op: &Op<'_>,
+    store: &Store,
+    limits: &Limits,
+    now: Now,
+    clock: Stamp,
+) -> Result<(RecordKey, Record), Refusal> {
     if op.id.len() > limits.id_bytes {
         return refuse(
             Code::TooLarge,
@@ -27,7 +35,7 @@ pub fn admit(op: &Op<'_>, store: &Store, limits: &Limits, now: Now) -> Result<(R
         let reason = format!("the value has {} bytes, over {}", value.len(), limits.value_bytes);
         return refuse(Code::TooLarge, reason);
     }
-    if hlc::is_ahead(op.stamp, now.wall_ms, limits.drift_ms) {
+    if op.stamp.millis() > clock.millis() && hlc::is_ahead(op.stamp, now.wall_ms, limits.drift_ms) {
         let reason = format!(
             "the stamp is {} ms ahead of this node's clock, over {}",
             op.stamp.millis() - now.wall_ms,

@@ -13,6 +13,8 @@ pub enum Kind {
     Write,
     /// To read a value.
     Get,
+    /// A query, once or live.
+    Query,
     /// How the node is.
     Status,
     /// Whether it is there.
@@ -25,11 +27,12 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Put,
         Kind::Delete,
         Kind::Write,
         Kind::Get,
+        Kind::Query,
         Kind::Status,
         Kind::Ping,
         Kind::Auth,
@@ -43,6 +46,7 @@ impl Kind {
             Kind::Delete => "delete",
             Kind::Write => "write",
             Kind::Get => "get",
+            Kind::Query => "query",
             Kind::Status => "status",
             Kind::Ping => "ping",
             Kind::Auth => "auth",

@@ -4,6 +4,7 @@ mod admit;
 mod counts;
 mod outbox;
 mod serve;
+mod subscriptions;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -11,6 +12,7 @@ use alloc::collections::BTreeMap;
 pub use counts::{Counts, Kind};
 pub use outbox::{Outbox, Shows};
 pub use serve::{Desk, Request};
+pub use subscriptions::Subscriptions;
 
 use crate::env::{ConnId, Limits, Ticket};
 use crate::machine::{ConnKind, Role};
@@ -32,6 +34,8 @@ pub struct Conn {
     pub access: Access,
     /// Bytes given to the host for it and not yet drained.
     pub unsent_bytes: u64,
+    /// Nothing that came over it was refused that might yet be taken: acknowledgements may say "everything up to here".
+    pub gapless: bool,
     /// The newest ticket that an envelope of this connection waits for.
     newest: Ticket,
     deadline_us: u64,
@@ -59,6 +63,7 @@ impl Conns {
             kind,
             access,
             unsent_bytes: 0,
+            gapless: true,
             newest: Ticket(0),
             deadline_us,
         };
@@ -85,6 +90,13 @@ impl Conns {
             if access == Access::Granted {
                 self.deadlines.remove(&(entry.deadline_us, conn));
             }
+        }
+    }
+
+    /// Something that came over it was refused, and might yet be taken.
+    pub fn left_gap(&mut self, conn: ConnId) {
+        if let Some(entry) = self.table.get_mut(&conn) {
+            entry.gapless = false;
         }
     }
 
@@ -138,6 +150,17 @@ impl Conns {
         self.deadlines
             .first_key_value()
             .map(|(&(deadline_us, _), ())| deadline_us)
+    }
+
+    /// Whether there is a place for another connection of this role. An eighth is kept for nodes: clients must not be able
+    /// to end replication by being many.
+    pub fn has_place(&self, role: Role, limits: &Limits) -> bool {
+        let kept = if role == Role::Client {
+            limits.connections / 8
+        } else {
+            0
+        };
+        self.table.len() < limits.connections - kept
     }
 
     /// How many are open.

@@ -11,6 +11,8 @@ use crate::machine::Envelope;
 pub enum Shows {
     /// Nothing, or only what is durable already.
     Nothing,
+    /// Nothing, and its place among others means nothing either: it never waits.
+    Heartbeat,
     /// That a write was taken.
     Ack,
     /// A value that was read.

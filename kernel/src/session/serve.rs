@@ -9,10 +9,10 @@ use crate::env::{ConnId, Limits, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
 use crate::session::admit::admit;
-use crate::session::{Counts, Kind, Outbox, Shows};
+use crate::session::{Conns, Counts, Kind, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::client::Get;
-use crate::wire::op::Ops;
+use crate::wire::op::{Op, Ops};
 use crate::wire::server::{self, Outcome, Refusal};
 use crate::wire::{Code, Error};
 
@@ -30,6 +30,8 @@ pub struct Desk<'n> {
     pub store: &'n mut Store,
     /// The clock: it observes what is written.
     pub hlc: &'n mut Hlc,
+    /// The connections.
+    pub conns: &'n mut Conns,
     /// The answers.
     pub outbox: &'n mut Outbox,
     /// What was asked, and what came of it.
@@ -41,12 +43,12 @@ pub struct Desk<'n> {
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Writes that were taken.
+    /// Writes, some of which at least were taken.
     Ops {
         /// Who asked.
         conn: ConnId,
-        /// The client's names for them.
-        ids: Vec<Box<str>>,
+        /// The client's names for them, and why not if they were refused.
+        ops: Vec<(Box<str>, Option<Refusal>)>,
         /// Whether the answer is the body of an exchange.
         exchange: bool,
     },
@@ -71,8 +73,8 @@ impl Desk<'_> {
         for op in ops {
             outcomes.push(match op {
                 Ok(op) => {
-                    let kind = if op.value.is_some() { Kind::Put } else { Kind::Delete };
-                    let refusal = match admit(&op, self.store, self.limits, self.now) {
+                    let kind = kind_of(&op);
+                    let refusal = match admit(&op, self.store, self.limits, self.now, self.clock) {
                         Ok((key, record)) => {
                             self.hlc.observe(record.stamp());
                             self.store.merge(key, record);
@@ -97,14 +99,33 @@ impl Desk<'_> {
                 }
             });
         }
-        let taken = outcomes.iter().filter(|outcome| outcome.refusal.is_none());
-        let ids: Vec<Box<str>> = taken.map(|outcome| outcome.id.into()).collect();
-        if ids.is_empty() {
+        if outcomes.iter().all(|outcome| outcome.refusal.is_some()) {
             self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
             return None;
         }
         self.answer_ops(conn, &outcomes, exchange, Shows::Ack);
-        Some(Request::Ops { conn, ids, exchange })
+        let ops = outcomes.into_iter().map(|outcome| (outcome.id.into(), outcome.refusal));
+        Some(Request::Ops {
+            conn,
+            ops: ops.collect(),
+            exchange,
+        })
+    }
+
+    /// Refuses writes, each by its name.
+    pub fn refuse_ops(&mut self, conn: ConnId, ops: Ops<'_>, exchange: bool, code: Code, reason: &str) {
+        let refusal = || Refusal {
+            code,
+            reason: reason.into(),
+        };
+        let mut outcomes = Vec::with_capacity(ops.len());
+        for op in ops {
+            let (kind, id) = op.map_or_else(|bad| (Kind::Write, bad.id), |op| (kind_of(&op), op.id));
+            self.counts.add(kind, Some(code));
+            let refusal = Some(refusal());
+            outcomes.push(Outcome { id, refusal });
+        }
+        self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
     }
 
     fn answer_ops(&mut self, conn: ConnId, outcomes: &[Outcome<'_>], exchange: bool, shows: Shows) {
@@ -115,11 +136,22 @@ impl Desk<'_> {
         }
         for outcome in outcomes {
             if let Some(refusal) = &outcome.refusal {
-                self.outbox
-                    .push(conn, server::op_rejected(outcome.id, refusal), Shows::Nothing);
+                let id = if outcome.id.len() <= self.limits.id_bytes {
+                    outcome.id
+                } else {
+                    ""
+                };
+                self.outbox.push(conn, server::op_rejected(id, refusal), Shows::Nothing);
             }
         }
-        if let Some(ack) = server::op_ack(outcomes) {
+        let gapless = self.conns.get(conn).is_some_and(|c| c.gapless);
+        if outcomes
+            .iter()
+            .any(|o| o.refusal.as_ref().is_some_and(|refusal| !refusal.code.is_final()))
+        {
+            self.conns.left_gap(conn);
+        }
+        if let Some(ack) = server::op_ack(outcomes, gapless) {
             self.outbox.push(conn, ack, shows);
         }
     }
@@ -127,6 +159,11 @@ impl Desk<'_> {
     /// Answers a read.
     pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>) -> Option<Request> {
         self.doing = Kind::Get;
+        if get.id.len() > self.limits.id_bytes {
+            let reason = format!("the request's id is over {} bytes", self.limits.id_bytes);
+            self.refuse(conn, Code::TooLarge, reason, "");
+            return None;
+        }
         let key = match RecordKey::new(get.map, get.key, self.limits) {
             Ok(key) => key,
             Err(bad) => {
@@ -161,6 +198,9 @@ impl Desk<'_> {
 
     /// Answers with an error. `request` is the client's name for what it asked.
     pub fn refuse(&mut self, conn: ConnId, code: Code, reason: String, request: &str) {
+        if !code.is_final() {
+            self.conns.left_gap(conn);
+        }
         let refusal = Refusal { code, reason };
         self.counts.add(self.doing, Some(code));
         self.outbox.push(conn, server::error(&refusal, request), Shows::Nothing);
@@ -169,20 +209,26 @@ impl Desk<'_> {
     /// Answers a request whose commit failed: of a write nobody knows, a read has to be asked again.
     pub fn fail(&mut self, request: &Request) {
         match request {
-            Request::Ops { conn, ids, exchange } => {
-                ids.iter()
+            Request::Ops { conn, ops, exchange } => {
+                ops.iter()
                     .for_each(|_| self.counts.add(Kind::Write, Some(Code::OutcomeUnknown)));
                 let unknown = || Refusal {
                     code: Code::OutcomeUnknown,
                     reason: "storage failed while the write was in flight".into(),
                 };
-                let outcomes: Vec<_> = ids
-                    .iter()
-                    .map(|id| Outcome {
+                // Of an exchange everything was in the one answer; elsewhere a refusal has gone its own way.
+                let refused = |refusal: &Option<Refusal>| match refusal {
+                    Some(refusal) if *exchange => Some(refusal.clone()),
+                    Some(_) => None,
+                    None => Some(unknown()),
+                };
+                let outcomes = ops.iter().filter_map(|(id, refusal)| {
+                    refused(refusal).map(|refusal| Outcome {
                         id,
-                        refusal: Some(unknown()),
+                        refusal: Some(refusal),
                     })
-                    .collect();
+                });
+                let outcomes: Vec<_> = outcomes.collect();
                 self.answer_ops(*conn, &outcomes, *exchange, Shows::Nothing);
             }
             Request::Read { conn, id } => {
@@ -192,6 +238,10 @@ impl Desk<'_> {
             }
         }
     }
+}
+
+fn kind_of(op: &Op<'_>) -> Kind {
+    if op.value.is_some() { Kind::Put } else { Kind::Delete }
 }
 
 fn refusal_of(error: &Error) -> Refusal {

@@ -64,6 +64,12 @@ impl RecordKey {
         Ok(Self { bytes })
     }
 
+    /// The name under which a store holds a row.
+    pub(crate) fn of_row(bytes: &Bytes) -> Self {
+        debug_assert!(bytes.contains(&0), "a row's name: {bytes:?}");
+        Self { bytes: bytes.clone() }
+    }
+
     fn map_len(&self) -> usize {
         let end = self.bytes.iter().position(|b| *b == 0);
         end.expect("a record key is valid from its construction on")
@@ -77,6 +83,13 @@ impl RecordKey {
     /// The key in the map.
     pub fn key(&self) -> &[u8] {
         &self.bytes[self.map_len() + 1..]
+    }
+
+    /// The same name in memory of its own.
+    pub fn detached(&self) -> Self {
+        Self {
+            bytes: Bytes::copy_from_slice(&self.bytes),
+        }
     }
 
     /// The whole name.

@@ -14,6 +14,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+pub(crate) use codec::stored;
 pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row, entry_changes};
 pub use key::{BadKey, RecordKey};
 pub use recover::{Next, Recovery};
@@ -63,6 +64,27 @@ struct Sealed {
     changes: Vec<Change>,
 }
 
+/// A row of one map, where the store holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct MapRow<'s> {
+    name: &'s Bytes,
+    at: usize,
+    /// The version, perhaps a tombstone.
+    pub record: &'s Record,
+}
+
+impl<'s> MapRow<'s> {
+    /// The key in the map.
+    pub fn key(&self) -> &'s [u8] {
+        self.name.get(self.at..).unwrap_or_default()
+    }
+
+    /// The whole name.
+    pub fn name(&self) -> RecordKey {
+        RecordKey::of_row(self.name)
+    }
+}
+
 /// Why no change can be taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
@@ -101,8 +123,10 @@ impl Store {
     }
 
     fn replay(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64) {
+        // Copied out of the entry: one small record must not keep a whole batch in memory.
         for change in &changes {
-            self.load(&change.key, change.record.clone());
+            let key = change.key.detached();
+            self.load(&key, change.record.detached());
         }
         self.behind.push(number, clock, changes, now_us, &self.limits);
     }
@@ -229,10 +253,11 @@ impl Store {
         self.behind.begin(now_us, flush, &self.limits)
     }
 
-    /// The apply in flight was answered. Returns the number that the log may be cut at, if it succeeded.
+    /// The apply in flight was answered. Returns the number that the log may be cut at, if it succeeded: all but the last
+    /// entry that the records hold, so that a log that was lost whole is noticed.
     pub fn applied(&mut self, ok: bool, now_us: u64) -> Option<u64> {
         if ok {
-            return Some(self.behind.applied_ok());
+            return self.behind.applied_ok().checked_sub(1).filter(|cut| *cut > 0);
         }
         self.behind.applied_err(now_us, &self.limits);
         None
@@ -272,5 +297,21 @@ impl Store {
     /// Every version, partition by partition and ascending by key, tombstones included.
     pub fn rows(&self) -> impl Iterator<Item = (&Bytes, &Record)> {
         self.partitions.iter().flat_map(|partition| partition.iter_after(None))
+    }
+
+    /// Every version of the keys of `map`, tombstones included: its keys, without the map's name. Ascending by key within a
+    /// partition, partition by partition. Only these rows are walked over.
+    pub fn map_rows<'s>(&'s self, map: &str) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
+        let mut prefix = Vec::with_capacity(map.len() + 1);
+        prefix.extend_from_slice(map.as_bytes());
+        prefix.push(0);
+        self.partitions.iter().flat_map(move |partition| {
+            let rows = partition.iter_from(&prefix).take_while({
+                let prefix = prefix.clone();
+                move |(name, _)| name.starts_with(&prefix)
+            });
+            let at = prefix.len();
+            rows.map(move |(name, record)| MapRow { name, at, record })
+        })
     }
 }

@@ -5,7 +5,7 @@ use crate::env::Now;
 use crate::hlc::Stamp;
 use crate::machine::{Fetch, Fetched, StorageError};
 use crate::store::behind::CLOCK_ROW;
-use crate::store::codec::{Damaged, decode_entry, decode_row};
+use crate::store::codec::{Damaged, decode_entry, decode_row, stored};
 use crate::store::{RecordKey, Store};
 
 /// Reads everything, a chunk at a time: first what there is, then the records, then the log entries beyond them.
@@ -51,10 +51,12 @@ impl Recovery {
     pub fn fetched(&mut self, now: Now, fetched: Fetched) -> Result<Next, StorageError> {
         match fetched {
             Fetched::Recovered { applied, log, room } => {
-                let (first, last) = log.unwrap_or((applied + 1, applied));
-                if first > applied + 1 || last < applied {
-                    return Err(StorageError::Corrupt);
-                }
+                // The log always keeps the last entry that the records hold, so that one that was lost whole is noticed.
+                let last = match log {
+                    Some((first, last)) if first <= applied.saturating_add(1) && last >= applied => last,
+                    None if applied == 0 => 0,
+                    _ => return Err(StorageError::Corrupt),
+                };
                 self.store.open(applied, room);
                 self.last = last;
                 Ok(self.records_after(None))
@@ -77,7 +79,7 @@ impl Recovery {
                     if number != self.store.committed_number() + 1 {
                         return Err(StorageError::Corrupt);
                     }
-                    let (clock, changes) = decode_entry(&entry, &self.store.limits)?;
+                    let (clock, changes) = decode_entry(&entry)?;
                     self.log_entries += 1;
                     self.store.replay(number, clock, changes, now.mono_us);
                 }
@@ -91,12 +93,12 @@ impl Recovery {
 
     fn record(&mut self, key: &bytes::Bytes, content: bytes::Bytes) -> Result<(), StorageError> {
         if key[..] == *CLOCK_ROW {
-            let clock = content[..].try_into().ok().and_then(Stamp::from_bytes);
-            self.store.behind.observe_clock(clock.ok_or(StorageError::Corrupt)?);
+            let clock = content[..].try_into().map_err(|_| StorageError::Corrupt)?;
+            self.store.behind.observe_clock(Stamp::from_bytes(clock));
             return Ok(());
         }
-        let key = RecordKey::decode(key.clone(), &self.store.limits).map_err(|_| StorageError::Corrupt)?;
-        let record = Record::decode(content, &self.store.limits).map_err(|_| StorageError::Corrupt)?;
+        let key = RecordKey::decode(key.clone(), &stored()).map_err(|_| StorageError::Corrupt)?;
+        let record = Record::decode(content, &stored()).map_err(|_| StorageError::Corrupt)?;
         self.records += 1;
         self.store.load(&key, record);
         Ok(())

@@ -6,6 +6,7 @@ use crate::msgpack::{Kind, Reader, Writer};
 use crate::wire::Error;
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::op::{Ask, Op, Ops, key, write_key};
+use crate::wire::query::{QuerySub, read_unsub};
 
 /// A message from a client. Everything is borrowed from the frame.
 #[derive(Debug, Clone)]
@@ -23,6 +24,13 @@ pub enum ClientMessage<'a> {
     Sync(Ops<'a>),
     /// `GET`: what is under this key? (An extension: TopGun's clients read by query.)
     Get(Get<'a>),
+    /// `QUERY_SUB`: what is in a map, and what changes about that.
+    QuerySub(QuerySub<'a>),
+    /// `QUERY_UNSUB`: no more of that.
+    QueryUnsub {
+        /// The client's name for the query.
+        id: &'a str,
+    },
     /// `STATUS`: how are you? (An extension.)
     Status,
     /// `PING`: are you there?
@@ -65,6 +73,10 @@ impl<'a> ClientMessage<'a> {
             Some("CLIENT_OP") => Ok(Self::Op(Ops::new(frame.payload()?, true)?)),
             Some("OP_BATCH") => Ok(Self::Batch(batch(frame.payload()?)?)),
             Some("GET") => Ok(Self::Get(get(frame.payload()?)?)),
+            Some("QUERY_SUB") => Ok(Self::QuerySub(QuerySub::read(frame.payload()?)?)),
+            Some("QUERY_UNSUB") => Ok(Self::QueryUnsub {
+                id: read_unsub(frame.payload()?)?,
+            }),
             Some("STATUS") => Ok(Self::Status),
             Some("PING") => {
                 let mut timestamp = None;

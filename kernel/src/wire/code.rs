@@ -83,6 +83,11 @@ impl Code {
         }
     }
 
+    /// Whether sending the same again can never help: what is refused so is done with.
+    pub fn is_final(self) -> bool {
+        matches!(self, Code::BadRequest | Code::TooLarge)
+    }
+
     /// What to do about it.
     pub fn hint(self) -> &'static str {
         match self {

@@ -8,6 +8,8 @@
 //! | client | `OP_BATCH` | `payload.ops`: operations |
 //! | client | *(no type)* | the body of `POST /sync`: `clientId`, `clientHlc`, `operations` |
 //! | client | `GET` (ours) | `payload`: `id`, `mapName`, `key`, `consistency` |
+//! | client | `QUERY_SUB` | `payload`: `queryId`, `mapName`, `query`, `fields` |
+//! | client | `QUERY_UNSUB` | `payload`: `queryId` |
 //! | client | `STATUS` (ours) | |
 //! | client | `PING` | `timestamp` |
 //! | node | `AUTH_REQUIRED` | |
@@ -17,6 +19,8 @@
 //! | node | `OP_REJECTED` | `payload`: `opId`, `reason`, `code` |
 //! | node | `ERROR` | `payload`: `code`, `message`, `details` |
 //! | node | `VALUE` (ours) | `payload`: `id`, `mapName`, `key`, `found`, `record` |
+//! | node | `QUERY_RESP` | `payload`: `queryId`, `results` |
+//! | node | `QUERY_UPDATE` | `payload`: `queryId`, `key`, `value`, `changeType` |
 //! | node | `STATUS_RESP` (ours) | `payload` |
 //! | node | `PONG` | `timestamp`, `serverTime` |
 //! | peer | `PEER_HELLO`, `PEER_PROOF`, `CHANGES`, `DIGESTS`, `SUMMARY`, `WANT`, `PING`, `PONG` | see [`peer`] |
@@ -30,6 +34,7 @@ mod code;
 mod fields;
 pub mod op;
 pub mod peer;
+pub mod query;
 pub mod server;
 
 pub use code::Code;

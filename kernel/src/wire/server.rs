@@ -9,6 +9,7 @@ use crate::hlc::Stamp;
 use crate::msgpack::{Reader, Writer};
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::op::{Timestamp, write_key, write_record};
+use crate::wire::query::{Results, Update, read_resp, read_update};
 use crate::wire::{Code, Error, PROTOCOL_VERSION};
 
 /// What every acknowledgement of this node means, in TopGun's words.
@@ -90,63 +91,72 @@ pub fn op_rejected(id: &str, refusal: &Refusal) -> Bytes {
 
 /// Writes `OP_ACK` for a batch, or nothing if none of it was done.
 ///
-/// TopGun's clients take `lastId` for "everything up to here", and every id in `results` for done: so `lastId` ends before the
-/// first operation that was refused (`"0"`, which is nobody's id, if that is the first of all), and `results`
-/// lists what was done beyond it.
-pub fn op_ack(outcomes: &[Outcome<'_>]) -> Option<Bytes> {
-    let done = outcomes.iter().take_while(|outcome| outcome.refusal.is_none()).count();
-    let beyond = outcomes[done..].iter().filter(|outcome| outcome.refusal.is_none());
-    let beyond: Vec<&str> = beyond.map(|outcome| outcome.id).collect();
-    if done == 0 && beyond.is_empty() && !outcomes.is_empty() {
+/// TopGun's clients take `lastId`, as a number, for "everything up to here, whenever it was sent", and each id in `results`
+/// for done, whatever its `success`. So `lastId` ends before the first operation that was refused and might yet be taken, and
+/// is `"0"`, which is nobody's id, once one has been on this connection (`gapless` is false) or where ids are no numbers;
+/// `results` then lists what was done.
+pub fn op_ack(outcomes: &[Outcome<'_>], gapless: bool) -> Option<Bytes> {
+    let done = outcomes.iter().filter(|outcome| outcome.refusal.is_none()).count();
+    if done == 0 && !outcomes.is_empty() {
         return None;
     }
-    let last = outcomes[..done].last().map_or("0", |outcome| outcome.id);
-    let mut out = Writer::with_capacity(64 + last.len());
+    let (last, beyond) = acknowledged(outcomes, gapless);
+    let mut out = Writer::with_capacity(64 + last.len() + 64 * beyond.len());
     out.map(2).text("type").text("OP_ACK").text("payload");
     out.map(if beyond.is_empty() { 2 } else { 3 });
-    out.text("lastId").text(if last.is_empty() { "0" } else { last });
-    out.text("achievedLevel").text(ACHIEVED);
+    out.text("lastId").text(last).text("achievedLevel").text(ACHIEVED);
     if !beyond.is_empty() {
-        out.text("results").list(beyond.len());
-        for id in beyond {
-            write_result(id, None, &mut out);
-        }
+        write_results(&beyond, &mut out);
     }
     Some(out.into_bytes())
 }
 
-fn write_result(id: &str, refusal: Option<&Refusal>, out: &mut Writer) {
-    out.map(if refusal.is_some() { 4 } else { 3 }).text("opId").text(id);
-    out.text("success").bool(refusal.is_none()).text("achievedLevel");
-    match refusal {
-        None => out.text(ACHIEVED),
-        Some(refusal) => out.text("FIRE_AND_FORGET").text("error").text(&refusal.reason),
+/// What `lastId` may say, and the ids of what was done beyond it.
+fn acknowledged<'a>(outcomes: &[Outcome<'a>], gapless: bool) -> (&'a str, Vec<&'a str>) {
+    let settled = |outcome: &&Outcome<'_>| outcome.refusal.as_ref().is_none_or(|refusal| refusal.code.is_final());
+    let prefix = if gapless {
+        outcomes.iter().take_while(settled).count()
+    } else {
+        0
     };
+    let is_number = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    let last = outcomes[..prefix].last().map(|outcome| outcome.id).filter(is_number);
+    let listed = if last.is_some() { &outcomes[prefix..] } else { outcomes };
+    let done = listed
+        .iter()
+        .filter(|outcome| outcome.refusal.is_none() && !outcome.id.is_empty());
+    (last.unwrap_or("0"), done.map(|outcome| outcome.id).collect())
 }
 
-/// Writes the body that answers `POST /sync`. `clock` is the latest stamp that is durable on the node.
+fn write_results(done: &[&str], out: &mut Writer) {
+    out.text("results").list(done.len());
+    for id in done {
+        out.map(3).text("opId").text(id).text("success").bool(true);
+        out.text("achievedLevel").text(ACHIEVED);
+    }
+}
+
+/// Writes the body that answers `POST /sync`: what was done in `ack`, read by TopGun's clients as an [`op_ack`]; what was
+/// refused in `errors`. `clock` is the latest stamp that is durable on the node.
 pub fn sync_answer(node: &str, clock: Stamp, outcomes: &[Outcome<'_>]) -> Bytes {
     let refused = || {
         outcomes
             .iter()
             .filter_map(|o| o.refusal.as_ref().map(|refusal| (o.id, refusal)))
     };
+    let refusals = refused().count();
     let mut out = Writer::new();
-    out.map(1 + usize::from(!outcomes.is_empty()) + usize::from(refused().next().is_some()));
+    out.map(1 + usize::from(!outcomes.is_empty()) + usize::from(refusals > 0));
     out.text("serverHlc");
     Timestamp::write(clock, node, &mut out);
     if !outcomes.is_empty() {
-        let done = outcomes.iter().take_while(|outcome| outcome.refusal.is_none());
-        let last = done.last().map_or("0", |outcome| outcome.id);
-        out.text("ack").map(2).text("lastId");
-        out.text(if last.is_empty() { "0" } else { last });
-        out.text("results").list(outcomes.len());
-        for outcome in outcomes {
-            write_result(outcome.id, outcome.refusal.as_ref(), &mut out);
-        }
+        let (last, _) = acknowledged(outcomes, true);
+        let (_, done) = acknowledged(outcomes, false);
+        out.text("ack").map(2).text("lastId").text(last);
+        write_results(&done, &mut out);
     }
-    if refused().next().is_some() {
-        out.text("errors").list(refused().count());
+    if refusals > 0 {
+        out.text("errors").list(refusals);
         for (id, refusal) in refused() {
             out.map(3).text("code").u64(refusal.code.number().into());
             out.text("message").text(&refusal.reason).text("context").text(id);
@@ -259,6 +269,15 @@ pub enum ServerMessage<'a> {
         /// The value as MessagePack and when it was written, if there is one.
         found: Option<(&'a [u8], Timestamp<'a>)>,
     },
+    /// `QUERY_RESP`.
+    QueryResp {
+        /// The client's name for the query.
+        id: &'a str,
+        /// The answer, in order.
+        results: Results<'a>,
+    },
+    /// `QUERY_UPDATE`.
+    QueryUpdate(Update<'a>),
     /// `STATUS_RESP`: a map of words and numbers, as MessagePack.
     Status {
         /// The map.
@@ -281,7 +300,9 @@ impl<'a> ServerMessage<'a> {
                     if name != "serverHlc" {
                         return Ok(false);
                     }
-                    clock = Some(Timestamp::read(reader)?.stamp);
+                    // A node's clock may be beyond what a write may carry: then it is not one to follow.
+                    let raw = reader.raw()?;
+                    clock = Timestamp::read(&mut Reader::new(raw)).ok().map(|at| at.stamp);
                     Ok(true)
                 })?;
                 Ok(Self::AuthAck { clock })
@@ -309,6 +330,11 @@ impl<'a> ServerMessage<'a> {
             }
             "PONG" => Ok(Self::Pong),
             "VALUE" => value_fields(frame.payload()?),
+            "QUERY_RESP" => {
+                let (id, results) = read_resp(frame.payload()?)?;
+                Ok(Self::QueryResp { id, results })
+            }
+            "QUERY_UPDATE" => Ok(Self::QueryUpdate(read_update(frame.payload()?)?)),
             "STATUS_RESP" => Ok(Self::Status {
                 payload: frame.payload()?.rest(),
             }),

@@ -1,8 +1,10 @@
 //! The node behind the contract, one behaviour a test. The host here has a perfect network and a disk that answers when
 //! the test says so; what goes wrong by itself is the simulator's.
 
+mod edges;
 mod host;
 mod limits;
+mod queries;
 mod replication;
 mod requests;
 mod storage;

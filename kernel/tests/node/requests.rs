@@ -55,11 +55,19 @@ fn an_open_node_says_so_and_serves() {
 }
 
 #[test]
-fn a_batch_is_acknowledged_up_to_its_first_refusal() {
+fn an_acknowledgement_never_covers_what_may_yet_be_taken() {
     let mut host = Host::new("n");
     let conn = host.open(1, CLIENT);
     host.take(conn);
     let long = "x".repeat(400);
+    let ahead = host.now.wall_ms + 70_000;
+    let ack = |last_id, beyond| ServerMessage::OpAck {
+        last_id,
+        beyond,
+        achieved: "PERSISTED",
+    };
+
+    // What can never be taken is done with: the client need not keep it.
     let ops = [put("1", "a", 5, &[1]), put("2", &long, 5, &[1]), put("3", "c", 5, &[1])];
     host.receive(conn, &client::op_batch(&ops));
     let frames = host.take(conn);
@@ -67,25 +75,44 @@ fn a_batch_is_acknowledged_up_to_its_first_refusal() {
         decode(&frames[0]),
         ServerMessage::OpRejected { id: "2", code: 413, .. }
     ));
-    assert_eq!(
-        decode(&frames[1]),
-        ServerMessage::OpAck {
-            last_id: "1",
-            beyond: vec!["3"],
-            achieved: "PERSISTED"
-        }
-    );
+    assert_eq!(decode(&frames[1]), ack("3", vec![]));
     host.receive(conn, &client::op_batch(&ops[1..2]));
     assert_eq!(host.take(conn).len(), 1, "nothing was done, nothing is acknowledged");
-    host.receive(conn, &client::op_batch(&ops[1..]));
-    assert_eq!(
-        decode(&host.take(conn)[1]),
-        ServerMessage::OpAck {
-            last_id: "0",
-            beyond: vec!["3"],
-            achieved: "PERSISTED"
-        }
-    );
+
+    // What may yet be taken leaves a gap, for as long as the connection lasts.
+    let ops = [
+        put("4", "a", 6, &[1]),
+        put("5", "b", ahead, &[1]),
+        put("6", "c", 6, &[1]),
+    ];
+    host.receive(conn, &client::op_batch(&ops));
+    assert_eq!(decode(&host.take(conn)[1]), ack("4", vec!["6"]));
+    host.receive(conn, &client::op_batch(&[put("7", "a", 7, &[1])]));
+    assert_eq!(decode(&host.take(conn)[0]), ack("0", vec!["7"]));
+
+    // Ids that are no numbers would be taken for everything.
+    let other = host.open(2, CLIENT);
+    host.take(other);
+    host.receive(other, &client::op_batch(&[put("x", "a", 8, &[1])]));
+    assert_eq!(decode(&host.take(other)[0]), ack("0", vec!["x"]));
+}
+
+#[test]
+fn who_follows_this_nodes_clock_is_not_ahead() {
+    let mut host = Host::new("n");
+    let conn = host.open(1, CLIENT);
+    host.now.wall_ms += 600_000;
+    let ahead = host.now.wall_ms;
+    host.receive(conn, &client::op(&put("1", "k", ahead, &[1]), Ask::default()));
+    host.now.wall_ms -= 600_000;
+    host.take(conn);
+    host.receive(conn, &client::op(&put("2", "k", ahead, &[2]), Ask::default()));
+    assert!(matches!(decode(&host.take(conn)[0]), ServerMessage::OpAck { .. }));
+    host.receive(conn, &client::op(&put("3", "k", ahead + 1_000, &[2]), Ask::default()));
+    assert!(matches!(
+        decode(&host.take(conn)[0]),
+        ServerMessage::OpRejected { code: 409, .. }
+    ));
 }
 
 #[test]

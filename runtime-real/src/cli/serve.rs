@@ -85,6 +85,10 @@ pub(super) fn run(args: &SettingArgs) -> Exit {
         addr: Cell::new(None),
     };
     let (_stop, orders) = bounded(1);
+    if let Err(error) = config.check() {
+        complain("bad_config", &error, "");
+        return Exit::Usage;
+    }
     match host.run(Node::new(config), orders, move |milestone| about.announce(milestone)) {
         Ok(()) => Exit::Done,
         Err(error) => {

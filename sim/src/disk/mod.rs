@@ -233,6 +233,11 @@ impl VirtualDisk {
         self.misuse.take()
     }
 
+    /// Whether nothing is on its way to the log or the records.
+    pub fn is_idle(&self) -> bool {
+        self.commits.is_empty() && self.applies.is_empty() && self.ready.is_empty()
+    }
+
     /// The last log entry that a crash would leave, 0 if there never was one.
     pub fn last_durable(&self) -> u64 {
         self.log.last_key_value().map_or(self.applied, |(number, _)| *number)

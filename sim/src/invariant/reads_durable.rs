@@ -1,17 +1,19 @@
 //! **Promises** that a read shows only what a crash at that moment would leave: a value that it shows is, or was, on the
 //! node's disk when the answer leaves; and it does not hide a value behind a delete that is still in flight. The clock that
-//! a node tells its clients is durable too.
+//! a node tells its clients is durable too, and so is every change that it forwards to a peer.
 //! **From** the fifth rule of order in `kernel::machine` and rule 4 of the promises; the counterexample is the dirty read
 //! that a crash makes a lie (Jepsen's analyses of stale and dirty reads).
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use kernel::crdt::Record;
 use kernel::env::Limits;
 use kernel::hlc::Stamp;
 use kernel::machine::Role;
 use kernel::msgpack::Reader;
 use kernel::store::RecordKey;
+use kernel::wire::peer::PeerMessage;
 use kernel::wire::server::ServerMessage;
 
 use super::clock_forward::time;
@@ -48,6 +50,25 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Whether this version was ever on this disk.
+    fn ever_had(&self, stamp: Stamp, value: Option<&[u8]>) -> bool {
+        let values = self.ever.get(&stamp).into_iter().flatten();
+        values.map(|known| known.as_deref()).any(|known| known == value)
+    }
+
+    /// The first change that a peer is told of and that is not on disk.
+    fn forwarded_early(&self, frame: &[u8]) -> Option<(Bytes, Version)> {
+        let Ok(PeerMessage::Changes(mut rows)) = PeerMessage::decode(frame) else {
+            return None;
+        };
+        rows.find_map(|row| {
+            let (key, record) = row.ok()?;
+            let record = Record::decode(Bytes::copy_from_slice(record), &Limits::default()).ok()?;
+            let early = !self.ever_had(record.stamp(), record.value());
+            early.then(|| (Bytes::copy_from_slice(key), Version::of(&record)))
+        })
     }
 
     /// Takes note of an answer as it is given.
@@ -104,7 +125,17 @@ impl Invariant for ReadsDurable {
                     node.give(&envelope.frame);
                 }
             }
-            Seen::Left(left) if left.role == Role::Client => {
+            Seen::Left(left) if left.role == Role::Peer => {
+                let node = self.nodes.entry(left.node).or_default();
+                node.follow(left.disk)?;
+                if let Some((key, version)) = node.forwarded_early(left.frame) {
+                    let (number, early) = (left.node, show(&key, Some(&version)));
+                    return Err(format!(
+                        "n{number} forwards only what is on its disk; it forwarded {early}"
+                    ));
+                }
+            }
+            Seen::Left(left) => {
                 let node = self.nodes.entry(left.node).or_default();
                 node.follow(left.disk)?;
                 let number = left.node;
@@ -119,8 +150,7 @@ impl Invariant for ReadsDurable {
                         found: Some((value, at)),
                         ..
                     }) => {
-                        let ever = node.ever.get(&at.stamp);
-                        let known = ever.is_some_and(|values| values.iter().any(|v| v.as_deref() == Some(value)));
+                        let known = node.ever_had(at.stamp, Some(value));
                         if !known {
                             let (writer, ms) = (at.writer, at.stamp.millis());
                             return Err(format!(

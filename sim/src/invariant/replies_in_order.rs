@@ -1,12 +1,18 @@
 //! **Promises** that on an ordered connection envelopes leave in the order in which the machine gave them, whether they
-//! waited for a commit or not. A client that pipelines two requests would otherwise take one answer for the other.
+//! waited for a commit or not. A client that pipelines two requests would otherwise take one answer for the other. The
+//! heartbeats between nodes answer nothing, and overtake what waits: a slow disk is not a dead node.
 //! **From** the fourth rule of order in `kernel::machine`; pipelining as in HTTP/1.1 (RFC 9112, section 9.3.2) and RESP.
 
 use std::collections::BTreeMap;
 
 use kernel::env::ConnId;
+use kernel::wire::peer::PeerMessage;
 
 use super::{Invariant, Seen};
+
+fn is_heartbeat(frame: &[u8]) -> bool {
+    matches!(PeerMessage::decode(frame), Ok(PeerMessage::Ping | PeerMessage::Pong))
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -25,7 +31,7 @@ impl Invariant for RepliesInOrder {
             Seen::Booted { node } => {
                 self.last.remove(node);
             }
-            Seen::Left(left) if left.ordered => {
+            Seen::Left(left) if left.ordered && !is_heartbeat(left.frame) => {
                 let before = self.last.entry(left.node).or_default().insert(left.conn, left.given);
                 if let Some(before) = before.filter(|before| *before > left.given) {
                     let (node, conn, given) = (left.node, left.conn.0, left.given);

@@ -1,0 +1,246 @@
+//! Live queries: who watches what, and what they are told.
+//!
+//! A subscription follows the state in memory; what it tells rides on the commit of what it tells of, so that nobody sees a
+//! change before it is durable. When that state is thrown away (a failed commit), or a connection has too much unsent to be told
+//! of each change, the subscription is *stale*: it is opened again as soon as it can be, and a whole new answer says what is there.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::env::{ConnId, Limits};
+use crate::msgpack::Reader;
+use crate::query::{self, ChangeType, Live, Query, Row};
+use crate::session::{Conns, Outbox, Shows};
+use crate::store::{Change, Store};
+use crate::wire::Code;
+use crate::wire::query::{QuerySub, query_resp, query_update};
+use crate::wire::server::{self, Refusal};
+
+type Name = (ConnId, Box<str>);
+
+/// The live queries of all connections.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    table: BTreeMap<Name, Subscription>,
+    /// Which of them watch a map: a change asks only those.
+    by_map: BTreeMap<String, Vec<Name>>,
+    /// How many are stale, so that a step without any need not look.
+    stale: usize,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    query: Query,
+    /// `None`: stale.
+    live: Option<Live>,
+}
+
+impl Subscriptions {
+    /// Takes a query, and answers it; it is then live, unless `once`. The answer shows state.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn open(
+        &mut self,
+        conn: ConnId,
+        sub: QuerySub<'_>,
+        once: bool,
+        store: &Store,
+        limits: &Limits,
+        outbox: &mut Outbox,
+    ) -> Result<(), Refusal> {
+        if sub.id.len() > limits.id_bytes {
+            return Err(too_large("the query's id is too long"));
+        }
+        let query = read(sub, limits).map_err(|error| refusal(&error))?;
+        self.close(conn, sub.id);
+        if once {
+            let rows = query.run(store, limits).map_err(|error| refusal(&error))?;
+            return answer(conn, sub.id, &query, &rows, limits, outbox);
+        }
+        let first = (conn, Box::from(""));
+        let held = self.table.range(first..).take_while(|((of, _), _)| *of == conn).count();
+        if held >= limits.subscriptions {
+            return Err(too_large("the connection has as many live queries as it may"));
+        }
+        let (live, rows) = Live::open(query.clone(), store, limits).map_err(|error| refusal(&error))?;
+        answer(conn, sub.id, &query, &rows, limits, outbox)?;
+        let name: Name = (conn, sub.id.into());
+        self.by_map.entry(query.map.clone()).or_default().push(name.clone());
+        let live = Some(live);
+        self.table.insert(name, Subscription { query, live });
+        Ok(())
+    }
+
+    /// Ends a live query, if there is one of that name.
+    pub fn close(&mut self, conn: ConnId, id: &str) {
+        let name: Name = (conn, id.into());
+        let Some(gone) = self.table.remove(&name) else {
+            return;
+        };
+        self.stale -= usize::from(gone.live.is_none());
+        if let Some(names) = self.by_map.get_mut(&gone.query.map) {
+            names.retain(|other| *other != name);
+            if names.is_empty() {
+                self.by_map.remove(&gone.query.map);
+            }
+        }
+    }
+
+    /// Ends all live queries of a connection.
+    pub fn close_all(&mut self, conn: ConnId) {
+        let first: Name = (conn, "".into());
+        let names = self.table.range(first..).take_while(|((of, _), _)| *of == conn);
+        let ids: Vec<Box<str>> = names.map(|((_, id), _)| id.clone()).collect();
+        for id in ids {
+            self.close(conn, &id);
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The state that all of them followed was thrown away.
+    pub fn all_stale(&mut self) {
+        for subscription in self.table.values_mut() {
+            subscription.live = None;
+        }
+        self.stale = self.table.len();
+    }
+
+    /// Tells of what was changed: `changes` are in the store already.
+    pub fn tell(&mut self, changes: &[Change], store: &Store, conns: &Conns, limits: &Limits, outbox: &mut Outbox) {
+        let mut failed = Vec::new();
+        for change in changes {
+            let Some(names) = self.by_map.get(change.key.map()) else {
+                continue;
+            };
+            for name in names {
+                let Some(subscription) = self.table.get_mut(name) else {
+                    continue;
+                };
+                let Some(live) = &mut subscription.live else {
+                    continue;
+                };
+                if conns.is_full(name.0, limits) {
+                    subscription.live = None;
+                    self.stale += 1;
+                    continue;
+                }
+                match live.change(&change.key, Some(&change.record)) {
+                    Ok(events) => {
+                        for event in events {
+                            let row = store.get(&event.key).filter(|_| event.change != ChangeType::Leave);
+                            let row = row.cloned().map(|record| Row {
+                                key: event.key.clone(),
+                                record,
+                            });
+                            let value = row.map(|row| subscription.query.project(&row));
+                            let frame = query_update(&name.1, event.key.key(), value.as_deref(), event.change);
+                            outbox.push(name.0, frame, Shows::State);
+                        }
+                    }
+                    Err(error) => failed.push((name.clone(), error)),
+                }
+            }
+        }
+        for ((conn, id), error) in failed {
+            self.end(conn, &id, &refusal(&error), outbox);
+        }
+    }
+
+    /// Opens stale ones again, of those connections that have drained, and answers them anew.
+    pub fn refresh(&mut self, store: &Store, conns: &Conns, limits: &Limits, outbox: &mut Outbox) {
+        if self.stale == 0 {
+            return;
+        }
+        let drained = |conn| {
+            conns
+                .get(conn)
+                .is_some_and(|c| c.unsent_bytes <= limits.unsent_bytes / 2)
+        };
+        let names = self
+            .table
+            .iter()
+            .filter(|((conn, _), s)| s.live.is_none() && drained(*conn));
+        let names: Vec<Name> = names.map(|(name, _)| name.clone()).collect();
+        for (conn, id) in names {
+            let name = (conn, id);
+            let Some(subscription) = self.table.get_mut(&name) else {
+                continue;
+            };
+            let (conn, id) = &name;
+            let opened = Live::open(subscription.query.clone(), store, limits).map_err(|error| refusal(&error));
+            let answered = opened.and_then(|(live, rows)| {
+                answer(*conn, id, &subscription.query, &rows, limits, outbox)?;
+                Ok(live)
+            });
+            match answered {
+                Ok(live) => {
+                    subscription.live = Some(live);
+                    self.stale -= 1;
+                }
+                Err(refusal) => self.end(*conn, id, &refusal, outbox),
+            }
+        }
+    }
+
+    fn end(&mut self, conn: ConnId, id: &str, refusal: &Refusal, outbox: &mut Outbox) {
+        outbox.push(conn, server::error(refusal, id), Shows::Nothing);
+        self.close(conn, id);
+    }
+}
+
+fn read(sub: QuerySub<'_>, limits: &Limits) -> Result<Query, query::Error> {
+    let mut query = Query::read(sub.map, &mut Reader::new(sub.query), limits)?;
+    if let Some(fields) = sub.fields {
+        query.fields = Some(Query::read_fields(&mut Reader::new(fields), limits)?);
+    }
+    Ok(query)
+}
+
+fn answer(
+    conn: ConnId,
+    id: &str,
+    query: &Query,
+    rows: &[Row],
+    limits: &Limits,
+    outbox: &mut Outbox,
+) -> Result<(), Refusal> {
+    let frame = query_resp(id, query, rows);
+    if frame.len() > limits.frame_bytes {
+        return Err(too_large(
+            "the answer does not fit one frame: ask for fewer fields or rows",
+        ));
+    }
+    outbox.push(conn, frame, Shows::Read);
+    Ok(())
+}
+
+fn refusal(error: &query::Error) -> Refusal {
+    let code = match error {
+        query::Error::Unsupported { .. } => Code::Unsupported,
+        _ if error.is_limit() => Code::TooLarge,
+        _ => Code::BadRequest,
+    };
+    Refusal {
+        code,
+        reason: error.to_string(),
+    }
+}
+
+fn too_large(reason: &str) -> Refusal {
+    Refusal {
+        code: Code::TooLarge,
+        reason: reason.into(),
+    }
+}

@@ -1,0 +1,179 @@
+//! Queries, once and live.
+
+use kernel::env::{ConnId, Limits};
+use kernel::machine::{Input, StorageError};
+use kernel::node::NodeConfig;
+use kernel::query::{ChangeType, Predicate, Query};
+use kernel::wire::client;
+use kernel::wire::op::{Ask, Op};
+use kernel::wire::query::{query_sub, query_unsub};
+use kernel::wire::server::ServerMessage;
+
+use crate::host::{CLIENT, Disk, EXCHANGE, Host, delete, put};
+
+fn ask(filter: &str) -> Query {
+    Query {
+        predicate: Predicate::parse(filter, &Limits::default()).expect("a filter"),
+        ..Query::of("m")
+    }
+}
+
+/// What was said on `conn`, a word or two for each frame.
+fn said(host: &mut Host, conn: ConnId) -> Vec<String> {
+    let frames = host.take(conn);
+    let said = frames.iter().map(
+        |frame| match ServerMessage::decode(frame, 64).expect("a message of the protocol") {
+            ServerMessage::QueryResp { id, results } => {
+                let keys = results
+                    .rows()
+                    .map(|row| String::from_utf8_lossy(row.expect("a row").0).into_owned());
+                format!("{id}: {}", keys.collect::<Vec<_>>().join(" "))
+            }
+            ServerMessage::QueryUpdate(update) => {
+                let key = String::from_utf8_lossy(update.key).into_owned();
+                assert_eq!(update.value.is_none(), update.change == ChangeType::Leave);
+                format!("{}: {} {key}", update.id, update.change.word())
+            }
+            ServerMessage::OpAck { .. } => "ack".into(),
+            ServerMessage::Error { code, request, .. } => format!("{request}: {code}"),
+            ServerMessage::OpRejected { code, .. } => code.to_string(),
+            other => panic!("{other:?}"),
+        },
+    );
+    said.collect()
+}
+
+fn write(host: &mut Host, op: Op<'_>) {
+    host.receive(ConnId(100), &client::op(&op, Ask::default()));
+}
+
+fn node() -> (Host, ConnId) {
+    let mut host = Host::new("n");
+    host.open(100, CLIENT);
+    let watcher = host.open(1, CLIENT);
+    host.take(watcher);
+    (host, watcher)
+}
+
+#[test]
+fn a_query_is_answered_and_then_live() {
+    let (mut host, watcher) = node();
+    write(&mut host, put("1", "a", 5, &[1]));
+    write(&mut host, put("1", "b", 5, &[9]));
+    host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    assert_eq!(said(&mut host, watcher), ["q: a b"]);
+    write(&mut host, put("1", "c", 5, &[1]));
+    write(&mut host, put("1", "a", 6, &[2]));
+    write(&mut host, delete("1", "b", 7));
+    write(&mut host, put("1", "b", 6, &[2]));
+    assert_eq!(said(&mut host, watcher), ["q: ENTER c", "q: UPDATE a", "q: LEAVE b"]);
+    host.receive(watcher, &query_unsub("q"));
+    write(&mut host, put("1", "d", 5, &[1]));
+    assert!(said(&mut host, watcher).is_empty());
+}
+
+#[test]
+fn nothing_is_told_before_it_is_durable() {
+    let (mut host, watcher) = node();
+    host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    host.take(watcher);
+    host.hold = true;
+    write(&mut host, put("1", "a", 5, &[1]));
+    host.receive(watcher, &query_sub("late", &ask("_key = a")));
+    assert!(host.take(watcher).is_empty());
+    while host.commit_next() {}
+    assert_eq!(said(&mut host, watcher), ["q: ENTER a", "late: a"]);
+}
+
+#[test]
+fn after_a_failed_commit_the_answer_is_told_anew() {
+    let (mut host, watcher) = node();
+    write(&mut host, put("1", "kept", 5, &[1]));
+    host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    host.take(watcher);
+    host.hold = true;
+    write(&mut host, put("1", "lost", 5, &[1]));
+    host.fail_held(StorageError::Io);
+    host.hold = false;
+    host.step(Input::Wake);
+    assert_eq!(said(&mut host, watcher), ["q: kept"]);
+    write(&mut host, put("1", "next", 5, &[1]));
+    assert_eq!(said(&mut host, watcher), ["q: ENTER next"]);
+}
+
+#[test]
+fn who_does_not_read_is_told_anew_once_it_does() {
+    let limits = Limits {
+        unsent_bytes: 400,
+        ..Limits::default()
+    };
+    let config = NodeConfig {
+        limits,
+        ..NodeConfig::new("n")
+    };
+    let mut host = Host::boot(config, Disk::default(), 1);
+    host.open(100, CLIENT);
+    let watcher = host.open(1, CLIENT);
+    host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    let mut given = 0;
+    for n in 0..30 {
+        write(&mut host, put("1", &format!("k{n:02}"), 5, &[1]));
+        let conn = ConnId(100);
+        let bytes = host.take(conn).iter().map(|frame| frame.len() as u64).sum();
+        host.step(Input::Drained { conn, bytes });
+    }
+    for frame in host.take(watcher) {
+        given += frame.len() as u64;
+    }
+    assert!(given < 1_000, "{given} bytes for one that does not read");
+    host.step(Input::Drained {
+        conn: watcher,
+        bytes: given,
+    });
+    let last = said(&mut host, watcher).pop().expect("a new answer");
+    assert_eq!(last.split(' ').count(), 31, "{last}");
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_by_name() {
+    let limits = Limits {
+        subscriptions: 1,
+        ..Limits::default()
+    };
+    let config = NodeConfig {
+        limits,
+        ..NodeConfig::new("n")
+    };
+    let mut host = Host::boot(config, Disk::default(), 1);
+    let conn = host.open(1, CLIENT);
+    host.take(conn);
+    host.receive(conn, &query_sub("q", &ask("a = 1")));
+    host.receive(conn, &query_sub("q", &ask("a = 2")));
+    assert_eq!(said(&mut host, conn), ["q: ", "q: "], "the same name replaces");
+    host.receive(conn, &query_sub("r", &ask("a = 1")));
+    assert_eq!(said(&mut host, conn), ["r: 413"]);
+    let exchange = host.open(2, EXCHANGE);
+    host.receive(exchange, &query_sub("once", &ask("a = 1")));
+    assert_eq!(said(&mut host, exchange), ["once: "]);
+}
+
+#[test]
+fn what_a_peer_brings_is_told_too() {
+    let mut a = Host::boot(
+        NodeConfig {
+            peers: vec!["other".into()],
+            ..NodeConfig::new("a")
+        },
+        Disk::default(),
+        1,
+    );
+    let (mut b, watcher) = node();
+    let wire = crate::host::Wire::connect(&mut a, &mut b, 7);
+    wire.carry(&mut a, &mut b);
+    b.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    b.take(watcher);
+    a.open(100, CLIENT);
+    write(&mut a, put("1", "k", 5, &[1]));
+    wire.carry(&mut a, &mut b);
+    assert_eq!(said(&mut b, watcher), ["q: ENTER k"]);
+}

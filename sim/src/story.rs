@@ -1,0 +1,162 @@
+//! What scenarios have in common: a cluster, its clients, and what befalls them, in milliseconds.
+
+use std::ops::Range;
+
+use crate::endpoint::Endpoint;
+use crate::plan::{Event, Plan};
+use crate::run::{End, Options, Report, run};
+use kernel::env::Mutant;
+
+/// A cluster and what happens to it. The seed decides everything else: latencies, the order of what happens at once, what
+/// survives a crash.
+#[derive(Debug, Clone)]
+pub struct Story {
+    plan: Plan,
+    mutant: Option<Mutant>,
+    next_value: u64,
+}
+
+impl Story {
+    /// Healthy nodes, and as many clients: each asks the node of its own number first. All faults end after ten seconds.
+    pub fn of_nodes(nodes: usize) -> Self {
+        Self {
+            plan: Plan::quiet(0, nodes, nodes),
+            mutant: None,
+            next_value: 1,
+        }
+    }
+
+    /// More clients than nodes, or fewer.
+    pub fn and_clients(mut self, clients: usize) -> Self {
+        self.plan.header.clients = clients as u64;
+        self
+    }
+
+    /// Breaks every node in this way.
+    pub fn broken_by(mut self, mutant: Mutant) -> Self {
+        self.mutant = Some(mutant);
+        self
+    }
+
+    /// Datagrams in place of streams: frames are lost, doubled and overtake each other.
+    pub fn over_datagrams(mut self) -> Self {
+        self.plan.header.ordered = false;
+        self.plan.header.loss_permille = 50;
+        self.plan.header.duplicate_permille = 50;
+        self
+    }
+
+    /// Every sync takes between so many milliseconds.
+    pub fn syncs_take(mut self, ms: Range<u64>) -> Self {
+        self.plan.header.sync_us = (ms.start * 1_000, ms.end * 1_000);
+        self
+    }
+
+    /// The wall clock of each node is so far ahead when it begins.
+    pub fn skewed(mut self, ahead_ms: &[i64]) -> Self {
+        self.plan.header.skew_ms = ahead_ms.to_vec();
+        self
+    }
+
+    /// The wall clock of each client is so far ahead.
+    pub fn clients_skewed(mut self, ahead_ms: &[i64]) -> Self {
+        self.plan.header.client_skew_ms = ahead_ms.to_vec();
+        self
+    }
+
+    /// A client writes to one key after another of `keys`, every so many milliseconds.
+    pub fn writes(mut self, client: usize, keys: &[&str], during_ms: Range<u64>, every_ms: usize) -> Self {
+        for (turn, at_ms) in during_ms.step_by(every_ms).enumerate() {
+            let value = self.next_value;
+            self.next_value += 1;
+            let key = keys[turn % keys.len()].to_string();
+            let event = Event::Put {
+                client,
+                map: "story".into(),
+                key,
+                value,
+            };
+            self = self.at(at_ms, event);
+        }
+        self
+    }
+
+    /// A client deletes a key.
+    pub fn deletes(self, client: usize, key: &str, at_ms: u64) -> Self {
+        let (map, key) = ("story".into(), key.into());
+        self.at(at_ms, Event::Delete { client, map, key })
+    }
+
+    /// A client reads a key, every so many milliseconds.
+    pub fn reads(mut self, client: usize, key: &str, during_ms: Range<u64>, every_ms: usize) -> Self {
+        for at_ms in during_ms.step_by(every_ms) {
+            let (map, key) = ("story".into(), key.into());
+            self = self.at(at_ms, Event::Get { client, map, key });
+        }
+        self
+    }
+
+    /// The nodes of one side and those of the other do not hear each other. Clients reach both.
+    pub fn split(mut self, one: &[usize], other: &[usize], during_ms: Range<u64>) -> Self {
+        let for_us = (during_ms.end - during_ms.start) * 1_000;
+        for a in one {
+            for b in other {
+                for (from, to) in [(*a, *b), (*b, *a)] {
+                    let (from, to) = (Endpoint::Node(from), Endpoint::Node(to));
+                    self = self.at(during_ms.start, Event::Block { from, to, for_us });
+                }
+            }
+        }
+        self
+    }
+
+    /// A node is down.
+    pub fn down(self, node: usize, during_ms: Range<u64>) -> Self {
+        let for_us = (during_ms.end - during_ms.start) * 1_000;
+        self.at(during_ms.start, Event::Crash { node, for_us })
+    }
+
+    /// A client has no network.
+    pub fn offline(self, client: usize, during_ms: Range<u64>) -> Self {
+        let for_us = (during_ms.end - during_ms.start) * 1_000;
+        self.at(during_ms.start, Event::Offline { client, for_us })
+    }
+
+    /// Anything else.
+    pub fn at(mut self, at_ms: u64, event: Event) -> Self {
+        self.plan = self.plan.at(at_ms * 1_000, event);
+        self
+    }
+
+    /// How many writes and deletes there are in it.
+    pub fn written(&self) -> u64 {
+        let write = |event: &Event| matches!(event, Event::Put { .. } | Event::Delete { .. });
+        self.plan.entries.iter().filter(|entry| write(&entry.event)).count() as u64
+    }
+
+    /// Plays it once.
+    pub fn play(&self, seed: u64) -> Report {
+        let mut plan = self.plan.clone();
+        plan.header.seed = seed;
+        let mutant = self.mutant;
+        run(&plan, Options { mutant, hook: None })
+    }
+
+    /// Plays it with each seed: every promise must be kept. Returns what was counted, seed by seed.
+    ///
+    /// # Panics
+    /// If one is not, with the seed and the plan.
+    pub fn holds(&self, seeds: Range<u64>) -> Vec<Report> {
+        let play = |seed| {
+            let report = self.play(seed);
+            assert_eq!(report.end, End::Held, "seed {seed} of this plan:\n{}", self.plan);
+            report
+        };
+        seeds.map(play).collect()
+    }
+
+    /// Plays it with each seed: in how many a promise is broken.
+    pub fn breaks(&self, seeds: Range<u64>) -> usize {
+        seeds.filter(|seed| self.play(*seed).end != End::Held).count()
+    }
+}
