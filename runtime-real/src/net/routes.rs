@@ -203,6 +203,9 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
         .map_or(limit, |bytes| bytes.min(limit as u64) as usize);
     // All that it may come to is taken before any of it is read: two that are half read never wait for each other.
     let Some(_held) = in_time(port.rules.patience, port.bodies.take(most as u64)).await else {
+        if !request.headers().contains_key(EXPECT) {
+            discard(request.into_body(), &port.rules).await;
+        }
         let message = "too many bodies are being read";
         return refusal(
             StatusCode::TOO_MANY_REQUESTS,
