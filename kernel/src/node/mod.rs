@@ -221,10 +221,7 @@ impl Node {
                 continue;
             };
             let bytes = envelope.frame.len() as u64;
-            let most = 2 * self.config.limits.unsent_bytes + self.config.limits.frame_bytes as u64;
-            if conn.unsent_bytes + bytes > most {
-                // It was told to slow down at half of that, and went on without reading.
-                self.peers.because("it did not read what it was sent");
+            if self.conns.is_hopeless(conn, bytes, &self.config.limits) {
                 self.close(envelope.conn, now);
                 continue;
             }

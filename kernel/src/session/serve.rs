@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::env::{ConnId, Limits, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
-use crate::session::admit::admit;
+use crate::session::admit::{admit, code_of};
 use crate::session::{Conns, Counts, Kind, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::client::Get;
@@ -167,7 +167,7 @@ impl Desk<'_> {
         let key = match RecordKey::new(get.map, get.key, self.limits) {
             Ok(key) => key,
             Err(bad) => {
-                self.refuse(conn, Code::TooLarge, bad.to_string(), get.id);
+                self.refuse(conn, code_of(&bad), bad.to_string(), get.id);
                 return None;
             }
         };

@@ -50,6 +50,10 @@ impl<L: LogStore> LogStore for MeteredLog<L> {
         self.log.recover()
     }
 
+    fn room(&mut self) -> Result<Room, StorageError> {
+        self.log.room()
+    }
+
     fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
         let start = Instant::now();
         let appended = self.log.append(entries);

@@ -99,6 +99,8 @@ async fn serve(stream: TcpStream, port: Rc<Port>, slot: Rc<Slot>) {
         .timer(SmolTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(HEAD_BYTES)
+        // Nobody needs it, and a clock before 1970 would make it panic.
+        .auto_date_header(false)
         .serve_connection(FuturesIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = served.await {
