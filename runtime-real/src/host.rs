@@ -1,5 +1,6 @@
 //! A whole node on this machine: a data folder, a port, and a machine between them.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::process;
@@ -12,11 +13,13 @@ use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use kernel::env::Limits;
-use kernel::machine::{Command, Machine, Phase};
+use kernel::machine::{Command, Phase};
+use kernel::session::Secret;
 use smol::LocalExecutor;
 
-use crate::driver::{Driver, DriverError, Settings, disk};
-use crate::net::{Health, Rules, Server, SmolNet, SystemClock};
+use crate::driver::{Clock, Driver, DriverError, Settings, disk};
+use crate::metrics::{MeteredLog, MeteredNet, MeteredRecords, Metrics, Watch, Watched};
+use crate::net::{Health, Page, Rules, Server, SmolNet, SystemClock};
 use crate::storage::{Folder, FolderError};
 
 /// What a node runs on.
@@ -28,8 +31,10 @@ pub struct Host {
     pub listen: SocketAddr,
     /// What it holds itself to. The same as the machine's.
     pub limits: Limits,
-    /// Web pages from anywhere may connect: only with authentication.
-    pub any_origin: bool,
+    /// What clients and peers have to know. The same as the machine's.
+    pub secret: Option<Secret>,
+    /// The version that metrics and the log show.
+    pub version: &'static str,
 }
 
 /// What happens on the way, for whoever started the node.
@@ -100,7 +105,7 @@ impl Host {
     /// Runs `machine` until it is stopped by SIGTERM, SIGINT or an order that comes out of `stop`.
     ///
     /// A second signal ends the process at once: what was acknowledged is on disk.
-    pub fn run<M: Machine + 'static>(
+    pub fn run<M: Watched + 'static>(
         self,
         machine: M,
         stop: async_channel::Receiver<Command>,
@@ -110,7 +115,7 @@ impl Host {
         block_on(executor.run(self.serve(machine, stop, milestone, Rc::clone(&executor))))
     }
 
-    async fn serve<M: Machine + 'static>(
+    async fn serve<M: Watched + 'static>(
         self,
         machine: M,
         stop: async_channel::Receiver<Command>,
@@ -118,13 +123,24 @@ impl Host {
         executor: Rc<LocalExecutor<'static>>,
     ) -> Result<(), HostError> {
         let health = Health::default();
+        let metrics = Metrics::new(self.version);
+        let (machine, clock) = (Rc::new(RefCell::new(machine)), Rc::new(SystemClock::start()));
+        let watch = Watch::new(Rc::clone(&machine), &metrics);
+        let page = {
+            let (metrics, clock) = (metrics.clone(), Rc::clone(&clock));
+            // Requests and steps share a thread, and a step never waits: nobody looks while one is under way.
+            Page::new(move || metrics.page(&machine.borrow().stats(), clock.now().mono_us))
+        };
         let rules = Rules {
             frame_bytes: self.limits.frame_bytes,
+            unauthenticated_frame_bytes: self.limits.unauthenticated_frame_bytes,
+            body_bytes: self.limits.body_bytes,
             // An eighth is left for those that this node dials, and those that are gone without the machine knowing it yet.
             connections: self.limits.connections - self.limits.connections / 8,
             patience: Duration::from_millis(self.limits.silence_ms),
-            any_origin: self.any_origin,
+            secret: self.secret,
             health: health.clone(),
+            metrics: page,
         };
         let addr = self.listen;
         let cannot_listen = |error| HostError::Listen { addr, error };
@@ -152,13 +168,17 @@ impl Host {
             .detach();
 
         let (log, records) = self.folder.stores()?;
+        let (log, records) = (
+            MeteredLog::new(log, metrics.clone()),
+            MeteredRecords::new(records, metrics.clone()),
+        );
         let (disk, log_loop, records_loop) = disk(log, records);
         let threads = [spawn_thread("log", log_loop)?, spawn_thread("records", records_loop)?];
-        let net = Rc::new(SmolNet::new(executor, accepted, self.limits.frame_bytes));
+        let net = SmolNet::new(executor, accepted, self.limits.frame_bytes);
+        let net = Rc::new(MeteredNet::new(net, metrics.clone()));
         let settings = Settings::new(&self.limits, entropy);
-        let clock = Rc::new(SystemClock::start());
-        let on_phase = phases(health, milestone);
-        let end = Driver::new(machine, net, clock, disk, orders, settings, on_phase)
+        let on_phase = phases(health, metrics, milestone);
+        let end = Driver::new(watch, net, clock, disk, orders, settings, on_phase)
             .run()
             .await;
         // The driver let go of the loops: they finish what they do and close their files.
@@ -172,14 +192,19 @@ impl Host {
 }
 
 /// Notes each phase where people and balancers look for it.
-fn phases(health: Health, milestone: impl Fn(Milestone)) -> impl FnMut(Phase) {
-    let start = Instant::now();
+fn phases(health: Health, metrics: Metrics, milestone: impl Fn(Milestone)) -> impl FnMut(Phase) {
+    let mut start = Instant::now();
     move |phase| {
         health.set_ready(matches!(phase, Phase::Ready { .. }));
         match phase {
-            Phase::Recovering => tracing::info!("reading what the data folder holds"),
+            Phase::Recovering => {
+                start = Instant::now();
+                tracing::info!("reading what the data folder holds");
+            }
             Phase::Ready { records, log_entries } => {
-                let ms = start.elapsed().as_millis() as u64;
+                let took = start.elapsed();
+                metrics.recovered(took.as_secs_f64());
+                let ms = took.as_millis() as u64;
                 tracing::info!(records, log_entries, ms, "recovered");
                 milestone(Milestone::Ready);
             }

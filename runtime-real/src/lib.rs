@@ -4,6 +4,7 @@
 //! - [`net`] and [`storage`] give them sockets and LMDB;
 //! - [`host`] puts the three together into a node;
 //! - [`import`] reads files of rows and sends them;
+//! - [`metrics`] counts, as wrappers around the three;
 //! - [`client`] talks to one, and [`cli`] is the command line of both.
 #![deny(missing_docs)]
 
@@ -12,5 +13,6 @@ pub mod client;
 pub mod driver;
 pub mod host;
 pub mod import;
+pub mod metrics;
 pub mod net;
 pub mod storage;

@@ -17,7 +17,7 @@ use kernel::node::{Node, NodeConfig};
 use kernel::wire::op::Ask;
 use runtime_real::client::{Client, ClientError, Place};
 use runtime_real::driver::{Driver, LogState, LogStore, RecordStore, Settings, disk};
-use runtime_real::net::{Health, Rules, Server, SmolNet, SystemClock};
+use runtime_real::net::{Health, Page, Rules, Server, SmolNet, SystemClock};
 use smol::LocalExecutor;
 
 const ROOM: Room = Room { bytes: 1 << 30 };
@@ -32,6 +32,13 @@ struct Stored {
     keeps_failed_append: bool,
     failing_appends: usize,
     failing_applies: usize,
+    is_full: bool,
+}
+
+impl Stored {
+    fn room(&self) -> Room {
+        if self.is_full { Room { bytes: 0 } } else { ROOM }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -39,10 +46,15 @@ struct Store(Arc<Mutex<Stored>>);
 
 impl LogStore for Store {
     fn recover(&mut self) -> Result<LogState, StorageError> {
-        let log = &self.0.lock().unwrap().log;
-        let range = log.first_key_value().zip(log.last_key_value());
+        let stored = self.0.lock().unwrap();
+        let range = stored.log.first_key_value().zip(stored.log.last_key_value());
         let range = range.map(|((first, _), (last, _))| (*first, *last));
-        Ok(LogState { range, room: ROOM })
+        let room = stored.room();
+        Ok(LogState { range, room })
+    }
+
+    fn room(&mut self) -> Result<Room, StorageError> {
+        Ok(self.0.lock().unwrap().room())
     }
 
     fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
@@ -55,7 +67,7 @@ impl LogStore for Store {
             stored.failing_appends -= 1;
             return Err(StorageError::Io);
         }
-        Ok(ROOM)
+        Ok(stored.room())
     }
 
     fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
@@ -120,10 +132,13 @@ impl Running {
                 };
                 let rules = Rules {
                     frame_bytes: limits.frame_bytes,
+                    unauthenticated_frame_bytes: limits.unauthenticated_frame_bytes,
+                    body_bytes: limits.body_bytes,
                     connections: limits.connections,
                     patience: Duration::from_secs(5),
-                    any_origin: false,
+                    secret: None,
                     health: Health::default(),
+                    metrics: Page::default(),
                 };
                 let listen = "127.0.0.1:0".parse().unwrap();
                 let (server, accepted) = Server::bind(listen, rules, Rc::clone(&executor)).await.unwrap();
@@ -242,4 +257,17 @@ fn records_that_cannot_be_written_for_a_while_hold_up_no_commit() {
     let stored = store.0.lock().unwrap();
     let last_alone = stored.log.keys().eq([&6]);
     assert!(last_alone && stored.applied == 6, "all is in the records");
+}
+
+#[test]
+fn a_disk_that_was_full_is_used_again_once_there_is_space() {
+    let node = Running::start();
+    node.set("k", 1).unwrap();
+    node.store.0.lock().unwrap().is_full = true;
+    node.set("k", 2).unwrap();
+    let refused = node.set("k", 3).unwrap_err();
+    assert!(refused.to_string().contains("full"), "{refused}");
+    node.store.0.lock().unwrap().is_full = false;
+    node.await_that("writes are taken again", |node| node.set("k", 4).is_ok());
+    node.stop();
 }

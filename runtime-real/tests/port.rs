@@ -15,13 +15,21 @@ use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use kernel::env::{Limits, Now, Ticket};
 use kernel::machine::{Command, Commit, Envelope, Input, Machine, Output, Phase};
+use kernel::node::Stats;
 use runtime_real::host::{Host, HostError, Milestone};
+use runtime_real::metrics::Watched;
 use runtime_real::net::socket::{Socket, dial};
 use runtime_real::storage::Folder;
 
 /// Says everything back, once it is on disk. To the frame 0 it says nothing, and closes.
 #[derive(Default)]
 struct Echo(u64);
+
+impl Watched for Echo {
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+}
 
 impl Machine for Echo {
     fn step(&mut self, _now: Now, input: Input<'_>, out: &mut Output) {
@@ -68,7 +76,8 @@ impl Node {
             folder: Folder::open(data.path()).unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
             limits,
-            any_origin: false,
+            secret: None,
+            version: "0",
         };
         let (stop, orders) = bounded(1);
         let (milestones, reached) = mpsc::channel();

@@ -228,7 +228,7 @@ impl Client {
                     self.deadline_us = None;
                 }
             }
-            ServerMessage::OpAck { last_id, beyond } => {
+            ServerMessage::OpAck { last_id, beyond, .. } => {
                 let upto = last_id.parse().ok().map(|last| self.upto(last)).unwrap_or_default();
                 let beyond = beyond.into_iter().filter_map(|id| id.parse().ok());
                 for id in upto.into_iter().chain(beyond) {

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long to wait before asking again.
-const PAUSE: Duration = Duration::from_millis(10);
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a command left behind.
 #[derive(Debug)]

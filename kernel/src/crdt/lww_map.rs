@@ -18,8 +18,48 @@ use crate::env::{Mutant, Mutants};
 pub struct LwwMap {
     rows: BTreeMap<Bytes, Record>,
     digest: u128,
+    held: Held,
     digest_key: [u8; 16],
     mutants: Mutants,
+}
+
+/// How much a map holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Keys that have a version, deleted ones included.
+    pub records: u64,
+    /// Of those, the deleted ones.
+    pub tombstones: u64,
+    /// Bytes of all keys and versions.
+    pub bytes: u64,
+}
+
+impl Held {
+    fn of(key: &[u8], record: &Record) -> Self {
+        Self {
+            records: 1,
+            tombstones: record.is_tombstone().into(),
+            bytes: (key.len() + record.as_bytes().len()) as u64,
+        }
+    }
+
+    /// This and `more`.
+    pub fn plus(self, more: Self) -> Self {
+        Self {
+            records: self.records + more.records,
+            tombstones: self.tombstones + more.tombstones,
+            bytes: self.bytes + more.bytes,
+        }
+    }
+
+    /// This without `less`, which is a part of it.
+    pub fn minus(self, less: Self) -> Self {
+        Self {
+            records: self.records - less.records,
+            tombstones: self.tombstones - less.tombstones,
+            bytes: self.bytes - less.bytes,
+        }
+    }
 }
 
 /// What a merge did.
@@ -37,6 +77,7 @@ impl LwwMap {
         Self {
             rows: BTreeMap::new(),
             digest: 0,
+            held: Held::default(),
             digest_key,
             mutants,
         }
@@ -62,6 +103,7 @@ impl LwwMap {
             return Merged::Unchanged;
         }
         let digest = self.digest_of(key, &record);
+        let held = Held::of(key, &record);
         let forget = record.is_tombstone() && self.mutants.is(Mutant::ForgetTombstone);
         let old = if forget {
             self.rows.remove(key)
@@ -70,9 +112,11 @@ impl LwwMap {
         };
         if let Some(old) = old {
             self.digest = self.digest.wrapping_sub(self.digest_of(key, &old));
+            self.held = self.held.minus(Held::of(key, &old));
         }
         if !forget {
             self.digest = self.digest.wrapping_add(digest);
+            self.held = self.held.plus(held);
         }
         Merged::Changed
     }
@@ -101,6 +145,11 @@ impl LwwMap {
     /// Whether no key has a version.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// How much it holds.
+    pub fn held(&self) -> Held {
+        self.held
     }
 
     /// The digest of all versions.
@@ -199,6 +248,8 @@ mod tests {
             let before = filled(all);
             let mut after = before.clone();
             let merged = after.merge(&Bytes::copy_from_slice(&[key]), record(ms, value));
+            let rows = after.iter_after(None).map(|(key, record)| Held::of(key, record));
+            prop_assert_eq!(after.held(), rows.fold(Held::default(), Held::plus));
             prop_assert_eq!(merged == Merged::Changed, !same(&before, &after));
             prop_assert_eq!(merged == Merged::Changed, before.would_change(&[key], &record(ms, value)));
         }

@@ -4,5 +4,5 @@
 mod lww_map;
 mod record;
 
-pub use lww_map::{LwwMap, Merged};
+pub use lww_map::{Held, LwwMap, Merged};
 pub use record::{BadRecord, Record};

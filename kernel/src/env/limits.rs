@@ -8,6 +8,8 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Longest frame from a connection that has not yet authenticated.
     pub unauthenticated_frame_bytes: usize,
+    /// Bytes of request bodies that a host reads or serves at once, all connections together.
+    pub body_bytes: u64,
     /// How deep lists and maps may nest in a frame.
     pub depth: usize,
     /// Longest map name.
@@ -24,6 +26,8 @@ pub struct Limits {
     pub connections: usize,
     /// Unsent bytes of one connection at which its requests are refused. At twice as many it is closed.
     pub unsent_bytes: u64,
+    /// Unsent bytes of all connections together at which one that adds to them, and has some already, is closed.
+    pub unsent_total_bytes: u64,
     /// Commit bytes in flight at which writes are refused.
     pub commit_bytes_in_flight: u64,
     /// How far ahead of this node's wall clock a client's stamp may be.
@@ -63,6 +67,7 @@ impl Default for Limits {
         Self {
             frame_bytes: 17 << 20,
             unauthenticated_frame_bytes: 64 << 10,
+            body_bytes: 64 << 20,
             depth: 64,
             map_name_bytes: 127,
             key_bytes: 383,
@@ -71,6 +76,7 @@ impl Default for Limits {
             batch_ops: 10_000,
             connections: 10_000,
             unsent_bytes: 40 << 20,
+            unsent_total_bytes: 512 << 20,
             commit_bytes_in_flight: 64 << 20,
             drift_ms: 60_000,
             apply_bytes: 8 << 20,
@@ -141,6 +147,7 @@ impl Limits {
             ("query_bytes", size(self.query_bytes), 1, SIZE),
             ("connections", size(self.connections), 1, SIZE),
             ("unsent_bytes", self.unsent_bytes, 1, SIZE),
+            ("unsent_total_bytes", self.unsent_total_bytes, 1, SIZE),
             ("commit_bytes_in_flight", self.commit_bytes_in_flight, 1, SIZE),
             ("drift_ms", self.drift_ms, 0, TIME_MS),
             ("apply_bytes", self.apply_bytes, 1, SIZE),

@@ -7,7 +7,7 @@ use crate::env::{Now, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
 use crate::node::{Node, announce};
-use crate::session::{Desk, Shows};
+use crate::session::{Desk, Kind, Shows};
 use crate::store::{Next, Recovery, Store};
 
 /// How long after a failed recovery the next one begins.
@@ -128,6 +128,7 @@ impl Node {
                 }
                 // What was forwarded may never have left; peers compare everything when they are linked again.
                 for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
+                    self.peers.because("this node's storage failed");
                     self.close(conn, now);
                 }
                 self.subscriptions.all_stale();
@@ -169,6 +170,7 @@ impl Node {
     pub(super) fn drain(&mut self, now: Now) {
         self.draining = true;
         for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
+            self.peers.because("this node is stopping");
             self.close(conn, now);
         }
     }
@@ -200,6 +202,8 @@ impl Node {
             hlc: &mut self.hlc,
             conns: &mut self.conns,
             outbox: &mut self.outbox,
+            counts: &mut self.tally.operations,
+            doing: Kind::Frame,
         }
     }
 }

@@ -9,6 +9,7 @@ mod link;
 mod peers;
 mod reconcile;
 mod requests;
+mod stats;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,9 +22,12 @@ use crate::session::{Access, Conns, Outbox, Request, Secret, Shows, Subscription
 use crate::store::{Store, StoreConfig};
 use crate::wire::peer;
 
+pub use stats::{LinkNews, LinkStats, Stats};
+
 use flight::{Flight, Flights};
 use lifecycle::State;
 use peers::Peers;
+use stats::Tally;
 
 /// What a node is made with.
 #[derive(Debug, Clone)]
@@ -125,6 +129,7 @@ pub struct Node {
     /// Where the changes staged in this step came from: they are not forwarded there.
     source: Option<ConnId>,
     closing: Vec<ConnId>,
+    tally: Tally,
 }
 
 impl Node {
@@ -150,6 +155,7 @@ impl Node {
             apply: None,
             source: None,
             closing: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -179,6 +185,7 @@ impl Node {
 
     fn timers(&mut self, now: Now, out: &mut Output) {
         while let Some(conn) = self.conns.expired(now.mono_us) {
+            self.peers.because("the handshake took too long");
             self.close(conn, now);
         }
         self.state_timers(now, out);
@@ -214,9 +221,7 @@ impl Node {
                 continue;
             };
             let bytes = envelope.frame.len() as u64;
-            let most = 2 * self.config.limits.unsent_bytes + self.config.limits.frame_bytes as u64;
-            if conn.unsent_bytes + bytes > most {
-                // It was told to slow down at half of that, and went on without reading.
+            if self.conns.is_hopeless(conn, bytes, &self.config.limits) {
                 self.close(envelope.conn, now);
                 continue;
             }
@@ -278,6 +283,7 @@ impl Node {
             for frame in frames.iter() {
                 self.outbox.push(conn, frame.clone(), Shows::State);
             }
+            self.tally.forwarded += self.store.staged().len() as u64;
         }
     }
 
@@ -318,6 +324,7 @@ impl Machine for Node {
             }
             Input::Closed { conn } => {
                 self.conns.remove(conn);
+                self.peers.because("the connection was closed or broke");
                 self.subscriptions.close_all(conn);
                 self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
             }

@@ -9,17 +9,25 @@ use alloc::vec::Vec;
 
 use crate::env::{ConnId, Limits, NodeId, Now, PeerId, SeededRng, WriterId};
 use crate::machine::{Dial, Output};
+use crate::node::LinkNews;
 use crate::node::Node;
 use crate::node::link::{Link, Remote, Stage};
 use crate::session::{Access, Secret, Shows};
 use crate::wire::PROTOCOL_VERSION;
 use crate::wire::peer::{self, Hello, PeerMessage};
 
+/// News that are kept for whoever may ask.
+const NEWS: usize = 64;
+
 /// The configured peers and the links to whoever is a peer.
 #[derive(Debug)]
 pub struct Peers {
     list: Vec<Peer>,
     links: BTreeMap<ConnId, Link>,
+    /// What happened to them, until somebody asks.
+    news: Vec<LinkNews>,
+    /// Why the next link that is lost is lost.
+    reason: Option<&'static str>,
     /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
     up: BTreeSet<ConnId>,
 }
@@ -52,6 +60,8 @@ impl Peers {
         Self {
             list: addrs.iter().map(peer).collect(),
             links: BTreeMap::new(),
+            news: Vec::new(),
+            reason: None,
             up: BTreeSet::new(),
         }
     }
@@ -76,6 +86,17 @@ impl Peers {
         links.find(|(conn, link)| Some(*conn) != but && link.remote().is_some_and(|remote| remote.id == id))
     }
 
+    /// The same, each with its connection and the node's name.
+    pub fn links_up(&self) -> impl Iterator<Item = (ConnId, &Link, &str)> {
+        let links = self.up_links();
+        links.filter_map(|(conn, link)| Some((conn, link, link.remote()?.name.as_str())))
+    }
+
+    /// How many are configured.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// A connection that was dialled is open.
     pub fn connected(&mut self, peer: PeerId, conn: ConnId) {
         if let Some(peer) = self.list.get_mut(peer.0 as usize) {
@@ -92,8 +113,16 @@ impl Peers {
 
     /// A connection is gone; if it was dialled, it is dialled again after a while.
     pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
-        self.links.remove(&conn);
+        let reason = self.reason.take();
         self.up.remove(&conn);
+        if let Some(link) = self.links.remove(&conn) {
+            let node = match &link.stage {
+                Stage::Hello => String::new(),
+                Stage::Proof(remote) | Stage::Up(remote) => remote.name.clone(),
+            };
+            let lost = Some(reason.unwrap_or("this node closed it"));
+            self.tell(LinkNews { node, lost });
+        }
         let dialled = self
             .list
             .iter_mut()
@@ -101,6 +130,22 @@ impl Peers {
         if let Some(peer) = dialled {
             peer.retry(now, rng, limits);
         }
+    }
+
+    /// Why the next connection that is lost is lost, for people.
+    pub fn because(&mut self, reason: &'static str) {
+        self.reason = Some(reason);
+    }
+
+    fn tell(&mut self, news: LinkNews) {
+        if self.news.len() < NEWS {
+            self.news.push(news);
+        }
+    }
+
+    /// What happened to the links since this was last asked.
+    pub fn take_news(&mut self) -> Vec<LinkNews> {
+        core::mem::take(&mut self.news)
     }
 
     /// Changes for this link were left out: everything must be compared again.
@@ -184,6 +229,7 @@ impl Node {
             return;
         };
         if link.heard_us + limits.silence_ms * 1_000 <= now.mono_us {
+            self.peers.because("it fell silent");
             self.close(conn, now);
             return;
         }
@@ -258,6 +304,7 @@ impl Node {
             None => false,
         };
         if !understood {
+            self.peers.reason.get_or_insert("it said what makes no sense");
             self.close(conn, now);
         }
     }
@@ -278,6 +325,7 @@ impl Node {
             if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
                 peer.wait_ms = self.config.limits.redial_ms.1;
             }
+            self.peers.because("it is this very node");
             return false;
         }
         let fits = hello.version == PROTOCOL_VERSION
@@ -286,6 +334,8 @@ impl Node {
             && hello.name.len() <= self.config.limits.id_bytes
             && hello.name != self.config.name;
         if !fits {
+            self.peers
+                .because("it has another protocol or other routing, or this node's name");
             return false;
         }
         let is_dialler = link.dialled.is_some();
@@ -318,6 +368,7 @@ impl Node {
         let expected = self.proof(!is_dialler, &remote.name, remote.boot, &nonce, &remote.nonce);
         // BLAKE3's digests compare in constant time.
         if blake3::Hash::from(expected) != *proof {
+            self.peers.because("it does not know the secret");
             return false;
         }
         self.conns.set_access(conn, Access::Granted);
@@ -334,6 +385,7 @@ impl Node {
         if let Some((other, old)) = self.peers.other_link_to(remote.id, Some(conn)) {
             let same_boot = old.remote().is_some_and(|r| r.boot == remote.boot);
             let keep_old = same_boot && dialler(old) < dialler(link);
+            self.peers.because("two nodes need one link");
             if keep_old {
                 self.close(conn, now);
                 return;
@@ -349,8 +401,9 @@ impl Node {
         link.pinged_us = now.mono_us;
         self.peers.up.insert(conn);
         if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
-            peer.known = Some((id, name));
+            peer.known = Some((id, name.clone()));
             self.begin_round(conn, now);
         }
+        self.peers.tell(LinkNews { node: name, lost: None });
     }
 }

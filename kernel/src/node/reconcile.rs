@@ -25,6 +25,7 @@ impl Node {
             return;
         };
         link.round += 1;
+        self.tally.rounds += 1;
         link.behind = false;
         let round = link.round;
         if link.dialled.is_some() {
@@ -77,6 +78,7 @@ impl Node {
             }
             self.hlc.observe(record.stamp());
             self.store.merge(key, record);
+            self.tally.taken += 1;
         }
         true
     }

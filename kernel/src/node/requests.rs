@@ -5,7 +5,7 @@ use alloc::format;
 use crate::env::{ConnId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::session::{Access, Request, Shows};
+use crate::session::{Access, Kind, Request, Shows};
 use crate::wire::client::ClientMessage;
 use crate::wire::query::QuerySub;
 use crate::wire::server::{self, Refusal, Status};
@@ -73,6 +73,7 @@ impl Node {
             .is_none_or(|secret| secret.is(token.as_bytes()));
         if !granted {
             self.conns.set_access(conn, Access::Refused);
+            self.tally.operations.add(Kind::Auth, Some(Code::AuthFailed));
             self.outbox.push_last(conn, server::auth_fail("the token is wrong"));
             if kind.push {
                 self.close(conn, now);
@@ -80,6 +81,7 @@ impl Node {
             return;
         }
         self.conns.set_access(conn, Access::Granted);
+        self.tally.operations.add(Kind::Auth, None);
         if kind.push {
             let frame = self.auth_ack();
             self.outbox.push(conn, frame, Shows::Nothing);
@@ -101,11 +103,13 @@ impl Node {
                 None
             }
             ClientMessage::Status => {
+                self.tally.operations.add(Kind::Status, None);
                 let frame = server::status(&self.status());
                 self.outbox.push(conn, frame, Shows::State);
                 Some(Request::Read { conn, id: "".into() })
             }
             ClientMessage::Ping { timestamp } => {
+                self.tally.operations.add(Kind::Ping, None);
                 let frame = server::pong(timestamp, now.wall_ms);
                 self.outbox.push(conn, frame, Shows::Nothing);
                 None
@@ -125,12 +129,17 @@ impl Node {
             .subscriptions
             .open(conn, sub, once, &self.store, limits, &mut self.outbox);
         match opened {
-            Ok(()) => Some(Request::Read {
-                conn,
-                id: sub.id.into(),
-            }),
+            Ok(()) => {
+                self.tally.operations.add(Kind::Query, None);
+                Some(Request::Read {
+                    conn,
+                    id: sub.id.into(),
+                })
+            }
             Err(Refusal { code, reason }) => {
-                self.desk(now).refuse(conn, code, reason, sub.id);
+                let mut desk = self.desk(now);
+                desk.doing = Kind::Query;
+                desk.refuse(conn, code, reason, sub.id);
                 None
             }
         }

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use crate::crdt::Record;
 use crate::env::{Limits, Now};
 use crate::hlc::{self, Stamp};
-use crate::store::{NoRoom, RecordKey, Store, change_bytes};
+use crate::store::{BadKey, NoRoom, RecordKey, Store, change_bytes};
 use crate::wire::Code;
 use crate::wire::op::Op;
 use crate::wire::server::Refusal;
@@ -44,7 +44,7 @@ pub fn admit(
         return refuse(Code::ClockDrift, reason);
     }
     let key = RecordKey::new(op.map, op.key, limits).map_err(|bad| Refusal {
-        code: Code::TooLarge,
+        code: code_of(&bad),
         reason: bad.to_string(),
     })?;
     let record = Record::new(op.stamp, op.writer, op.value);
@@ -61,6 +61,14 @@ pub fn admit(
         }
     }
     Ok((key, record))
+}
+
+/// The code for a map name or a key that cannot be used.
+pub fn code_of(bad: &BadKey) -> Code {
+    match bad {
+        BadKey::LongMap { .. } | BadKey::LongKey { .. } => Code::TooLarge,
+        BadKey::NoMap | BadKey::MapText => Code::BadRequest,
+    }
 }
 
 fn refuse<T>(code: Code, reason: String) -> Result<T, Refusal> {

@@ -1,6 +1,7 @@
 //! Floor 8: connections, whatever carries them, and what clients ask over them.
 
 mod admit;
+mod counts;
 mod outbox;
 mod serve;
 mod subscriptions;
@@ -8,6 +9,7 @@ mod subscriptions;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
+pub use counts::{Counts, Kind};
 pub use outbox::{Outbox, Shows};
 pub use serve::{Desk, Request};
 pub use subscriptions::Subscriptions;
@@ -19,6 +21,8 @@ use crate::machine::{ConnKind, Role};
 #[derive(Debug, Default)]
 pub struct Conns {
     table: BTreeMap<ConnId, Conn>,
+    /// The sum of what is unsent on all of them.
+    unsent_bytes: u64,
     /// Connections that have yet to authenticate, by when their patience ends.
     deadlines: BTreeMap<(u64, ConnId), ()>,
 }
@@ -73,6 +77,7 @@ impl Conns {
     pub fn remove(&mut self, conn: ConnId) -> Option<Conn> {
         let gone = self.table.remove(&conn)?;
         self.deadlines.remove(&(gone.deadline_us, conn));
+        self.unsent_bytes -= gone.unsent_bytes;
         Some(gone)
     }
 
@@ -102,14 +107,26 @@ impl Conns {
     pub fn sent(&mut self, conn: ConnId, bytes: u64) {
         if let Some(entry) = self.table.get_mut(&conn) {
             entry.unsent_bytes += bytes;
+            self.unsent_bytes += bytes;
         }
     }
 
     /// Counts bytes that the host has handed on, or that were dropped.
     pub fn drained(&mut self, conn: ConnId, bytes: u64) {
         if let Some(entry) = self.table.get_mut(&conn) {
-            entry.unsent_bytes = entry.unsent_bytes.saturating_sub(bytes);
+            let bytes = bytes.min(entry.unsent_bytes);
+            entry.unsent_bytes -= bytes;
+            self.unsent_bytes -= bytes;
         }
+    }
+
+    /// Whether the connection cannot be given `bytes` more and must be closed: it was told to slow down at half of that, or all
+    /// of them together hold too much, and it is one of those who do not read.
+    pub fn is_hopeless(&self, conn: &Conn, bytes: u64, limits: &Limits) -> bool {
+        const LITTLE: u64 = 64 << 10;
+        let most = 2 * limits.unsent_bytes + limits.frame_bytes as u64;
+        let together = self.unsent_bytes + bytes > limits.unsent_total_bytes;
+        conn.unsent_bytes + bytes > most || (together && conn.unsent_bytes > LITTLE.min(limits.unsent_bytes))
     }
 
     /// Whether the connection has as much unsent as it may. Its requests are refused until some of it has drained.

@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use crate::env::{ConnId, Limits, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
-use crate::session::admit::admit;
-use crate::session::{Conns, Outbox, Shows};
+use crate::session::admit::{admit, code_of};
+use crate::session::{Conns, Counts, Kind, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::client::Get;
-use crate::wire::op::Ops;
+use crate::wire::op::{Op, Ops};
 use crate::wire::server::{self, Outcome, Refusal};
 use crate::wire::{Code, Error};
 
@@ -34,6 +34,10 @@ pub struct Desk<'n> {
     pub conns: &'n mut Conns,
     /// The answers.
     pub outbox: &'n mut Outbox,
+    /// What was asked, and what came of it.
+    pub counts: &'n mut Counts,
+    /// What [`Desk::refuse`] counts as refused.
+    pub doing: Kind,
 }
 
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
@@ -69,6 +73,7 @@ impl Desk<'_> {
         for op in ops {
             outcomes.push(match op {
                 Ok(op) => {
+                    let kind = kind_of(&op);
                     let refusal = match admit(&op, self.store, self.limits, self.now, self.clock) {
                         Ok((key, record)) => {
                             self.hlc.observe(record.stamp());
@@ -82,12 +87,16 @@ impl Desk<'_> {
                             Some(refusal)
                         }
                     };
+                    self.counts.add(kind, refusal.as_ref().map(|refusal| refusal.code));
                     Outcome { id: op.id, refusal }
                 }
-                Err(bad) => Outcome {
-                    id: bad.id,
-                    refusal: Some(refusal_of(&bad.error)),
-                },
+                Err(bad) => {
+                    self.counts.add(Kind::Write, Some(bad.error.code()));
+                    Outcome {
+                        id: bad.id,
+                        refusal: Some(refusal_of(&bad.error)),
+                    }
+                }
             });
         }
         if outcomes.iter().all(|outcome| outcome.refusal.is_some()) {
@@ -109,11 +118,13 @@ impl Desk<'_> {
             code,
             reason: reason.into(),
         };
-        let outcomes = ops.map(|op| Outcome {
-            id: op.map_or_else(|bad| bad.id, |op| op.id),
-            refusal: Some(refusal()),
-        });
-        let outcomes: Vec<_> = outcomes.collect();
+        let mut outcomes = Vec::with_capacity(ops.len());
+        for op in ops {
+            let (kind, id) = op.map_or_else(|bad| (Kind::Write, bad.id), |op| (kind_of(&op), op.id));
+            self.counts.add(kind, Some(code));
+            let refusal = Some(refusal());
+            outcomes.push(Outcome { id, refusal });
+        }
         self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
     }
 
@@ -147,6 +158,7 @@ impl Desk<'_> {
 
     /// Answers a read.
     pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>) -> Option<Request> {
+        self.doing = Kind::Get;
         if get.id.len() > self.limits.id_bytes {
             let reason = format!("the request's id is over {} bytes", self.limits.id_bytes);
             self.refuse(conn, Code::TooLarge, reason, "");
@@ -155,7 +167,7 @@ impl Desk<'_> {
         let key = match RecordKey::new(get.map, get.key, self.limits) {
             Ok(key) => key,
             Err(bad) => {
-                self.refuse(conn, Code::TooLarge, bad.to_string(), get.id);
+                self.refuse(conn, code_of(&bad), bad.to_string(), get.id);
                 return None;
             }
         };
@@ -169,6 +181,7 @@ impl Desk<'_> {
             self.refuse(conn, Code::TooLarge, reason, get.id);
             return None;
         }
+        self.counts.add(Kind::Get, None);
         self.outbox.push(conn, frame, Shows::Read);
         Some(Request::Read {
             conn,
@@ -179,6 +192,7 @@ impl Desk<'_> {
     /// Answers a frame that cannot be read.
     pub fn refuse_frame(&mut self, conn: ConnId, error: &Error) {
         let refusal = refusal_of(error);
+        self.counts.add(self.doing, Some(refusal.code));
         self.outbox.push(conn, server::error(&refusal, ""), Shows::Nothing);
     }
 
@@ -188,6 +202,7 @@ impl Desk<'_> {
             self.conns.left_gap(conn);
         }
         let refusal = Refusal { code, reason };
+        self.counts.add(self.doing, Some(code));
         self.outbox.push(conn, server::error(&refusal, request), Shows::Nothing);
     }
 
@@ -195,6 +210,8 @@ impl Desk<'_> {
     pub fn fail(&mut self, request: &Request) {
         match request {
             Request::Ops { conn, ops, exchange } => {
+                ops.iter()
+                    .for_each(|_| self.counts.add(Kind::Write, Some(Code::OutcomeUnknown)));
                 let unknown = || Refusal {
                     code: Code::OutcomeUnknown,
                     reason: "storage failed while the write was in flight".into(),
@@ -215,11 +232,16 @@ impl Desk<'_> {
                 self.answer_ops(*conn, &outcomes, *exchange, Shows::Nothing);
             }
             Request::Read { conn, id } => {
+                self.doing = Kind::Get;
                 let reason = "storage failed; the node is recovering".to_string();
                 self.refuse(*conn, Code::NotReady, reason, id);
             }
         }
     }
+}
+
+fn kind_of(op: &Op<'_>) -> Kind {
+    if op.value.is_some() { Kind::Put } else { Kind::Delete }
 }
 
 fn refusal_of(error: &Error) -> Refusal {

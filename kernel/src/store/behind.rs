@@ -31,6 +31,7 @@ pub struct Behind {
 #[derive(Debug)]
 struct InFlight {
     upto: u64,
+    bytes: u64,
     changes: BTreeMap<RecordKey, Record>,
 }
 
@@ -86,6 +87,11 @@ impl Behind {
         due.filter(|_| self.in_flight.is_none())
     }
 
+    /// Bytes of changes that the log holds and the records do not yet.
+    pub fn bytes(&self) -> u64 {
+        self.waiting_bytes + self.in_flight.as_ref().map_or(0, |apply| apply.bytes)
+    }
+
     /// Whether the records hold all that the log holds.
     pub fn is_clean(&self) -> bool {
         self.due_us.is_none() && self.in_flight.is_none()
@@ -98,7 +104,7 @@ impl Behind {
             return None;
         }
         self.due_us = None;
-        self.waiting_bytes = 0;
+        let bytes = core::mem::take(&mut self.waiting_bytes);
         let changes = core::mem::take(&mut self.waiting);
         // The clock's row begins with a zero byte and so comes before every record's.
         let clock = (
@@ -111,7 +117,7 @@ impl Behind {
         });
         let puts = core::iter::once(clock).chain(rows).collect();
         let upto = self.committed;
-        self.in_flight = Some(InFlight { upto, changes });
+        self.in_flight = Some(InFlight { upto, bytes, changes });
         Some((upto, puts))
     }
 
@@ -163,8 +169,9 @@ mod tests {
         let (upto, puts) = behind.begin(1_000_000, false, &limits).unwrap();
         assert_eq!((upto, keys(&puts)), (12, vec![CLOCK_ROW, b"m\0a", b"m\0b"]));
         assert_eq!(puts[2].1, encode_row(b"m\0b", change(b"b", 2).record.as_bytes()));
-        assert!(!behind.is_clean());
+        assert!(!behind.is_clean() && behind.bytes() > 0);
         assert_eq!(behind.applied_ok(), 12);
+        assert_eq!(behind.bytes(), 0);
         assert!(behind.is_clean());
     }
 

@@ -95,6 +95,12 @@ pub fn encode_entry(clock: Stamp, changes: &[Change]) -> Bytes {
     out.into()
 }
 
+/// How many changes a log entry says that it holds; 0 of what is none. Looks at the head only.
+pub fn entry_changes(entry: &[u8]) -> u64 {
+    let count = entry.get(17..).and_then(|rest| rest.first_chunk());
+    count.map_or(0, |count| u32::from_be_bytes(*count).into())
+}
+
 /// Reads a log entry: the clock, and the changes in order. Keys and records share the entry's bytes.
 ///
 /// # Errors

@@ -15,11 +15,11 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 pub(crate) use codec::stored;
-pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row};
+pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row, entry_changes};
 pub use key::{BadKey, RecordKey};
 pub use recover::{Next, Recovery};
 
-use crate::crdt::{LwwMap, Merged, Record};
+use crate::crdt::{Held, LwwMap, Merged, Record};
 use crate::env::{Limits, Mutants};
 use crate::hlc::Stamp;
 use crate::machine::Room;
@@ -261,6 +261,27 @@ impl Store {
         }
         self.behind.applied_err(now_us, &self.limits);
         None
+    }
+
+    /// How much is in memory.
+    pub fn held(&self) -> Held {
+        let parts = self.partitions.iter().map(LwwMap::held);
+        parts.fold(Held::default(), Held::plus)
+    }
+
+    /// Log entries that the host was given and has not answered for, and their bytes.
+    pub fn in_flight(&self) -> (u64, u64) {
+        (self.sealed.len() as u64, self.sealed_bytes)
+    }
+
+    /// Bytes of changes that the log holds and the records do not yet.
+    pub fn unapplied_bytes(&self) -> u64 {
+        self.behind.bytes()
+    }
+
+    /// Bytes that the host last said may be committed.
+    pub fn room_bytes(&self) -> u64 {
+        self.room
     }
 
     /// How many keys have a version, deleted ones included.

@@ -239,6 +239,8 @@ pub enum ServerMessage<'a> {
         last_id: &'a str,
         /// What was done beyond it.
         beyond: Vec<&'a str>,
+        /// What that means, in the protocol's word; empty if it does not say.
+        achieved: &'a str,
     },
     /// `OP_REJECTED`.
     OpRejected {
@@ -383,9 +385,10 @@ impl<'a> Texts<'a> {
 }
 
 fn op_ack_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
-    let (mut last_id, mut beyond) = (None, Vec::new());
+    let (mut last_id, mut achieved, mut beyond) = (None, None, Vec::new());
     each_field(&mut payload, |name, reader| match name {
         "lastId" => put(&mut last_id, "lastId", reader, Reader::text),
+        "achievedLevel" => put(&mut achieved, "achievedLevel", reader, Reader::text),
         "results" => {
             for _ in 0..reader.list()? {
                 let (mut id, mut success) = (None, None);
@@ -405,6 +408,7 @@ fn op_ack_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
     Ok(ServerMessage::OpAck {
         last_id: need(last_id, "lastId")?,
         beyond,
+        achieved: achieved.unwrap_or_default(),
     })
 }
 

@@ -250,3 +250,31 @@ fn redial_ms_and_heartbeat_ms_and_silence_ms_and_anti_entropy_ms() {
     a.advance(500);
     assert_eq!(a.closed, [wire.a], "a second of silence");
 }
+
+#[test]
+fn unsent_total_bytes() {
+    let mut host = node(Limits {
+        unsent_total_bytes: 300_000,
+        ..Limits::default()
+    });
+    let value = [&[0xc5, 0x40, 0][..], &[7; 0x4000]].concat();
+    let reader = host.open(1, CLIENT);
+    host.receive(reader, &client::op(&put("1", "k", 5, &value), Ask::default()));
+    let get = client::Get {
+        id: "r",
+        map: "m",
+        key: b"k",
+    };
+    for conn in 2..30 {
+        let conn = host.open(conn, CLIENT);
+        for _ in 0..5 {
+            host.receive(conn, &client::get_key(&get, None));
+        }
+    }
+    assert!(!host.closed.is_empty(), "those who do not read are closed");
+    let held: usize = host.received.values().flatten().map(|frame| frame.len()).sum();
+    assert!(held < 28 * 5 * 0x4000, "{held}");
+    host.take(reader);
+    host.receive(reader, &client::ping(1));
+    assert_eq!(host.take(reader).len(), 1, "one who reads is not");
+}

@@ -40,7 +40,8 @@ fn an_open_node_says_so_and_serves() {
         decode(&frames[0]),
         ServerMessage::OpAck {
             last_id: "1",
-            beyond: vec![]
+            beyond: vec![],
+            achieved: "PERSISTED"
         }
     );
     assert_eq!(get(&mut host, conn, "k"), Some(vec![7]));
@@ -60,7 +61,11 @@ fn an_acknowledgement_never_covers_what_may_yet_be_taken() {
     host.take(conn);
     let long = "x".repeat(400);
     let ahead = host.now.wall_ms + 70_000;
-    let ack = |last_id, beyond| ServerMessage::OpAck { last_id, beyond };
+    let ack = |last_id, beyond| ServerMessage::OpAck {
+        last_id,
+        beyond,
+        achieved: "PERSISTED",
+    };
 
     // What can never be taken is done with: the client need not keep it.
     let ops = [put("1", "a", 5, &[1]), put("2", &long, 5, &[1]), put("3", "c", 5, &[1])];

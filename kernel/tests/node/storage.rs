@@ -199,7 +199,7 @@ fn a_full_disk_is_refused_before_anything_is_merged() {
     assert!(
         matches!(
             ServerMessage::decode(&host.take(conn)[0], 64).unwrap(),
-            ServerMessage::OpAck { last_id: "0", beyond } if beyond == ["1"]
+            ServerMessage::OpAck { last_id: "0", beyond, .. } if beyond == ["1"]
         ),
         "a retry of what is there needs no room"
     );

@@ -1,34 +1,62 @@
 //! What can be said on the command line.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::export::ExportArgs;
 use super::import::ImportArgs;
 use super::query::QueryArgs;
+use super::settings::{self, SettingArgs};
 
 /// The version, and whether switches for deliberately broken behaviour are compiled in.
-const VERSION: &str = match kernel::env::TESTING {
+pub(super) const VERSION: &str = match kernel::env::TESTING {
     false => env!("CARGO_PKG_VERSION"),
     true => concat!(env!("CARGO_PKG_VERSION"), "+testing"),
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  runtime-real                                     a node on ./orrery-data, on 127.0.0.1:7878
+  runtime-real set greetings hello '{\"to\": \"world\"}'
+  runtime-real get greetings hello
+  runtime-real status --format json
+  curl -s http://127.0.0.1:7878/metrics
+
+Exit codes: 0 done, 1 not found, 2 usage or configuration, 3 refused by the node, 4 unreachable, 5 unknown outcome.";
+
+const SERVE: &str = "\
+Run a node until SIGTERM or SIGINT. A second signal ends it at once; what was acknowledged is on disk.
+
+A setting is a flag, else a variable ORRERY_*, else a line of the file given with --config, else its default. Sizes are such \
+as 512MiB, durations such as 250ms, 10s or 5m. `config print` shows what it comes to.
+
+Examples:
+  runtime-real serve --data /var/lib/orrery --log json
+  runtime-real serve --listen 0.0.0.0:7878 --cluster-secret-file cluster.secret --peer b:7878,c:7878
+  ORRERY_LOG_LEVEL=debug runtime-real serve --config node.toml";
+
+const COMPLETIONS: &str = "\
+A script that completes commands and flags in a shell.
+
+Examples:
+  runtime-real completions bash > ~/.local/share/bash-completion/completions/runtime-real
+  runtime-real completions fish > ~/.config/fish/completions/runtime-real.fish
+  runtime-real completions zsh > ~/.zfunc/_runtime-real";
+
 /// A database node, and small commands to talk to one. Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(name = "runtime-real", version = VERSION, args_conflicts_with_subcommands = true)]
+#[command(name = "runtime-real", version = VERSION, after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub task: Option<Task>,
     #[command(flatten)]
-    pub serve: ServeArgs,
+    pub serve: SettingArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
     /// Run a node
-    Serve(ServeArgs),
+    #[command(long_about = SERVE)]
+    Serve(SettingArgs),
     /// Write a value
     Set(SetArgs),
     /// Read a value, as JSON
@@ -45,37 +73,40 @@ pub(super) enum Task {
     Watch(QueryArgs),
     /// How a node is
     Status(StatusArgs),
+    /// What a node would be started with
+    Config {
+        #[command(subcommand)]
+        task: ConfigTask,
+    },
+    /// A script that completes commands and flags in a shell
+    #[command(long_about = COMPLETIONS)]
+    Completions(CompletionsArgs),
 }
 
-#[derive(Debug, Clone, Args)]
-pub(super) struct ServeArgs {
-    /// The data folder; made if it is not there
-    #[arg(long, env = "ORRERY_DATA", value_name = "DIR", default_value = "./orrery-data")]
-    pub data: PathBuf,
-    /// Where to listen; with port 0 the system chooses one
-    #[arg(long, env = "ORRERY_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7878")]
-    pub listen: SocketAddr,
-    /// The other nodes, each as HOST:PORT
-    #[arg(long = "peer", env = "ORRERY_PEERS", value_name = "ADDR", value_delimiter = ',', num_args = 1.., value_parser = address)]
-    pub peers: Vec<String>,
-    /// A file with the secret that nodes and clients must present: at least 16 characters
-    #[arg(long, env = "ORRERY_CLUSTER_SECRET_FILE", value_name = "FILE")]
-    pub cluster_secret_file: Option<PathBuf>,
-    /// The form of the log on standard error
-    #[arg(long, env = "ORRERY_LOG", value_enum, default_value_t = LogForm::Text)]
-    pub log: LogForm,
-    /// The node's name; without one it keeps a random one in the data folder
-    #[arg(long, env = "ORRERY_NODE", value_name = "NAME")]
-    pub node: Option<String>,
-    /// Keep keys of MAP together that are equal up to the first SEPARATOR, one ASCII character: the same on every node
-    #[arg(long, value_name = "MAP=SEPARATOR", value_parser = partition_by)]
-    pub partition_by: Vec<(String, u8)>,
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigTask {
+    /// Each setting, its value, and where that came from: flag, env, file or default
+    #[command(
+        long_about = "Each setting, its value, and where that came from. What is printed can be saved and given back \
+with --config.\n\nExamples:\n  runtime-real config print > node.toml\n  ORRERY_LISTEN=127.0.0.1:9000 runtime-real config print --config node.toml\n  runtime-real config print --format json"
+    )]
+    Print(ConfigArgs),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogForm {
-    Text,
-    Json,
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// `table` is the form of a file of settings
+    #[arg(long, value_enum, default_value_t = StatusForm::Table)]
+    pub format: StatusForm,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell to complete in
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -196,17 +227,14 @@ pub(super) enum StatusForm {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
-        _ => Err("an address is HOST:PORT".to_owned()),
-    }
+    settings::address(text).ok_or_else(|| "an address is HOST:PORT".to_owned())
 }
 
-fn partition_by(text: &str) -> Result<(String, u8), String> {
-    match text.split_once('=').map(|(map, separator)| (map, separator.as_bytes())) {
-        Some((map, [separator])) if !map.is_empty() && separator.is_ascii_graphic() => Ok((map.to_owned(), *separator)),
-        _ => Err("say MAP=SEPARATOR, with one ASCII character as the separator".to_owned()),
-    }
+/// Every variable that stands for an argument of a command.
+pub(super) fn variables(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(clap::Arg::get_env);
+    let own = own.map(|name| name.to_string_lossy().into_owned());
+    own.chain(command.get_subcommands().flat_map(variables)).collect()
 }
 
 #[cfg(test)]
@@ -220,11 +248,10 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_separators_are_checked() {
-        assert!(address("localhost:80").is_ok() && address("[::1]:80").is_ok());
-        assert!(address("localhost").is_err() && address(":80").is_err() && address("a:99999").is_err());
-        assert_eq!(partition_by("orders=/"), Ok(("orders".to_owned(), b'/')));
-        assert_eq!(partition_by("orders=="), Ok(("orders".to_owned(), b'=')));
-        assert!(partition_by("orders").is_err() && partition_by("=/").is_err() && partition_by("a=bc").is_err());
+    fn variables_of_commands_are_known() {
+        let known = variables(&Cli::command());
+        for name in ["ORRERY_ADDR", "ORRERY_TOKEN", "ORRERY_CONFIG"] {
+            assert!(known.iter().any(|known| known == name), "{known:?}");
+        }
     }
 }

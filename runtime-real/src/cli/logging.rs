@@ -3,18 +3,16 @@
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
-use super::args::LogForm;
+use super::settings::Config;
 
-/// Begins logging. How much is said is `ORRERY_LOG_LEVEL`: `error`, `warn`, `info` (the default), `debug`, `trace`.
-pub(super) fn begin(form: LogForm) {
-    let level = std::env::var("ORRERY_LOG_LEVEL").ok();
-    let level = level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+/// Begins logging, in the form and to the level that were asked for.
+pub(super) fn begin(config: &Config) {
     let log = fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(level)
+        .with_max_level(config.log_level.parse().unwrap_or(LevelFilter::INFO))
         .with_ansi(false);
-    match form {
-        LogForm::Text => log.with_target(false).init(),
-        LogForm::Json => log.json().flatten_event(true).init(),
+    match config.log {
+        "json" => log.json().flatten_event(true).init(),
+        _ => log.with_target(false).init(),
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod args;
+mod config;
 mod data;
 mod export;
 mod import;
@@ -10,15 +11,17 @@ mod progress;
 mod query;
 mod rows;
 mod serve;
+mod settings;
 mod status;
 mod watch;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use args::{Cli, Task};
+use args::{Cli, ConfigTask, Task};
+use settings::{SettingArgs, Settings};
 
 /// How a command ended: the process's exit code. They are part of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,28 @@ pub fn run() -> Exit {
         Some(Task::Query(args)) => query::run(&args),
         Some(Task::Watch(args)) => watch::run(&args),
         Some(Task::Status(args)) => status::run(&args),
+        Some(Task::Config {
+            task: ConfigTask::Print(args),
+        }) => config::print(&args),
+        Some(Task::Completions(args)) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "runtime-real", &mut script);
+            say(&String::from_utf8_lossy(&script).trim_end());
+            Exit::Done
+        }
     }
+}
+
+/// The settings that were asked for, or how the process ends without them.
+fn resolve(args: &SettingArgs) -> Result<Settings, Exit> {
+    let variables = std::env::vars_os().map(|(name, value)| {
+        let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
+        (text(name), text(value))
+    });
+    Settings::resolve(args, variables, &args::variables(&Cli::command())).map_err(|error| {
+        complain(error.code(), &error, &error.hint());
+        Exit::Usage
+    })
 }
 
 /// Says on standard error what went wrong.

@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use async_channel::bounded;
-use kernel::env::Limits;
 use kernel::node::{Node, NodeConfig};
 use kernel::partition::{PartitionBy, Routing};
 use kernel::session::Secret;
 
-use super::args::ServeArgs;
-use super::{Exit, complain, logging, say};
+use super::args::VERSION;
+use super::settings::{Config, SettingArgs};
+use super::{Exit, complain, logging, resolve, say};
 use crate::host::{Host, Milestone};
 use crate::storage::{Folder, FolderError};
 
@@ -64,9 +64,15 @@ impl ConfigError {
     }
 }
 
-pub(super) fn run(args: &ServeArgs) -> Exit {
-    logging::begin(args.log);
-    let (host, config) = match prepare(args) {
+pub(super) fn run(args: &SettingArgs) -> Exit {
+    let settings = match resolve(args) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    let asked = &settings.config;
+    logging::begin(asked);
+    tracing::info!(version = VERSION, settings = settings.changed(), "starting");
+    let (host, config) = match prepare(asked) {
         Ok(prepared) => prepared,
         Err(error) => {
             complain(error.code(), &error, error.hint());
@@ -75,7 +81,7 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
     };
     let about = About {
         node: config.name.clone(),
-        secret_file: args.cluster_secret_file.clone(),
+        secret_file: asked.cluster_secret_file.clone(),
         addr: Cell::new(None),
     };
     let (_stop, orders) = bounded(1);
@@ -92,30 +98,29 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
     }
 }
 
-fn prepare(args: &ServeArgs) -> Result<(Host, NodeConfig), ConfigError> {
-    let secret = args.cluster_secret_file.as_deref().map(read_secret).transpose()?;
-    let addr = args.listen;
+fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
+    let secret = asked.cluster_secret_file.as_deref().map(read_secret).transpose()?;
+    let addr = asked.listen;
     if secret.is_none() && !addr.ip().is_loopback() {
         return Err(ConfigError::OpenToAll { addr });
     }
-    let limits = Limits::default();
+    let limits = asked.limits.clone();
     let max = limits.id_bytes;
-    if let Some(name) = &args.node
+    if let Some(name) = &asked.node
         && (name.is_empty() || name.len() > max || name.chars().any(char::is_control))
     {
         return Err(ConfigError::NodeName { max });
     }
-    let folder = Folder::open(&args.data)?;
+    let folder = Folder::open(&asked.data)?;
     let drawn = getrandom::u64().map_err(ConfigError::Randomness)?;
-    let name = folder.node_name(args.node.as_deref(), || format!("node-{drawn:016x}"))?;
+    let name = folder.node_name(asked.node.as_deref(), || format!("node-{drawn:016x}"))?;
     let mut routing = Routing::new();
-    for (map, separator) in &args.partition_by {
+    for (map, separator) in &asked.partition_by {
         routing.declare(map, PartitionBy::Before(*separator));
     }
-    let any_origin = secret.is_some();
     let config = NodeConfig {
-        peers: args.peers.clone(),
-        secret,
+        peers: asked.peers.clone(),
+        secret: secret.clone(),
         routing,
         limits: limits.clone(),
         ..NodeConfig::new(&name)
@@ -124,7 +129,8 @@ fn prepare(args: &ServeArgs) -> Result<(Host, NodeConfig), ConfigError> {
         folder,
         listen: addr,
         limits,
-        any_origin,
+        secret,
+        version: VERSION,
     };
     Ok((host, config))
 }

@@ -20,7 +20,6 @@ use kernel::wire::server::ServerMessage;
 pub use error::ClientError;
 pub use queries::{Answer, Change, Heard};
 
-use crate::net::json;
 use crate::net::socket::{Socket, dial};
 
 /// How long a node may take to answer.
@@ -110,7 +109,11 @@ impl Client {
         self.send(frame).await.map_err(ClientError::after_a_write)?;
         let reply = self.receive().await.map_err(ClientError::after_a_write)?;
         match self.read(&reply).map_err(ClientError::after_a_write)? {
-            ServerMessage::OpAck { last_id, beyond } if last_id == ID || beyond.contains(&ID) => Ok(reply.level()),
+            ServerMessage::OpAck {
+                last_id,
+                beyond,
+                achieved,
+            } if last_id == ID || beyond.contains(&ID) => Ok(achieved.to_owned()),
             other => Err(ClientError::unexpected(&self.addr, &other).after_a_write()),
         }
     }
@@ -179,15 +182,6 @@ impl Client {
                 Some(None) => return Err(ClientError::lost(&self.addr, &"the node closed the connection")),
             }
         }
-    }
-}
-
-impl Reply {
-    /// What an acknowledgement says was reached. Only for people: [`ServerMessage`] leaves it out.
-    fn level(&self) -> String {
-        let text = json::from_msgpack(&self.0).unwrap_or_default();
-        let ack: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        ack["payload"]["achievedLevel"].as_str().unwrap_or("done").to_owned()
     }
 }
 

@@ -7,7 +7,7 @@ use event_listener::Event;
 
 /// Bytes that may be held at once. Whoever wants more waits.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     left: Cell<u64>,
     whole: u64,
     freed: Event,
@@ -15,13 +15,13 @@ pub(super) struct Budget {
 
 /// Bytes taken from a [`Budget`]; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     budget: Rc<Budget>,
     bytes: u64,
 }
 
 impl Budget {
-    pub(super) fn new(whole: u64) -> Rc<Self> {
+    pub(crate) fn new(whole: u64) -> Rc<Self> {
         Rc::new(Self {
             left: Cell::new(whole),
             whole,
@@ -31,7 +31,7 @@ impl Budget {
 
     /// Takes `bytes`, once they are there. What is larger than the whole budget is taken for the whole: it passes
     /// alone.
-    pub(super) async fn take(self: &Rc<Self>, bytes: u64) -> Held {
+    pub(crate) async fn take(self: &Rc<Self>, bytes: u64) -> Held {
         let bytes = bytes.min(self.whole);
         loop {
             // Listening begins before looking, so that nothing freed in between is missed.

@@ -14,6 +14,9 @@ use kernel::machine::{Apply, Commit, Envelope, Fetched, Room, StorageError};
 
 use super::stores::{LogState, LogStore, RecordStore};
 
+/// Room below which it is looked at anew whenever it is asked for.
+const SCARCE_BYTES: u64 = 64 << 20;
+
 /// The driver's end of storage.
 ///
 /// The channels to the loops have no bound of their own: what is in them is bounded by the machine's limits, and by
@@ -195,6 +198,8 @@ fn append<L: LogStore>(log: &mut L, group: Vec<(u64, Commit)>, room: &mut Room, 
     let entries: Vec<_> = group.iter().filter_map(|(_, commit)| commit.entry.clone()).collect();
     let before = failed.check(epoch);
     let appended = before.and_then(|()| match entries.is_empty() {
+        // A machine that has refused for lack of room asks again with a barrier.
+        true if room.bytes < SCARCE_BYTES => log.room(),
         true => Ok(*room),
         false => log.append(&entries),
     });

@@ -26,6 +26,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use budget::Budget;
 pub use disk::{Disk, disk};
 pub use host::{Clock, FrameReader, FrameWriter, Link, LinkOf, Net};
 pub use run::Driver;

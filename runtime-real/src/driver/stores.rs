@@ -20,6 +20,9 @@ pub trait LogStore: Send + 'static {
     /// Looks at what is there, anew.
     fn recover(&mut self) -> Result<LogState, StorageError>;
 
+    /// How much more it takes, asked anew: space may have been freed by whoever runs the disk.
+    fn room(&mut self) -> Result<Room, StorageError>;
+
     /// Appends all of `entries`, which are in order, or none, and comes back once they are durable. Says how much more
     /// the log takes.
     fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError>;

@@ -327,7 +327,7 @@ impl Sending<'_> {
         let message = ServerMessage::decode(frame, Limits::default().depth);
         let message = message.map_err(|error| Lost::ForGood(ClientError::gibberish(&self.target.addr, &error)))?;
         match message {
-            ServerMessage::OpAck { last_id, beyond } => {
+            ServerMessage::OpAck { last_id, beyond, .. } => {
                 self.acknowledged(last_id, &beyond);
                 Ok(())
             }

@@ -8,11 +8,13 @@ use async_channel::{Receiver, Sender, bounded};
 use bytes::Bytes;
 use kernel::machine::{ConnKind, Role};
 
-use super::smol_net::{NetReader, NetWriter};
 use crate::driver::Link;
 
 /// A connection that carries `frames`, and where the answer will be. The channel closes when there will be none.
-pub(super) fn exchange(frames: VecDeque<Bytes>, frame_bytes: usize) -> (Link<NetReader, NetWriter>, Receiver<Bytes>) {
+pub(super) fn exchange(
+    frames: VecDeque<Bytes>,
+    frame_bytes: usize,
+) -> (Link<ExchangeReader, ExchangeWriter>, Receiver<Bytes>) {
     let (reply, answer) = bounded(1);
     let kind = ConnKind {
         role: Role::Client,
@@ -20,11 +22,11 @@ pub(super) fn exchange(frames: VecDeque<Bytes>, frame_bytes: usize) -> (Link<Net
         ordered: true,
         frame_bytes,
     };
-    let reader = NetReader::Exchange(ExchangeReader {
+    let reader = ExchangeReader {
         frames,
         reply: reply.clone(),
-    });
-    let writer = NetWriter::Exchange(ExchangeWriter { reply });
+    };
+    let writer = ExchangeWriter { reply };
     (Link { kind, reader, writer }, answer)
 }
 

@@ -6,6 +6,7 @@
 //! | `GET /ws?format=json` | the same, with JSON before the client has spoken |
 //! | `GET /peer` | a WebSocket between nodes: binary frames |
 //! | `POST /sync` | one frame up, the answer down: `application/x-msgpack` or `application/json` |
+//! | `GET /metrics` | what Prometheus scrapes |
 //! | `GET /health/live`, `GET /health/ready` | for whoever watches the process |
 //!
 //! Whatever carries it, the driver sees a [`Link`](crate::driver::Link) with a kind.
@@ -13,13 +14,18 @@
 mod answer;
 mod clock;
 mod exchange;
+mod gate;
 pub mod json;
+mod link;
+mod port;
 mod routes;
 mod server;
+mod slot;
 mod smol_net;
 pub mod socket;
 
 pub use clock::SystemClock;
-pub use routes::{Health, Rules};
+pub use link::{NetLink, NetReader, NetWriter};
+pub use port::{Health, Page, Rules};
 pub use server::Server;
-pub use smol_net::{NetReader, NetWriter, SmolNet};
+pub use smol_net::SmolNet;

@@ -1,11 +1,9 @@
 //! What is answered to which request.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_channel::Sender;
 use async_io::Timer;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use bytes::{Bytes, BytesMut};
@@ -20,64 +18,24 @@ use hyper::{Method, Request, Response, StatusCode};
 use kernel::machine::Role;
 use kernel::wire::server::ServerMessage;
 use kernel::wire::{Code, client};
-use smol::LocalExecutor;
 use smol::net::TcpStream;
 use smol_hyper::rt::FuturesIo;
 
 use super::answer::{self, Answer, refusal, wrong_method};
 use super::exchange::exchange;
-use super::server::Slot;
-use super::smol_net::{NetReader, NetWriter};
-use super::{json, socket};
-use crate::driver::Link;
+use super::json;
+use super::link::NetLink;
+use super::port::{Port, Rules};
+use super::slot::Slot;
+use super::socket::Accepted;
 
 /// How deep the frame of a refusal nests. What nests deeper is an answer.
 const REFUSAL_DEPTH: usize = 4;
 
 const MSGPACK: &str = "application/x-msgpack";
 const JSON: &str = "application/json";
-
-/// What a listener holds its clients to.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// Longest frame.
-    pub frame_bytes: usize,
-    /// Most connections at once.
-    pub connections: usize,
-    /// How long a client may take to say what it wants: for a request's head, and for each next piece of its body.
-    pub patience: Duration,
-    /// Web pages from anywhere may open a socket. Only where clients must authenticate: any page that a developer looks
-    /// at could otherwise read and write the node on their own machine.
-    pub any_origin: bool,
-    /// What the health paths say.
-    pub health: Health,
-}
-
-/// Whether the node serves. Clones show the same.
-#[derive(Debug, Clone, Default)]
-pub struct Health(Rc<Cell<bool>>);
-
-impl Health {
-    /// From now on the node serves, or does not.
-    pub fn set_ready(&self, ready: bool) {
-        self.0.set(ready);
-    }
-
-    /// Whether it serves.
-    pub fn is_ready(&self) -> bool {
-        self.0.get()
-    }
-}
-
-/// What the requests of one port share.
-#[derive(Debug)]
-pub(super) struct Port {
-    pub rules: Rules,
-    /// Where new links go.
-    pub links: Sender<Link<NetReader, NetWriter>>,
-    /// Runs what outlives its request.
-    pub executor: Rc<LocalExecutor<'static>>,
-}
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TOO_LARGE_HINT: &str = "send the operations in several batches";
 
 pub(super) async fn answer(request: Request<Incoming>, port: &Port, slot: Rc<Slot>) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -86,6 +44,7 @@ pub(super) async fn answer(request: Request<Incoming>, port: &Port, slot: Rc<Slo
         "/ws" if is_get => upgrade(request, Role::Client, port, slot),
         "/peer" if is_get => upgrade(request, Role::Peer, port, slot),
         "/sync" if method == Method::POST => sync(request, port).await,
+        "/metrics" if is_get => metrics(request.headers(), &port.rules),
         "/health/live" if is_get => answer::body(StatusCode::OK, "text/plain", "live\n"),
         "/health/ready" if is_get => match port.rules.health.is_ready() {
             true => answer::body(StatusCode::OK, "text/plain", "ready\n"),
@@ -96,13 +55,13 @@ pub(super) async fn answer(request: Request<Incoming>, port: &Port, slot: Rc<Slo
                 "try again in a moment; its log says what it does",
             ),
         },
-        "/ws" | "/peer" | "/health/live" | "/health/ready" => wrong_method("GET"),
+        "/ws" | "/peer" | "/metrics" | "/health/live" | "/health/ready" => wrong_method("GET"),
         "/sync" => wrong_method("POST"),
         _ => refusal(
             StatusCode::NOT_FOUND,
             "no_such_path",
             "there is nothing here",
-            "try GET /ws, POST /sync, GET /health/live or GET /health/ready",
+            "try GET /ws, POST /sync, GET /metrics, GET /health/live or GET /health/ready",
         ),
     }
 }
@@ -146,7 +105,8 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
             .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return answer;
     }
-    if !port.rules.any_origin && !is_local_origin(headers.get(ORIGIN)) {
+    // Any page that a developer looks at could otherwise read and write the node on their own machine.
+    if port.rules.secret.is_none() && !is_local_origin(headers.get(ORIGIN)) {
         return refusal(
             StatusCode::FORBIDDEN,
             "foreign_origin",
@@ -156,7 +116,8 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
     }
     let text = role == Role::Client && asks_for_json(request.uri().query());
     let accept = derive_accept_key(key);
-    let (frame_bytes, patience, links) = (port.rules.frame_bytes, port.rules.patience, port.links.clone());
+    let (patience, links) = (port.rules.patience, port.links.clone());
+    let (frame_bytes, unauthenticated_bytes) = (port.rules.frame_bytes, port.rules.unauthenticated_frame_bytes);
     let upgraded = hyper::upgrade::on(&mut request);
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -180,8 +141,16 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
             tracing::error!("an upgraded connection is not the socket that it was");
             return;
         };
-        let link = socket::accepted(parts.io.into_inner(), &parts.read_buf, role, text, frame_bytes, slot).await;
-        let _ = links.send(link).await;
+        let accepted = Accepted {
+            stream: parts.io.into_inner(),
+            read_ahead: parts.read_buf,
+            role,
+            text,
+            frame_bytes,
+            unauthenticated_bytes,
+            slot,
+        };
+        let _ = links.send(NetLink::from(accepted.link().await)).await;
     };
     port.executor.spawn(switch).detach();
     answer
@@ -219,10 +188,42 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
         let hint = "send application/x-msgpack or application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", &message, hint);
     }
-    let credentials = bearer(request.headers()).map(client::auth);
-    let body = match whole_body(request, &port.rules).await {
+    let (credentials, stranger) = (
+        bearer(request.headers()).map(client::auth),
+        stranger(request.headers(), &port.rules),
+    );
+    let limit = match stranger {
+        None => port.rules.frame_bytes,
+        Some(_) => port.rules.unauthenticated_frame_bytes.min(port.rules.frame_bytes),
+    };
+    let most = request
+        .body()
+        .size_hint()
+        .exact()
+        .map_or(limit, |bytes| bytes.min(limit as u64) as usize);
+    // All that it may come to is taken before any of it is read: two that are half read never wait for each other.
+    let Some(_held) = in_time(port.rules.patience, port.bodies.take(most as u64)).await else {
+        if !request.headers().contains_key(EXPECT) {
+            discard(request.into_body(), &port.rules).await;
+        }
+        let message = "too many bodies are being read";
+        return refusal(
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::Overloaded.name(),
+            message,
+            Code::Overloaded.hint(),
+        );
+    };
+    let body = match whole_body(request, limit, &port.rules).await {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(BodyError::TooLarge) => {
+            let message = format!("a body may have {limit} bytes");
+            return match stranger {
+                None => refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message, TOO_LARGE_HINT),
+                Some(code) => code_refusal(code, &format!("without the right token {message}")),
+            };
+        }
+        Err(BodyError::Other(refused)) => return refused,
     };
     let frame = match is_json.then(|| json::to_msgpack(&body)) {
         None => body,
@@ -231,7 +232,7 @@ async fn sync(request: Request<Incoming>, port: &Port) -> Answer {
     };
     let frames = credentials.into_iter().chain([frame]).collect();
     let (link, reply) = exchange(frames, port.rules.frame_bytes);
-    if port.links.send(link).await.is_err() {
+    if port.links.send(link.into()).await.is_err() {
         return no_answer();
     }
     let Ok(frame) = reply.recv().await else {
@@ -260,6 +261,24 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// Why whoever asks is nobody that this node knows: there is no token, or a wrong one.
+fn stranger(headers: &HeaderMap, rules: &Rules) -> Option<Code> {
+    let secret = rules.secret.as_ref()?;
+    match bearer(headers) {
+        Some(token) if secret.is(token.as_bytes()) => None,
+        Some(_) => Some(Code::AuthFailed),
+        None => Some(Code::AuthRequired),
+    }
+}
+
+/// What Prometheus scrapes. As much as anything else it is for those who know the secret.
+fn metrics(headers: &HeaderMap, rules: &Rules) -> Answer {
+    match stranger(headers, rules) {
+        None => answer::body(StatusCode::OK, OPENMETRICS, rules.metrics.text()),
+        Some(code) => code_refusal(code, "the metrics are for those who know the secret"),
+    }
+}
+
 /// The answer to an exchange that the node refused as a whole: its code is an HTTP status too.
 fn refused(frame: &[u8]) -> Option<Answer> {
     let (number, reason) = match ServerMessage::decode(frame, REFUSAL_DEPTH) {
@@ -268,6 +287,11 @@ fn refused(frame: &[u8]) -> Option<Answer> {
         _ => return None,
     };
     let code = Code::from_number(number).unwrap_or(Code::OutcomeUnknown);
+    Some(code_refusal(code, reason))
+}
+
+/// A refusal with one of the node's codes, whose number is an HTTP status too.
+fn code_refusal(code: Code, reason: &str) -> Answer {
     let status = StatusCode::from_u16(code.number()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = refusal(status, code.name(), reason, code.hint());
     if status == StatusCode::UNAUTHORIZED {
@@ -275,7 +299,7 @@ fn refused(frame: &[u8]) -> Option<Answer> {
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    Some(answer)
+    answer
 }
 
 fn no_answer() -> Answer {
@@ -287,9 +311,14 @@ fn no_answer() -> Answer {
     )
 }
 
-/// The body, no longer than a frame, and refused by its announced length before memory is taken for it.
-async fn whole_body(request: Request<Incoming>, rules: &Rules) -> Result<Bytes, Answer> {
-    let limit = rules.frame_bytes;
+/// Why a body was not taken.
+enum BodyError {
+    TooLarge,
+    Other(Answer),
+}
+
+/// The body, no longer than `limit`, and refused by its announced length before memory is taken for it.
+async fn whole_body(request: Request<Incoming>, limit: usize, rules: &Rules) -> Result<Bytes, BodyError> {
     let waits = request.headers().contains_key(EXPECT);
     let mut body = request.into_body();
     let mut whole = BytesMut::new();
@@ -299,11 +328,13 @@ async fn whole_body(request: Request<Incoming>, rules: &Rules) -> Result<Bytes, 
         match in_time(rules.patience, body.frame()).await {
             None => {
                 let message = "the body did not arrive in time";
-                return Err(refusal(StatusCode::REQUEST_TIMEOUT, "too_slow", message, ""));
+                let refused = refusal(StatusCode::REQUEST_TIMEOUT, "too_slow", message, "");
+                return Err(BodyError::Other(refused));
             }
             Some(None) => return Ok(whole.freeze()),
             Some(Some(Err(error))) => {
-                return Err(refusal(StatusCode::BAD_REQUEST, "bad_body", &error.to_string(), ""));
+                let refused = refusal(StatusCode::BAD_REQUEST, "bad_body", &error.to_string(), "");
+                return Err(BodyError::Other(refused));
             }
             Some(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
@@ -319,9 +350,7 @@ async fn whole_body(request: Request<Incoming>, rules: &Rules) -> Result<Bytes, 
     if !waits {
         discard(body, rules).await;
     }
-    let message = format!("a body may have {limit} bytes");
-    let hint = "send the operations in several batches";
-    Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message, hint))
+    Err(BodyError::TooLarge)
 }
 
 /// Lets a body that was refused go by, for a while: a client that still writes when the connection closes may never

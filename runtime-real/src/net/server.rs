@@ -1,6 +1,5 @@
 //! The listener: TCP connections in, HTTP spoken on each.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,9 +15,11 @@ use smol::net::{SocketAddr, TcpListener, TcpStream};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use super::answer::refusal_text;
-use super::routes::{self, Port, Rules};
-use super::smol_net::{NetReader, NetWriter};
-use crate::driver::Link;
+use super::link::NetLink;
+use super::port::{Port, Rules};
+use super::routes;
+use super::slot::{Slot, Slots};
+use crate::metrics::Sparingly;
 
 /// Bytes of a request's head, and of what is read at once.
 const HEAD_BYTES: usize = 64 << 10;
@@ -31,26 +32,7 @@ const LINKS_QUEUED: usize = 64;
 pub struct Server {
     listener: TcpListener,
     port: Rc<Port>,
-    open: Rc<Cell<usize>>,
-}
-
-/// One of the connections that may be open at once. Given back when dropped.
-#[derive(Debug)]
-pub struct Slot(Rc<Cell<usize>>);
-
-impl Slot {
-    fn take(open: &Rc<Cell<usize>>, limit: usize) -> Option<Self> {
-        (open.get() < limit).then(|| {
-            open.set(open.get() + 1);
-            Self(Rc::clone(open))
-        })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
+    slots: Slots,
 }
 
 impl Server {
@@ -60,13 +42,13 @@ impl Server {
         addr: SocketAddr,
         rules: Rules,
         executor: Rc<LocalExecutor<'static>>,
-    ) -> io::Result<(Self, Receiver<Link<NetReader, NetWriter>>)> {
+    ) -> io::Result<(Self, Receiver<NetLink>)> {
         let listener = TcpListener::bind(addr).await?;
         let (links, accepted) = bounded(LINKS_QUEUED);
         let server = Self {
             listener,
-            port: Rc::new(Port { rules, links, executor }),
-            open: Rc::default(),
+            slots: Slots::new(rules.connections),
+            port: Rc::new(Port::new(rules, links, executor)),
         };
         Ok((server, accepted))
     }
@@ -78,16 +60,18 @@ impl Server {
 
     /// Accepts connections and serves them, for ever.
     pub async fn run(self) {
-        let limit = self.port.rules.connections;
+        let (limit, mut refused) = (self.port.rules.connections, Sparingly::default());
         loop {
             match self.listener.accept().await {
-                Ok((stream, from)) => match Slot::take(&self.open, limit) {
+                Ok((stream, from)) => match self.slots.take() {
                     Some(slot) => {
                         let serving = serve(stream, Rc::clone(&self.port), Rc::new(slot));
                         self.port.executor.spawn(serving).detach();
                     }
                     None => {
-                        tracing::warn!(%from, limit, "refused: too many connections are open");
+                        if let Some(unsaid) = refused.may() {
+                            tracing::warn!(%from, limit, unsaid, "refused: too many connections are open");
+                        }
                         self.port.executor.spawn(turn_away(stream)).detach();
                     }
                 },
@@ -115,6 +99,8 @@ async fn serve(stream: TcpStream, port: Rc<Port>, slot: Rc<Slot>) {
         .timer(SmolTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(HEAD_BYTES)
+        // Nobody needs it, and a clock before 1970 would make it panic.
+        .auto_date_header(false)
         .serve_connection(FuturesIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = served.await {

@@ -9,13 +9,14 @@ use async_tungstenite::tungstenite::protocol::{CloseFrame, Role as Side, WebSock
 use async_tungstenite::tungstenite::{Error as WsError, Message};
 use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream, client_async_with_config};
 use bytes::Bytes;
-use futures_lite::StreamExt;
+use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
 use futures_util::SinkExt;
 use kernel::machine::{ConnKind, Role};
 use smol::net::TcpStream;
 
+use super::gate::{Gate, Gated};
 use super::json;
-use super::smol_net::{NetReader, NetWriter};
+use super::slot::Slot;
 use crate::driver::Link;
 
 /// A WebSocket over TCP.
@@ -33,19 +34,21 @@ struct Shared {
 /// The half of a WebSocket that frames come out of.
 #[derive(Debug)]
 pub struct SocketReader {
-    receiver: WebSocketReceiver<TcpStream>,
+    receiver: WebSocketReceiver<Gated<TcpStream>>,
     shared: Rc<Shared>,
     role: Role,
     frame_bytes: usize,
     /// Counts as an open connection until dropped.
-    _slot: Option<Rc<super::server::Slot>>,
+    slot: Option<Rc<Slot>>,
 }
 
 /// The half of a WebSocket that frames go into.
 #[derive(Debug)]
 pub struct SocketWriter {
-    sender: WebSocketSender<TcpStream>,
+    sender: WebSocketSender<Gated<TcpStream>>,
     shared: Rc<Shared>,
+    role: Role,
+    gate: Rc<Gate>,
 }
 
 /// Limits on what a socket reads, before memory is taken for it.
@@ -57,25 +60,43 @@ fn config(frame_bytes: usize) -> WebSocketConfig {
         .max_frame_size(Some(frame_bytes))
 }
 
-/// The server's side of a socket whose handshake is done. `read_ahead` came with it. With `text`, it is JSON that is
-/// spoken until the other side sends something else.
-pub(super) async fn accepted(
-    stream: TcpStream,
-    read_ahead: &[u8],
-    role: Role,
-    text: bool,
-    frame_bytes: usize,
-    slot: Rc<super::server::Slot>,
-) -> Link<NetReader, NetWriter> {
-    let config = Some(config(frame_bytes));
-    let socket = WebSocketStream::from_partially_read(stream, read_ahead.to_vec(), Side::Server, config).await;
-    link(socket, role, text, frame_bytes, Some(slot))
+/// A socket that somebody opened to us.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub stream: TcpStream,
+    /// What came with the handshake.
+    pub read_ahead: Bytes,
+    pub role: Role,
+    /// JSON is spoken until the other side sends something else.
+    pub text: bool,
+    pub frame_bytes: usize,
+    /// What is read before the machine has let the other side in.
+    pub unauthenticated_bytes: usize,
+    pub slot: Rc<Slot>,
+}
+
+impl Accepted {
+    /// The server's side of the socket.
+    pub(super) async fn link(self) -> Link<SocketReader, SocketWriter> {
+        let config = Some(config(self.frame_bytes));
+        let gate = Gate::closed(self.unauthenticated_bytes);
+        let stream = Gated::new(self.stream, Rc::clone(&gate));
+        let socket = WebSocketStream::from_partially_read(stream, self.read_ahead.into(), Side::Server, config).await;
+        let mut link = link(socket, gate, self.role, self.frame_bytes);
+        link.reader.shared.text.set(self.text);
+        link.reader.slot = Some(self.slot);
+        link
+    }
 }
 
 /// Opens a socket to another node's `/peer`.
-pub(super) async fn dial_peer(addr: &str, frame_bytes: usize) -> io::Result<Link<NetReader, NetWriter>> {
-    let socket = dial(addr, "/peer", frame_bytes).await.map_err(io::Error::other)?;
-    Ok(link(socket, Role::Peer, false, frame_bytes, None))
+pub(super) async fn dial_peer(addr: &str, frame_bytes: usize) -> io::Result<Link<SocketReader, SocketWriter>> {
+    let stream = connect(addr).await?;
+    // Who listens at a configured address is not asked to be brief.
+    let gate = Gate::open();
+    let stream = Gated::new(stream, Rc::clone(&gate));
+    let socket = shake_hands(stream, addr, "/peer", frame_bytes).await;
+    Ok(link(socket.map_err(io::Error::other)?, gate, Role::Peer, frame_bytes))
 }
 
 /// Why a socket could not be opened.
@@ -99,8 +120,21 @@ pub enum DialError {
 
 /// Opens a socket to `path` of the node at `addr`.
 pub async fn dial(addr: &str, path: &str, frame_bytes: usize) -> Result<Socket, DialError> {
+    shake_hands(connect(addr).await?, addr, path, frame_bytes).await
+}
+
+async fn connect(addr: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    addr: &str,
+    path: &str,
+    frame_bytes: usize,
+) -> Result<WebSocketStream<S>, DialError> {
     let url = format!("ws://{addr}{path}");
     let opened = client_async_with_config(url, stream, Some(config(frame_bytes))).await;
     opened.map(|(socket, _)| socket).map_err(|error| match error {
@@ -116,15 +150,13 @@ pub async fn dial(addr: &str, path: &str, frame_bytes: usize) -> Result<Socket, 
 }
 
 fn link(
-    socket: Socket,
+    socket: WebSocketStream<Gated<TcpStream>>,
+    gate: Rc<Gate>,
     role: Role,
-    text: bool,
     frame_bytes: usize,
-    slot: Option<Rc<super::server::Slot>>,
-) -> Link<NetReader, NetWriter> {
+) -> Link<SocketReader, SocketWriter> {
     let (sender, receiver) = socket.split();
     let shared = Rc::new(Shared::default());
-    shared.text.set(text);
     Link {
         kind: ConnKind {
             role,
@@ -132,14 +164,19 @@ fn link(
             ordered: true,
             frame_bytes,
         },
-        reader: NetReader::Socket(SocketReader {
+        reader: SocketReader {
             receiver,
             shared: Rc::clone(&shared),
             role,
             frame_bytes,
-            _slot: slot,
-        }),
-        writer: NetWriter::Socket(SocketWriter { sender, shared }),
+            slot: None,
+        },
+        writer: SocketWriter {
+            sender,
+            shared,
+            role,
+            gate,
+        },
     }
 }
 
@@ -192,6 +229,7 @@ impl SocketReader {
 
 impl SocketWriter {
     pub(super) async fn write(&mut self, frame: Bytes) -> io::Result<()> {
+        self.gate.pass(self.role, &frame);
         let message = match self.shared.text.get() {
             false => Message::Binary(frame),
             true => Message::text(json::from_msgpack(&frame).map_err(io::Error::other)?),

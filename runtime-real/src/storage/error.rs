@@ -42,6 +42,14 @@ pub enum FolderError {
         /// Which folder.
         path: PathBuf,
     },
+    /// A file that was there is not, or is empty.
+    #[error(
+        "{path} is gone or empty: this folder had a database there; restore it, or choose a new folder with --data"
+    )]
+    Lost {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The operating system said no.
     #[error("cannot {doing} {path}: {error}")]
     Io {
@@ -71,6 +79,7 @@ impl FolderError {
             Self::Newer { .. } => "data_newer_format",
             Self::Malformed { .. } => "data_malformed",
             Self::Foreign { .. } => "data_foreign",
+            Self::Lost { .. } => "data_lost",
             Self::Io { .. } => "data_io",
             Self::Database { .. } => "data_database",
         }

@@ -31,10 +31,6 @@ impl Folder {
             Err(error) => return Err(io_error("read", &format)(error)),
         }
         let lock = lock(&path)?;
-        // Only with the lock in hand: two nodes that start at once must not both make the folder.
-        if !format.exists() {
-            write_durably(&format, format!("{FORMAT}\n").as_bytes())?;
-        }
         Ok(Self { path, _lock: lock })
     }
 
@@ -68,8 +64,17 @@ impl Folder {
     /// Opens the two stores.
     pub fn stores(&self) -> Result<(Log, Records), FolderError> {
         let (log, records) = (self.path.join("log"), self.path.join("records"));
-        create_dir(&log)?;
-        create_dir(&records)?;
+        // The format is written last. Where it stands both databases have been there: one that is not was lost, and an empty
+        // one in its place would pass for a node that has nothing.
+        let format = self.path.join("FORMAT");
+        let made = format.exists();
+        for dir in [&log, &records] {
+            let file = dir.join("data.mdb");
+            if made && fs::metadata(&file).map_or(0, |found| found.len()) == 0 {
+                return Err(FolderError::Lost { path: file });
+            }
+            create_dir(dir)?;
+        }
         let database = |path: &Path| {
             let path = path.to_owned();
             move |error| FolderError::Database { path, error }
@@ -81,6 +86,9 @@ impl Folder {
         // LMDB syncs what is in its files; that the files are there at all is the folders' business.
         for dir in [&log, &records, &self.path] {
             sync_dir(dir)?;
+        }
+        if !made {
+            write_durably(&format, format!("{FORMAT}\n").as_bytes())?;
         }
         Ok(stores)
     }
@@ -105,10 +113,17 @@ fn check_format(folder: &Path, file: &Path, text: &str) -> Result<(), FolderErro
 fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
     for entry in fs::read_dir(path).map_err(io_error("read", path))? {
         let name = entry.map_err(io_error("read", path))?.file_name();
-        if !["LOCK", "FORMAT", "FORMAT.new", "lost+found"]
-            .iter()
-            .any(|ours| name == *ours)
-        {
+        const OURS: [&str; 8] = [
+            "LOCK",
+            "FORMAT",
+            "FORMAT.new",
+            "NODE",
+            "NODE.new",
+            "log",
+            "records",
+            "lost+found",
+        ];
+        if !OURS.iter().any(|ours| name == *ours) {
             return Err(FolderError::Foreign { path: path.to_owned() });
         }
     }
@@ -216,6 +231,20 @@ mod tests {
         let error = folder.stores().unwrap_err();
         assert_eq!(error.code(), "data_database");
         assert!(error.to_string().contains("records"), "{error}");
+    }
+
+    #[test]
+    fn a_database_that_was_lost_is_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Folder::open(dir.path()).unwrap().stores();
+        drop(open().unwrap());
+        drop(open().unwrap());
+        fs::remove_file(dir.path().join("log/data.mdb")).unwrap();
+        let error = open().unwrap_err();
+        assert_eq!(error.code(), "data_lost");
+        assert!(error.to_string().contains("log/data.mdb"), "{error}");
+        fs::write(dir.path().join("log/data.mdb"), "").unwrap();
+        assert_eq!(open().unwrap_err().code(), "data_lost");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Log {
     entries: Entries,
     path: PathBuf,
     map_bytes: usize,
+    /// Nothing more fits: writes are refused until there is space again.
+    is_full: bool,
     /// The last entry, once [`LogStore::recover`] looked or something was appended. A log that was cut whole has none.
     last: Option<u64>,
 }
@@ -45,6 +47,7 @@ impl Log {
             env,
             path: path.to_owned(),
             map_bytes,
+            is_full: false,
             last: None,
         })
     }
@@ -55,8 +58,20 @@ impl Log {
         self.map_bytes / 4 * 3
     }
 
+    /// Tells the operator when space runs out, and when there is some again.
+    fn note(&mut self, room: Room) {
+        let is_full = room.bytes == 0;
+        let path = self.path.display();
+        match (self.is_full, is_full) {
+            (false, true) => tracing::warn!(%path, "no space is left for writes: they are refused until some is freed"),
+            (true, false) => tracing::info!(%path, room_bytes = room.bytes, "there is space for writes again"),
+            _ => {}
+        }
+        self.is_full = is_full;
+    }
+
     /// How much more fits. `live` are the pages of the entries: free ones inside the file are used again.
-    fn room(&self, live: &DatabaseStat) -> Room {
+    fn room_beside(&self, live: &DatabaseStat) -> Room {
         let left = self.limit_bytes().saturating_sub(bytes(live));
         space::room(&self.path, left as u64)
     }
@@ -66,7 +81,7 @@ impl Log {
         let (first, last) = (self.entries.first(&txn)?, self.entries.last(&txn)?);
         Ok(LogState {
             range: first.zip(last).map(|((first, _), (last, _))| (first, last)),
-            room: self.room(&self.entries.stat(&txn)?),
+            room: self.room_beside(&self.entries.stat(&txn)?),
         })
     }
 
@@ -80,7 +95,7 @@ impl Log {
             return Err(heed::Error::Mdb(MdbError::MapFull));
         }
         txn.commit()?;
-        Ok(self.room(&live))
+        Ok(self.room_beside(&live))
     }
 
     fn try_read(&self, from: u64, limit_bytes: usize) -> heed::Result<(Vec<(u64, Bytes)>, bool)> {
@@ -116,7 +131,15 @@ impl LogStore for Log {
             .try_recover()
             .map_err(|error| failed("looking at the log", &error))?;
         self.last = state.range.map(|(_, last)| last);
+        self.note(state.room);
         Ok(state)
+    }
+
+    fn room(&mut self) -> Result<Room, StorageError> {
+        let state = self.try_recover();
+        let room = state.map_err(|error| failed("looking at the log", &error))?.room;
+        self.note(room);
+        Ok(room)
     }
 
     fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
@@ -135,6 +158,7 @@ impl LogStore for Log {
         let appended = self.try_append(entries);
         let room = appended.map_err(|error| failed("appending to the log", &error))?;
         self.last = last;
+        self.note(room);
         Ok(room)
     }
 

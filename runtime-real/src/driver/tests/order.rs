@@ -53,6 +53,17 @@ fn a_barrier_alone_costs_no_sync_and_keeps_its_place() {
 }
 
 #[test]
+fn what_a_machine_says_on_hearing_of_a_commit_comes_after_what_waited_for_it() {
+    let mut world = World::new();
+    let client = world.connect();
+    client.say("thn:a");
+    world.settle();
+    world.log_works();
+    let heard: Vec<_> = std::iter::from_fn(|| client.hear()).collect();
+    assert_eq!(heard, ["thn:a", "after"]);
+}
+
+#[test]
 fn a_failed_commit_fails_the_later_ones_until_a_recovery() {
     let mut world = World::new();
     let client = world.connect();

@@ -23,7 +23,8 @@ use crate::driver::{
 
 /// Does what its frames say, and notes what it is told.
 ///
-/// `now:x` is sent back at once, `log:x` once it is in the log, `bar:x` behind a barrier, `app:x` applies, `dia:x` dials,
+/// `now:x` is sent back at once, `log:x` once it is in the log, `bar:x` behind a barrier, `thn:x` as `log:x` with `after` said
+/// as soon as the machine hears that it is durable, `app:x` applies, `dia:x` dials,
 /// `rec:` recovers, `fet:` fetches the log and then the records, `wak:n` asks to be woken, `bye:` closes.
 pub struct Script {
     told: Rc<RefCell<Vec<String>>>,
@@ -31,6 +32,7 @@ pub struct Script {
     number: u64,
     in_flight: u64,
     draining: bool,
+    then: Option<ConnId>,
 }
 
 impl Machine for Script {
@@ -39,7 +41,11 @@ impl Machine for Script {
         match input {
             Input::Received { conn, frame } => self.act(now, conn, frame, out),
             Input::Command(Command::Drain) => self.draining = true,
-            Input::Committed { .. } => self.in_flight -= 1,
+            Input::Committed { .. } => {
+                self.in_flight -= 1;
+                let frame = Bytes::from_static(b"after");
+                out.send.extend(self.then.take().map(|conn| Envelope { conn, frame }));
+            }
             _ => {}
         }
         if self.draining && self.in_flight == 0 {
@@ -63,9 +69,10 @@ impl Script {
         let rest = std::str::from_utf8(&frame[4..]).unwrap();
         match &frame[..4] {
             b"now:" => out.send.push(envelope),
-            b"log:" | b"bar:" => {
+            b"log:" | b"bar:" | b"thn:" => {
+                self.then = (&frame[..4] == b"thn:").then_some(conn);
                 let ticket = self.ticket();
-                let entry = (&frame[..4] == b"log:").then(|| {
+                let entry = (&frame[..4] != b"bar:").then(|| {
                     self.number += 1;
                     (self.number, frame.clone())
                 });
@@ -271,6 +278,10 @@ impl LogStore for TestStore {
         Ok(LogState { range, room })
     }
 
+    fn room(&mut self) -> Result<Room, StorageError> {
+        Ok(Room { bytes: 1_000 })
+    }
+
     fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
         let mut stored = self.0.lock().unwrap();
         if let Some(error) = stored.fail_append.take() {
@@ -347,6 +358,7 @@ impl World {
             number: 0,
             in_flight: 0,
             draining: false,
+            then: None,
         };
         let clock = Rc::new(TestClock::default());
         let driver = Driver::new(script, Rc::new(net), clock.clone(), disk, orders, settings, |_| {});

@@ -1,0 +1,119 @@
+//! What Orrery does, measured beside a bound of the same machine in the same run.
+//!
+//! ```text
+//! cargo run --release -p benches -- list
+//! cargo run --release -p benches -- run socket-writes --json
+//! ```
+
+mod lww_merge;
+mod row;
+mod socket_writes;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use row::Row;
+
+/// Measures, and prints one row a result. Read a row against the bound in the same run: machines differ, and so do
+/// hours of one machine.
+#[derive(Debug, Parser)]
+#[command(name = "benches")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Name the benches
+    List,
+    /// Run some of them
+    Run {
+        /// Which: `list` names them
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        load: Load,
+    },
+}
+
+/// How much work a bench does.
+#[derive(Debug, Clone, Args)]
+struct Load {
+    /// A tenth of the work: does it run at all?
+    #[arg(long)]
+    quick: bool,
+    /// Of socket benches: batches that a connection sends ahead of their acknowledgements
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    depth: u32,
+    /// Of socket benches: connections
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    connections: u32,
+    /// Of socket benches: operations in a batch
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    batch: u32,
+    /// Of socket benches: bytes of a value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    value_bytes: u32,
+}
+
+type Rows = Result<Vec<Row>, Box<dyn Error>>;
+
+/// A bench: its name, what it measures, and how.
+type Bench = (&'static str, &'static str, fn(&Load) -> Rows);
+
+const BENCHES: &[Bench] = &[
+    (
+        "lww-merge",
+        "merging versions into the last-writer-wins map, beside a BTreeMap and a HashMap of the same bytes",
+        lww_merge::run,
+    ),
+    (
+        "socket-writes",
+        "writes over WebSocket, acknowledged once synced, beside synced appends of the same bytes to a file",
+        socket_writes::run,
+    ),
+];
+
+fn main() -> ExitCode {
+    let (names, json, load) = match Cli::parse().task {
+        Task::List => {
+            for (name, about, _) in BENCHES {
+                println!("{name:<16} {about}");
+            }
+            return ExitCode::SUCCESS;
+        }
+        Task::Run { names, json, load } => (names, json, load),
+    };
+    let mut chosen = Vec::new();
+    for name in &names {
+        match BENCHES.iter().find(|(known, ..)| known == name) {
+            Some((.., bench)) => chosen.push((name, bench)),
+            None => {
+                eprintln!("error: there is no bench {name:?}; `list` names them");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    if !json {
+        println!("{}", row::HEAD);
+    }
+    for (name, bench) in chosen {
+        match bench(&load) {
+            Ok(rows) => rows.iter().for_each(|row| match json {
+                true => println!("{}", row.json()),
+                false => println!("{row}"),
+            }),
+            Err(error) => {
+                eprintln!("error: {name}: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}

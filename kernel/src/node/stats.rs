@@ -1,0 +1,127 @@
+//! What a node counts, for whoever watches over it. Nothing is decided by it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::machine::Role;
+use crate::node::Node;
+use crate::session::Counts;
+
+/// Counters since the node was made, and gauges of how it is now. Whole numbers only: the same inputs give the same
+/// numbers everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Operations by kind and result.
+    pub operations: Counts,
+    /// Keys that have a version, deleted ones included.
+    pub records: u64,
+    /// Of those, the deleted ones.
+    pub tombstones: u64,
+    /// Bytes of all keys and versions in memory. What holds them together comes on top.
+    pub record_bytes: u64,
+    /// The last log entry that is durable.
+    pub committed: u64,
+    /// The last log entry that the records hold.
+    pub applied: u64,
+    /// Bytes of changes that the log holds and the records do not yet.
+    pub unapplied_bytes: u64,
+    /// Log entries given to the host that it has not answered for.
+    pub entries_in_flight: u64,
+    /// Their bytes.
+    pub entry_bytes_in_flight: u64,
+    /// Bytes that the host last said may be committed.
+    pub room_bytes: u64,
+    /// Open connections of clients.
+    pub clients: u64,
+    /// Open connections of peers, handshakes included.
+    pub peer_connections: u64,
+    /// Changes forwarded to peers; one that goes to two counts twice.
+    pub forwarded: u64,
+    /// Changes taken from peers.
+    pub taken: u64,
+    /// Comparisons of everything that were begun with a peer.
+    pub rounds: u64,
+    /// Links whose handshake is done.
+    pub links: Vec<LinkStats>,
+    /// Configured peers.
+    pub peers: u64,
+}
+
+/// One link to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinkStats {
+    /// The peer's name.
+    pub node: String,
+    /// Bytes sent to it, or waiting for their commit, and not yet on their way.
+    pub unsent_bytes: u64,
+    /// When something was last heard of it, in the microseconds of [`Now::mono_us`](crate::env::Now::mono_us).
+    pub heard_us: u64,
+    /// Changes were left out because too much was unsent: everything is going to be compared.
+    pub behind: bool,
+}
+
+/// Something that happened to the link with a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkNews {
+    /// The peer's name; empty if it is not known yet.
+    pub node: String,
+    /// Why the link is gone; `None` if it is up now.
+    pub lost: Option<&'static str>,
+}
+
+/// The counters that the node itself keeps.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// See [`Stats::operations`].
+    pub operations: Counts,
+    /// See [`Stats::forwarded`].
+    pub forwarded: u64,
+    /// See [`Stats::taken`].
+    pub taken: u64,
+    /// See [`Stats::rounds`].
+    pub rounds: u64,
+}
+
+impl Node {
+    /// What happened to the links with peers since this was last asked, as far as it was kept: the latest may be left out
+    /// where nobody asks.
+    pub fn take_news(&mut self) -> Vec<LinkNews> {
+        self.peers.take_news()
+    }
+
+    /// What it has counted, and how it is now. Walks over the partitions and connections: for now and then, not for every
+    /// step.
+    pub fn stats(&self) -> Stats {
+        let count = |role| self.conns.of_role(role).count() as u64;
+        let held = self.store.held();
+        let (entries_in_flight, entry_bytes_in_flight) = self.store.in_flight();
+        Stats {
+            operations: self.tally.operations.clone(),
+            clients: count(Role::Client),
+            peer_connections: count(Role::Peer),
+            forwarded: self.tally.forwarded,
+            taken: self.tally.taken,
+            rounds: self.tally.rounds,
+            links: self
+                .peers
+                .links_up()
+                .map(|(conn, link, node)| LinkStats {
+                    node: node.into(),
+                    unsent_bytes: self.conns.get(conn).map_or(0, |conn| conn.unsent_bytes),
+                    heard_us: link.heard_us,
+                    behind: link.behind,
+                })
+                .collect(),
+            peers: self.peers.len() as u64,
+            records: held.records,
+            tombstones: held.tombstones,
+            record_bytes: held.bytes,
+            committed: self.store.committed_number(),
+            applied: self.store.applied_number(),
+            unapplied_bytes: self.store.unapplied_bytes(),
+            entries_in_flight,
+            entry_bytes_in_flight,
+            room_bytes: self.store.room_bytes(),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Every setting of a node: the one list that flags, the environment, the file, `config print` and the help are made of.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use kernel::env::Limits;
+
+use super::field::Field;
+
+/// What a node is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub peers: Vec<String>,
+    pub cluster_secret_file: Option<PathBuf>,
+    pub log: &'static str,
+    pub log_level: &'static str,
+    pub node: Option<String>,
+    pub partition_by: Vec<(String, u8)>,
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: "./orrery-data".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            peers: Vec::new(),
+            cluster_secret_file: None,
+            log: "text",
+            log_level: "info",
+            node: None,
+            partition_by: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name in the file; `ORRERY_` and the same in capitals in the environment.
+    pub name: &'static str,
+    /// Its flag, without the dashes.
+    pub flag: &'static str,
+    /// What its value is called in the help.
+    pub value: &'static str,
+    pub help: &'static str,
+    pub field: Field,
+}
+
+const fn setting(name: &'static str, value: &'static str, field: Field, help: &'static str) -> Setting {
+    Setting {
+        name,
+        flag: name,
+        value,
+        help,
+        field,
+    }
+}
+
+/// All of them.
+pub const TABLE: &[Setting] = &[
+    setting(
+        "data",
+        "DIR",
+        Field::Path(|c| &mut c.data),
+        "The data folder; made if it is not there",
+    ),
+    setting(
+        "listen",
+        "ADDR",
+        Field::Listen(|c| &mut c.listen),
+        "Where to listen, as IP:PORT; with port 0 the system chooses one",
+    ),
+    Setting {
+        name: "peers",
+        flag: "peer",
+        value: "ADDR",
+        help: "The other nodes, each as HOST:PORT; several after one another or with commas between them",
+        field: Field::Addresses(|c| &mut c.peers),
+    },
+    setting(
+        "cluster-secret-file",
+        "FILE",
+        Field::MaybePath(|c| &mut c.cluster_secret_file),
+        "A file with the secret that nodes and clients must present: at least 16 characters on one line. Needed to \
+         listen on anything but loopback",
+    ),
+    setting(
+        "node",
+        "NAME",
+        Field::MaybeText(|c| &mut c.node),
+        "The node's name; without one it keeps a random one in the data folder",
+    ),
+    setting(
+        "partition-by",
+        "MAP=SEPARATOR",
+        Field::Separators(|c| &mut c.partition_by),
+        "Keep keys of MAP together that are equal up to the first SEPARATOR, one ASCII character: the same on every node",
+    ),
+    setting(
+        "log",
+        "FORM",
+        Field::Choice(&["text", "json"], |c| &mut c.log),
+        "The form of the log on standard error: text, or json with one object a line",
+    ),
+    setting(
+        "log-level",
+        "LEVEL",
+        Field::Choice(&["error", "warn", "info", "debug", "trace"], |c| &mut c.log_level),
+        "How much is logged: error, warn, info, debug or trace",
+    ),
+    setting(
+        "max-frame",
+        "SIZE",
+        Field::Size(|c| &mut c.limits.frame_bytes),
+        "Longest frame that is read or written: a value and its envelope",
+    ),
+    setting(
+        "max-unauthenticated-frame",
+        "SIZE",
+        Field::Size(|c| &mut c.limits.unauthenticated_frame_bytes),
+        "How much is read of a connection before it has authenticated",
+    ),
+    setting(
+        "max-bodies",
+        "SIZE",
+        Field::Size64(|c| &mut c.limits.body_bytes),
+        "Bodies of POST /sync that are in memory at once; more of them wait",
+    ),
+    setting(
+        "max-value",
+        "SIZE",
+        Field::Size(|c| &mut c.limits.value_bytes),
+        "Longest value, as MessagePack",
+    ),
+    setting(
+        "max-batch",
+        "COUNT",
+        Field::Count(|c| &mut c.limits.batch_ops),
+        "Most operations in one batch",
+    ),
+    setting(
+        "max-connections",
+        "COUNT",
+        Field::Count(|c| &mut c.limits.connections),
+        "Most connections at once; an eighth of them is kept for the node's own",
+    ),
+    setting(
+        "max-unsent",
+        "SIZE",
+        Field::Size64(|c| &mut c.limits.unsent_bytes),
+        "Unsent bytes of one connection at which its requests are refused; at twice as many it is closed",
+    ),
+    setting(
+        "max-in-flight",
+        "SIZE",
+        Field::Size64(|c| &mut c.limits.commit_bytes_in_flight),
+        "Bytes on their way to disk at which writes are refused",
+    ),
+    setting(
+        "max-drift",
+        "DURATION",
+        Field::Duration(|c| &mut c.limits.drift_ms),
+        "How far ahead of this node's clock a client's may be",
+    ),
+    setting(
+        "apply-size",
+        "SIZE",
+        Field::Size64(|c| &mut c.limits.apply_bytes),
+        "Log that gathers before it is brought into the records",
+    ),
+    setting(
+        "apply-delay",
+        "DURATION",
+        Field::Duration(|c| &mut c.limits.apply_delay_ms),
+        "Longest time that it gathers",
+    ),
+    setting(
+        "heartbeat",
+        "DURATION",
+        Field::Duration(|c| &mut c.limits.heartbeat_ms),
+        "Time between two heartbeats to a peer",
+    ),
+    setting(
+        "silence",
+        "DURATION",
+        Field::Duration(|c| &mut c.limits.silence_ms),
+        "Silence after which a peer, an unfinished handshake or a slow request is given up",
+    ),
+    setting(
+        "anti-entropy",
+        "DURATION",
+        Field::Duration(|c| &mut c.limits.anti_entropy_ms),
+        "Time between two comparisons of everything with a peer",
+    ),
+];
+
+impl Setting {
+    /// Its name in the environment.
+    pub fn variable(&self) -> String {
+        format!("ORRERY_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+}
+
+impl Config {
+    /// What two settings must be to each other, and whether they are. Names the settings.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        /// What stands around a value in its frame: names, stamps, and the key.
+        const ENVELOPE_BYTES: usize = 4 << 10;
+        let limits = &self.limits;
+        for (held, setting, must) in [
+            (
+                limits.frame_bytes >= limits.value_bytes.saturating_add(ENVELOPE_BYTES),
+                "max-frame",
+                "must be at least max-value and 4KiB more",
+            ),
+            (
+                limits.unauthenticated_frame_bytes <= limits.frame_bytes,
+                "max-unauthenticated-frame",
+                "must be at most max-frame",
+            ),
+            (
+                limits.heartbeat_ms < limits.silence_ms,
+                "heartbeat",
+                "must be shorter than silence",
+            ),
+        ] {
+            if !held {
+                return Err((setting, must));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! How the node is at the moment of a scrape.
+
+use std::sync::atomic::AtomicU64;
+
+use kernel::node::Stats;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{ByRole, Seconds};
+
+type Whole = Gauge<u64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPeer {
+    peer: String,
+}
+
+/// All of it, in a registry of its own.
+pub(super) fn registry(stats: &Stats, mono_us: u64) -> Registry {
+    let mut all = Registry::with_prefix("orrery");
+    operations(stats, &mut all);
+    for (name, about, value) in [
+        (
+            "records",
+            "Keys that have a version, deleted ones included",
+            stats.records,
+        ),
+        ("tombstones", "Keys that were deleted", stats.tombstones),
+        (
+            "record_bytes",
+            "Bytes of keys and versions in memory",
+            stats.record_bytes,
+        ),
+        (
+            "log_committed_entry",
+            "The last log entry that is durable",
+            stats.committed,
+        ),
+        (
+            "log_applied_entry",
+            "The last log entry that the records hold",
+            stats.applied,
+        ),
+        (
+            "log_depth_entries",
+            "Log entries that the records do not hold yet",
+            stats.committed - stats.applied,
+        ),
+        (
+            "log_depth_bytes",
+            "Bytes of changes that the records do not hold yet",
+            stats.unapplied_bytes,
+        ),
+        (
+            "commits_in_flight",
+            "Log entries that are being written",
+            stats.entries_in_flight,
+        ),
+        (
+            "commit_bytes_in_flight",
+            "Bytes of log entries that are being written",
+            stats.entry_bytes_in_flight,
+        ),
+        (
+            "room_bytes",
+            "Bytes that may be committed before storage is full",
+            stats.room_bytes,
+        ),
+        ("peers", "Nodes that this one was told of", stats.peers),
+        (
+            "replication_links",
+            "Links to peers that are up",
+            stats.links.len() as u64,
+        ),
+    ] {
+        let gauge = Whole::default();
+        gauge.set(value);
+        all.register(name, about, gauge);
+    }
+    for (name, about, value) in [
+        (
+            "replication_forwarded",
+            "Changes given to peers; one for two peers counts twice",
+            stats.forwarded,
+        ),
+        ("replication_taken", "Changes taken from peers", stats.taken),
+        (
+            "replication_rounds",
+            "Comparisons of everything with a peer",
+            stats.rounds,
+        ),
+    ] {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        all.register(name, about, counter);
+    }
+    connections(stats, &mut all);
+    links(stats, mono_us, &mut all);
+    if let Some(bytes) = resident_bytes() {
+        let memory = Whole::default();
+        memory.set(bytes);
+        all.register("process_resident_memory_bytes", "Memory of this process", memory);
+    }
+    all
+}
+
+fn operations(stats: &Stats, all: &mut Registry) {
+    let operations = Family::<Operation, Counter>::default();
+    for (kind, code, count) in stats
+        .operations
+        .iter()
+        .filter(|(_, code, count)| code.is_none() || *count > 0)
+    {
+        let label = Operation {
+            kind: kind.name(),
+            result: code.map_or("ok", |code| code.name()),
+        };
+        operations.get_or_create(&label).inc_by(count);
+    }
+    let about = "What clients asked for, and what came of it. A write is ok when it is taken; if its commit fails, it \
+                 counts again, as OutcomeUnknown";
+    all.register("operations", about, operations);
+}
+
+fn connections(stats: &Stats, all: &mut Registry) {
+    let open = Family::<ByRole, Whole>::default();
+    for (role, count) in [("client", stats.clients), ("peer", stats.peer_connections)] {
+        open.get_or_create(&ByRole { role }).set(count);
+    }
+    all.register("connections", "Open connections", open);
+}
+
+fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
+    let (unsent, behind) = (Family::<ByPeer, Whole>::default(), Family::<ByPeer, Whole>::default());
+    let silence = Family::<ByPeer, Seconds>::default();
+    for link in &stats.links {
+        let peer = ByPeer {
+            peer: link.node.clone(),
+        };
+        unsent.get_or_create(&peer).set(link.unsent_bytes);
+        behind.get_or_create(&peer).set(link.behind.into());
+        let silent_us = mono_us.saturating_sub(link.heard_us);
+        silence.get_or_create(&peer).set(silent_us as f64 / 1e6);
+    }
+    let about = "Bytes for a peer that have not left yet";
+    all.register("replication_unsent_bytes", about, unsent);
+    let about = "1 while changes for a peer were left out, until everything is compared";
+    all.register("replication_behind", about, behind);
+    let about = "Since a peer was last heard";
+    all.register_with_unit("replication_silence", about, Unit::Seconds, silence);
+}
+
+/// What the system says of this process's memory.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1_024)
+}
