@@ -232,3 +232,30 @@ fn what_is_exported_is_imported_as_it_was() {
     let some = node.ok(&["export", "--map", "m", "--filter", "n > 0"]);
     assert_eq!(some.lines().count(), 2);
 }
+
+#[test]
+fn a_map_that_is_larger_than_an_answer_is_exported_page_by_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Process::start(&dir.path().join("data"));
+    let path = dir.path().join("many.ndjson");
+    let most = kernel::env::Limits::default().query_rows;
+    let lines: String = (0..=most).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    fs::write(&path, lines).unwrap();
+    let said = import(&node, &path, "many", &[]);
+    assert!(said.contains("100001 rows acknowledged"), "{said}");
+    for args in [&["export", "--map", "many"][..], &["query", "many"]] {
+        let rows = rows(&node.ok(args));
+        assert_eq!(rows.len(), most + 1);
+        for (n, row) in rows.iter().enumerate() {
+            assert_eq!(*row, json!({"_key": format!("{:010}", n + 1), "n": n}));
+        }
+    }
+    // What cannot be paged says what would help.
+    let ordered = node.cli(&["query", "many", "", "--order", "n"]);
+    assert!(
+        ordered.code == Some(3) && ordered.err.contains("--limit"),
+        "{ordered:?}"
+    );
+    let first = node.ok(&["query", "many", "", "--order", "n:desc", "--limit", "1"]);
+    assert_eq!(first, "{\"_key\":\"0000100001\",\"n\":100000}");
+}

@@ -122,9 +122,9 @@ impl Node {
         self.requests.extend(request);
     }
 
-    /// Answers a query; on a connection that can be pushed to it is live from then on.
+    /// Answers a query; on a connection that can be pushed to it is live from then on, unless only the answer is wanted.
     fn query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Option<Request> {
-        let (limits, once) = (&self.config.limits, !kind.push);
+        let (limits, once) = (&self.config.limits, sub.once || !kind.push);
         let opened = self
             .subscriptions
             .open(conn, sub, once, &self.store, limits, &mut self.outbox);

@@ -19,12 +19,15 @@ pub struct QuerySub<'a> {
     pub query: &'a [u8],
     /// The list of fields that are wanted, as MessagePack.
     pub fields: Option<&'a [u8]>,
+    /// Only the answer is wanted, and nothing is to be kept for it. (An extension: to TopGun every query is live.)
+    pub once: bool,
 }
 
 impl<'a> QuerySub<'a> {
     pub(super) fn read(mut payload: Reader<'a>) -> Result<Self, Error> {
-        let (mut id, mut map, mut query, mut fields) = (None, None, None, None);
+        let (mut id, mut map, mut query, mut fields, mut once) = (None, None, None, None, None);
         each_field(&mut payload, |name, reader| match name {
+            "once" => put(&mut once, "once", reader, Reader::bool),
             "queryId" => put(&mut id, "queryId", reader, Reader::text),
             "mapName" => put(&mut map, "mapName", reader, Reader::text),
             "query" => put(&mut query, "query", reader, Reader::raw),
@@ -37,6 +40,7 @@ impl<'a> QuerySub<'a> {
             map: need(map, "mapName")?,
             query: query.unwrap_or(ALL),
             fields,
+            once: once.unwrap_or(false),
         })
     }
 }
@@ -53,9 +57,18 @@ pub(super) fn read_unsub(mut payload: Reader<'_>) -> Result<&str, Error> {
 
 /// Writes `QUERY_SUB`.
 pub fn query_sub(id: &str, query: &Query) -> Bytes {
+    write_sub(id, query, false)
+}
+
+/// Writes `QUERY_SUB` for an answer and no more.
+pub fn query_once(id: &str, query: &Query) -> Bytes {
+    write_sub(id, query, true)
+}
+
+fn write_sub(id: &str, query: &Query, once: bool) -> Bytes {
     let mut out = Writer::new();
     out.map(2).text("type").text("QUERY_SUB").text("payload");
-    out.map(if query.fields.is_some() { 4 } else { 3 })
+    out.map(3 + usize::from(query.fields.is_some()) + usize::from(once))
         .text("queryId")
         .text(id);
     out.text("mapName").text(&query.map).text("query");
@@ -65,6 +78,9 @@ pub fn query_sub(id: &str, query: &Query) -> Bytes {
         for path in fields {
             out.text(path.name());
         }
+    }
+    if once {
+        out.text("once").bool(true);
     }
     out.into_bytes()
 }

@@ -112,6 +112,11 @@ pub(super) fn run(args: &QueryArgs) -> Exit {
             Err(ClientError::Refused { code, .. }) if code == Code::TooLarge.name() && query.order.is_empty() => {
                 client.pages(&query, |rows| printer.rows(rows)).await
             }
+            Err(ClientError::Refused { code, reason, .. }) if code == Code::TooLarge.name() => {
+                // Pages go by the key, and this has another order.
+                let hint = "narrow it by a filter, or ask for the first with --limit";
+                Err(Stop::Node(ClientError::Refused { code, reason, hint }))
+            }
             rows => printer.rows(rows?),
         }
     });

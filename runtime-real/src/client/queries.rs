@@ -5,7 +5,7 @@ use std::future::pending;
 use kernel::query::{ChangeType, Compare, Direction, KEY, Path, Predicate, Query};
 use kernel::value::Value;
 use kernel::wire::Code;
-use kernel::wire::query::{query_sub, query_unsub};
+use kernel::wire::query::{query_once, query_sub, query_unsub};
 use kernel::wire::server::ServerMessage;
 
 use super::{Client, ClientError};
@@ -39,14 +39,15 @@ pub enum Heard {
 impl Client {
     /// What a query finds, in order.
     pub async fn query(&mut self, query: &Query) -> Result<Vec<Answer>, ClientError> {
-        let id = self.ask(query).await?;
+        let id = self.next_id();
+        self.send(query_once(&id, query)).await?;
         loop {
             match self.heard(false).await? {
                 Heard::All(rows) => {
+                    // A node that does not know of answers without more has made it live.
                     self.send(query_unsub(&id)).await?;
                     return Ok(rows);
                 }
-                // What changes after it.
                 Heard::Change(_) => {}
             }
         }
@@ -85,14 +86,13 @@ impl Client {
 
     /// Asks to be told what a query finds, and each change of that: see [`Client::next`].
     pub async fn follow(&mut self, query: &Query) -> Result<(), ClientError> {
-        self.ask(query).await.map(drop)
+        let id = self.next_id();
+        self.send(query_sub(&id, query)).await
     }
 
-    async fn ask(&mut self, query: &Query) -> Result<String, ClientError> {
+    fn next_id(&mut self) -> String {
         self.asked += 1;
-        let id = self.asked.to_string();
-        self.send(query_sub(&id, query)).await?;
-        Ok(id)
+        self.asked.to_string()
     }
 
     /// What is heard next of the query that is followed, whenever that is.
