@@ -41,6 +41,18 @@ fn bad_rows_end_an_import_or_are_left_out() {
         "{\"_key\":\"1\",\"id\":1,\"age\":30}\n{\"_key\":\"5\",\"id\":5,\"age\":60}"
     );
 
+    // The same file read in another way is as old as before: one of the two stays, whichever, and that is said.
+    let both = [
+        &["--schema", "age:int"][..],
+        &["--schema", "age:text"],
+        &["--schema", "age:int"],
+    ]
+    .map(|schema| {
+        let first = ["import", path, "--map", "twice", "--on-error", "skip"];
+        node.cli(&[&first[..], schema].concat()).err.contains("say --at now")
+    });
+    assert!(!both[0] && both[1] != both[2], "{both:?}");
+
     // What is no JSON any more ends it, whatever is wanted of bad rows; what was before it is there.
     let broken = dir.path().join("broken.json");
     fs::write(&broken, "[{\"a\": 1},\n {\"a\": 2},\n {\"a\": ").unwrap();

@@ -6,7 +6,7 @@ use kernel::node::NodeConfig;
 use kernel::query::{ChangeType, Predicate, Query};
 use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::query::{query_sub, query_unsub};
+use kernel::wire::query::{query_once, query_sub, query_unsub};
 use kernel::wire::server::ServerMessage;
 
 use crate::host::{CLIENT, Disk, EXCHANGE, Host, delete, put};
@@ -155,6 +155,35 @@ fn what_cannot_be_answered_is_refused_by_name() {
     let exchange = host.open(2, EXCHANGE);
     host.receive(exchange, &query_sub("once", &ask("a = 1")));
     assert_eq!(said(&mut host, exchange), ["once: "]);
+}
+
+#[test]
+fn a_query_that_is_asked_once_is_answered_and_forgotten() {
+    // Of more records than a live query may remember, the first can be had.
+    let limits = Limits {
+        query_rows: 2,
+        subscriptions: 0,
+        ..Limits::default()
+    };
+    let config = NodeConfig {
+        limits,
+        ..NodeConfig::new("n")
+    };
+    let mut host = Host::boot(config, Disk::default(), 1);
+    host.open(100, CLIENT);
+    let conn = host.open(1, CLIENT);
+    host.take(conn);
+    for key in ["a", "b", "c"] {
+        write(&mut host, put("1", key, 5, &[1]));
+    }
+    let first = Query {
+        limit: Some(2),
+        ..ask("_key != zzz")
+    };
+    host.receive(conn, &query_once("q", &first));
+    assert_eq!(said(&mut host, conn), ["q: a b"]);
+    write(&mut host, put("2", "a", 6, &[2]));
+    assert_eq!(said(&mut host, conn), [""; 0]);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,9 +21,9 @@ use super::data::failed;
 use super::progress::Progress;
 use super::query::{path, rows_word};
 use super::{Exit, complain, say};
-use crate::client::ClientError;
+use crate::client::{Client, ClientError, Place};
 use crate::import::send::{News, SendError, send};
-use crate::import::{ColumnType, Form, ReadError, Reading, Target, column, read};
+use crate::import::{ColumnType, Form, ReadError, Reading, Row, Target, column, read};
 
 /// Rows that are read ahead.
 const AHEAD: usize = 256;
@@ -211,7 +211,16 @@ fn import(args: &ImportArgs, source: Source, reading: Reading) -> Exit {
             bytes: read_bytes,
         },
     );
-    let reader = thread::spawn(move || read_all(input, &reading, |row| gives.send_blocking(row).is_ok()));
+    let first = Arc::new(OnceLock::new());
+    let sets_first = Arc::clone(&first);
+    let reader = thread::spawn(move || {
+        read_all(input, &reading, |row| {
+            if let Ok(row) = &row {
+                sets_first.get_or_init(|| row.clone());
+            }
+            gives.send_blocking(row).is_ok()
+        })
+    });
     let mut news = |news: News<'_>| match news {
         News::Acknowledged(rows) => {
             progress.acknowledged(rows);
@@ -246,6 +255,13 @@ fn import(args: &ImportArgs, source: Source, reading: Reading) -> Exit {
         Ok(()) => match reader.join() {
             Ok(Ok(())) => {
                 say(&summary);
+                if first.get().is_some_and(|row| is_held_otherwise(&target, row)) {
+                    progress.say(&format!(
+                        "note: {} holds this file as it was read in another way, and rows of one time do not replace each other; \
+                         to write what was read now, say --at now",
+                        args.map
+                    ));
+                }
                 Exit::Done
             }
             Ok(Err(error)) => {
@@ -279,6 +295,21 @@ fn import(args: &ImportArgs, source: Source, reading: Reading) -> Exit {
             }
         }
     }
+}
+
+/// Whether a row is there under its very stamp and is another: the file was imported before with another `--schema`, perhaps.
+fn is_held_otherwise(target: &Target, row: &Row) -> bool {
+    let Ok(key) = str::from_utf8(&row.key) else {
+        return false;
+    };
+    let at = Place { map: &target.map, key };
+    let found = block_on(async {
+        let mut client = Client::connect(&target.addr, target.token.as_deref(), target.writer.clone()).await?;
+        client.get_stamped(at, None).await
+    });
+    // All rows are acknowledged; this is only a note.
+    let held = found.ok().flatten();
+    held.is_some_and(|(value, stamp)| stamp == target.stamp(row.number) && value[..] != row.value[..])
 }
 
 fn read_all(

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_lite::StreamExt;
 use futures_lite::future::or;
 use kernel::env::{Limits, WriterId};
-use kernel::hlc::Hlc;
+use kernel::hlc::{Hlc, Stamp};
 use kernel::wire::client::{self as say, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
@@ -120,6 +120,16 @@ impl Client {
 
     /// Reads a value, as MessagePack.
     pub async fn get(&mut self, at: Place<'_>, consistency: Option<&str>) -> Result<Option<Vec<u8>>, ClientError> {
+        let found = self.get_stamped(at, consistency).await?;
+        Ok(found.map(|(value, _)| value))
+    }
+
+    /// Reads a value, as MessagePack, and when it was written.
+    pub async fn get_stamped(
+        &mut self,
+        at: Place<'_>,
+        consistency: Option<&str>,
+    ) -> Result<Option<(Vec<u8>, Stamp)>, ClientError> {
         let get = Get {
             id: ID,
             map: at.map,
@@ -128,7 +138,7 @@ impl Client {
         self.send(say::get_key(&get, consistency)).await?;
         let reply = self.receive().await?;
         match self.read(&reply)? {
-            ServerMessage::Value { found, .. } => Ok(found.map(|(value, _)| value.to_vec())),
+            ServerMessage::Value { found, .. } => Ok(found.map(|(value, at)| (value.to_vec(), at.stamp))),
             other => Err(ClientError::unexpected(&self.addr, &other)),
         }
     }

@@ -48,7 +48,7 @@ impl Target {
     }
 
     /// The stamp of a row: the same whenever it is sent, and later than those of the rows before it.
-    fn stamp(&self, number: u64) -> Stamp {
+    pub fn stamp(&self, number: u64) -> Stamp {
         let counter = (number & ((1 << COUNTER_BITS) - 1)) as u16;
         let writer = WriterId::of(&self.writer);
         let millis = self.at_ms.saturating_add(number >> COUNTER_BITS);
