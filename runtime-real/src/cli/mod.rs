@@ -13,6 +13,7 @@ mod rows;
 mod serve;
 mod settings;
 mod status;
+mod times;
 mod watch;
 
 use std::fmt::Display;

@@ -9,14 +9,13 @@ use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use futures_lite::future::{block_on, or};
 use kernel::query::{ChangeType, Query};
-use kernel::wire::Code;
 
 use super::data::writer_name;
 use super::output::{Output, Stop};
 use super::query::{QueryArgs, RowForm, visible};
 use super::rows::{json_text, key_text, text};
 use super::{Exit, complain};
-use crate::client::{Answer, Client, ClientError, Heard};
+use crate::client::{Answer, Client, Heard};
 
 /// Shortest and longest pause before a node that is away is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -66,7 +65,7 @@ impl Watch<'_> {
         let (mut pause, mut was_there) = (PAUSE.0, false);
         loop {
             match self.converse(query, writer, &mut was_there, &mut pause).await {
-                Stop::Node(error) if was_there && is_for_now(&error) => {
+                Stop::Node(error) if was_there && error.is_for_now() => {
                     if pause == PAUSE.0 {
                         complain(error.code(), &format_args!("{error}; waiting for it to come back"), "");
                     }
@@ -154,14 +153,5 @@ impl Watch<'_> {
                 ))
             }
         }
-    }
-}
-
-fn is_for_now(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } | ClientError::Unknown { .. } => true,
-        ClientError::Refused { code, .. } => [Code::NotReady, Code::Overloaded]
-            .iter()
-            .any(|known| known.name() == code),
     }
 }

@@ -55,6 +55,16 @@ impl ClientError {
         }
     }
 
+    /// Whether it may go better in a moment, with nothing changed.
+    pub fn is_for_now(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Unknown { .. } => true,
+            Self::Refused { code, .. } => [Code::Overloaded, Code::NotReady]
+                .iter()
+                .any(|known| known.name() == code),
+        }
+    }
+
     pub(super) fn dialling(addr: &str, error: DialError) -> Self {
         match error {
             DialError::Unreachable(error) => Self::unreachable(addr, &error),

@@ -155,7 +155,7 @@ impl Sending<'_> {
         while self.pause(&error).await {
             match connect(self.target).await {
                 Ok(socket) => return Ok(socket),
-                Err(refused) if is_for_now(&refused) => error = refused,
+                Err(refused) if refused.is_for_now() => error = refused,
                 Err(refused) => return Err(self.failed(refused)),
             }
         }
@@ -337,7 +337,7 @@ impl Sending<'_> {
             }
             ServerMessage::Error { code, reason, .. } => {
                 let error = ClientError::refused(code, reason);
-                match is_for_now(&error) {
+                match error.is_for_now() {
                     true => Err(Lost::ForNow(error)),
                     false => Err(Lost::ForGood(error)),
                 }
@@ -370,7 +370,7 @@ impl Sending<'_> {
         if Code::from_number(code).is_some_and(Code::is_final) {
             let reason = format!("the node refused it: {reason}");
             self.bad(BadRow { line: row.line, reason });
-        } else if is_for_now(&error) {
+        } else if error.is_for_now() {
             let unknown = unknown || matches!(error, ClientError::Unknown { .. });
             self.put_back([row].into_iter(), unknown);
             self.refused = Some(error);
@@ -392,14 +392,4 @@ impl Sending<'_> {
 async fn connect(target: &Target) -> Result<Socket, ClientError> {
     let client = Client::connect(&target.addr, target.token.as_deref(), target.writer.clone()).await?;
     Ok(client.into_socket())
-}
-
-/// Whether it may go better in a moment.
-fn is_for_now(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } | ClientError::Unknown { .. } => true,
-        ClientError::Refused { code, .. } => [Code::Overloaded, Code::NotReady]
-            .iter()
-            .any(|known| known.name() == code),
-    }
 }

@@ -1,0 +1,53 @@
+//! Times as they are given to commands.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// `now`, or milliseconds since the Unix epoch.
+pub(super) fn at(text: &str) -> Result<u64, String> {
+    match text {
+        "now" => Ok(millis(SystemTime::now())),
+        _ => text
+            .parse()
+            .map_err(|_| "say now, or milliseconds since 1970".to_owned()),
+    }
+}
+
+/// `250ms`, `10s`, `5m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a duration is written as 250ms, 10s or 5m".to_owned();
+    let (number, unit_ms) = [("ms", 1), ("s", 1_000), ("m", 60_000)]
+        .into_iter()
+        .find_map(|(unit, ms)| text.strip_suffix(unit).map(|number| (number, ms)))
+        .ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_times_are_as_written() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        for wrong in [
+            "10",
+            "s",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+            "18446744073709551615m",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(at("1700000000000"), Ok(1_700_000_000_000));
+        assert!(at("now").is_ok() && at("yesterday").is_err());
+    }
+}
