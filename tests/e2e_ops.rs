@@ -3,6 +3,8 @@
 //! Nothing here sleeps and hopes: every wait is for a condition, with a deadline that fails the test.
 #![allow(clippy::unwrap_used)] // helpers of a test are a test
 
+#[path = "e2e_ops/malformed.rs"]
+mod malformed;
 #[path = "e2e_ops/metrics.rs"]
 mod metrics;
 #[path = "e2e/process.rs"]

@@ -201,3 +201,19 @@ fn a_cut_log_goes_on_where_it_was_and_reads_come_in_chunks() {
     }
     assert_eq!(chunks, [2, 2]);
 }
+
+#[test]
+fn a_healed_disk_takes_commits_and_applies_again() {
+    let mut disk = disk();
+    disk.set_full(true);
+    disk.set_slow(1_000);
+    disk.fail_next_commit();
+    disk.fail_next_apply();
+    disk.heal();
+    disk.commit(0, Ticket(1), entry(1));
+    let slow_us = disk.next_at_us().unwrap();
+    assert_eq!(outcomes(&drain(&mut disk)), [(1, true)]);
+    let mut fresh = self::disk();
+    fresh.commit(0, Ticket(1), entry(1));
+    assert_eq!(slow_us, fresh.next_at_us().unwrap());
+}
