@@ -13,6 +13,7 @@
 //! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
+//! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
 #![deny(missing_docs)]
 
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod disk;
 pub mod endpoint;
 pub mod engine;
+pub mod fuzz;
 pub mod host;
 pub mod invariant;
 pub mod model;
