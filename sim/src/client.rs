@@ -6,17 +6,18 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Hlc;
-use kernel::msgpack::Writer;
 use kernel::store::RecordKey;
 use kernel::wire::Code;
 use kernel::wire::client::{Get, get_key, op, op_batch};
 use kernel::wire::op::{Ask, Op};
+use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
 
 use crate::clock::EPOCH_MS;
 use crate::invariant::Write;
 use crate::model::Version;
 use crate::network::NetInput;
+use crate::watch::{Rows, View, Watch, document};
 
 /// What a client is made with.
 #[derive(Debug, Clone)]
@@ -90,6 +91,8 @@ pub struct Client {
     /// Reads to be asked, and those that were.
     reads: VecDeque<(u64, String, String)>,
     asked_reads: Vec<u64>,
+    /// What it watches: the query with the id `w0` is the first.
+    views: Vec<View>,
     deadline_us: Option<u64>,
     refused: u64,
     values_read: u64,
@@ -109,6 +112,7 @@ impl Client {
             frames: VecDeque::new(),
             reads: VecDeque::new(),
             asked_reads: Vec::new(),
+            views: Vec::new(),
             deadline_us: None,
             refused: 0,
             values_read: 0,
@@ -127,11 +131,7 @@ impl Client {
 
     /// Writes a number, or deletes.
     pub fn write(&mut self, at_us: u64, map: &str, key: &str, value: Option<u64>, out: &mut Vec<Action>) {
-        let value = value.map(|number| {
-            let mut bytes = Writer::new();
-            bytes.u64(number);
-            bytes.into_bytes()
-        });
+        let value = value.map(document);
         let wall_ms = (EPOCH_MS + at_us / 1_000).saturating_add_signed(self.config.skew_ms);
         let version = Version {
             stamp: self.hlc.tick(wall_ms),
@@ -161,6 +161,29 @@ impl Client {
         self.reads.push_back((self.next_id, map.into(), key.into()));
         self.next_id += 1;
         self.pump(at_us, out);
+    }
+
+    /// Watches from now on.
+    pub fn watch(&mut self, at_us: u64, watch: Watch, out: &mut Vec<Action>) {
+        self.views.push(View::new(watch));
+        self.pump(at_us, out);
+    }
+
+    /// What it watches, and what it knows of the answer: nothing, before there is one on the line that is open now.
+    pub fn views(&self) -> impl Iterator<Item = (&Watch, Option<&Rows>)> {
+        self.views.iter().map(|view| (&view.watch, view.rows.as_ref()))
+    }
+
+    /// The line that it talks on, if it is open.
+    pub fn line(&self) -> Option<(usize, ConnId)> {
+        match self.line {
+            Line::Ready(conn) => Some((self.node, conn)),
+            _ => None,
+        }
+    }
+
+    fn view(&mut self, id: &str) -> Option<&mut View> {
+        self.views.get_mut(id.strip_prefix('w')?.parse::<usize>().ok()?)
     }
 
     /// Has no network until then; what it writes meanwhile waits.
@@ -213,7 +236,7 @@ impl Client {
     }
 
     fn has_work(&self) -> bool {
-        !self.pending.is_empty() || !self.reads.is_empty()
+        !self.pending.is_empty() || !self.reads.is_empty() || !self.views.is_empty()
     }
 
     fn take(&mut self, at_us: u64, conn: ConnId, message: ServerMessage<'_>, out: &mut Vec<Action>) {
@@ -254,6 +277,17 @@ impl Client {
                 self.asked_reads.retain(|asked| id.parse() != Ok(*asked));
                 self.values_read += (before - self.asked_reads.len()) as u64;
                 self.answered(at_us);
+            }
+            ServerMessage::QueryResp { id, results } => {
+                if let Some(view) = self.view(id).filter(|view| view.asked) {
+                    view.replace(&results);
+                }
+                self.answered(at_us);
+            }
+            ServerMessage::QueryUpdate(update) => {
+                if let Some(view) = self.view(update.id) {
+                    view.change(&update);
+                }
             }
             _ => {}
         }
@@ -308,7 +342,8 @@ impl Client {
 
     /// Something came back: patience begins again.
     fn answered(&mut self, at_us: u64) {
-        let waiting = !self.frames.is_empty() || !self.asked_reads.is_empty();
+        let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
+        let waiting = watching || !self.frames.is_empty() || !self.asked_reads.is_empty();
         self.deadline_us = waiting.then_some(at_us + self.config.patience_us);
     }
 
@@ -327,6 +362,7 @@ impl Client {
         self.node = (self.node + 1) % self.config.nodes;
         self.frames.clear();
         self.asked_reads.clear();
+        self.views.iter_mut().for_each(View::forget);
         self.deadline_us = None;
         self.pending.values_mut().for_each(|pending| pending.asked = false);
     }
@@ -351,6 +387,12 @@ impl Client {
                     };
                     out.push(Action::Send(conn, get_key(&get, None)));
                     self.asked_reads.push(id);
+                    self.deadline_us.get_or_insert(at_us + self.config.patience_us);
+                }
+                for (number, view) in self.views.iter_mut().enumerate().filter(|(_, view)| !view.asked) {
+                    view.asked = true;
+                    let frame = query_sub(&format!("w{number}"), &view.watch.query());
+                    out.push(Action::Send(conn, frame));
                     self.deadline_us.get_or_insert(at_us + self.config.patience_us);
                 }
             }

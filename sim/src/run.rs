@@ -6,7 +6,7 @@ use kernel::node::{Node, NodeConfig};
 
 use crate::client::{Action, Client, ClientConfig};
 use crate::host::{Host, Rules};
-use crate::invariant::{Violation, agree, all};
+use crate::invariant::{Violation, Watched, agree, all};
 use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::world::{Happening, Hook, World};
@@ -48,6 +48,8 @@ pub struct Report {
     pub refused: u64,
     /// How many reads were answered.
     pub read: u64,
+    /// How many rows those who watch hold in the end.
+    pub watched: u64,
 }
 
 /// Executes a plan.
@@ -215,6 +217,8 @@ impl<'p> Run<'p> {
         };
         let counts = self.clients.iter().map(Client::counts);
         let (refused, read) = counts.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
+        let rows = self.clients.iter().flat_map(Client::views).filter_map(|(_, rows)| rows);
+        let watched = rows.map(|rows| rows.len() as u64).sum();
         Report {
             end,
             at_us: self.world.now_us(),
@@ -223,6 +227,7 @@ impl<'p> Run<'p> {
             acknowledged: self.acknowledged,
             refused,
             read,
+            watched,
         }
     }
 
@@ -236,6 +241,9 @@ impl<'p> Run<'p> {
         if let Some(node) = self.world.hosts().iter().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
             return End::Stuck(format!("n{node} does not serve: {phase:?}"));
+        }
+        if !self.all_watch() {
+            return End::Stuck("somebody has no answer to what it watches".into());
         }
         match agree(&self.world.disks()) {
             Ok(()) => End::Stuck("the nodes agreed only now and then".into()),
@@ -296,6 +304,10 @@ impl<'p> Run<'p> {
                 self.clients[*client].read(at_us, map, key, &mut self.actions);
                 self.act(*client);
             }
+            Event::Watch { client, watch } => {
+                self.clients[*client].watch(at_us, watch.clone(), &mut self.actions);
+                self.act(*client);
+            }
             // After the healing nothing fails any more, whatever the plan says.
             _ if self.healed => {}
             Event::Offline { client, for_us } => {
@@ -342,6 +354,17 @@ impl<'p> Run<'p> {
         }
     }
 
+    /// Whether whoever watches has an answer, over a connection that is what it seems.
+    fn all_watch(&self) -> bool {
+        let connected = |client: usize, conn| self.world.client_is_connected(client, conn);
+        let mut clients = self.clients.iter().enumerate();
+        clients.all(|(number, client)| {
+            let answered = client.views().all(|(_, rows)| rows.is_some());
+            let watches = client.views().next().is_some();
+            !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
+        })
+    }
+
     fn heal(&mut self) {
         self.healed = true;
         self.world.heal();
@@ -353,6 +376,7 @@ impl<'p> Run<'p> {
         let now_us = self.world.now_us();
         let settled = now_us > last_entry_us
             && self.clients.iter().all(Client::is_idle)
+            && self.all_watch()
             && self
                 .world
                 .hosts()
@@ -372,7 +396,8 @@ impl<'p> Run<'p> {
                     .unwrap_or_default()
             };
             let memories: Vec<State> = self.world.hosts().iter().map(memory).collect();
-            self.world.quiet(&memories);
+            let views = views(&self.clients, &self.plan.header);
+            self.world.quiet(&memories, &views);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());
@@ -382,4 +407,20 @@ impl<'p> Run<'p> {
 
 fn is_ready(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Ready { .. }))
+}
+
+/// What the clients hold of what they watch. Over datagrams updates are lost, and nothing is promised.
+fn views<'c>(clients: &'c [Client], header: &Header) -> Vec<Watched<'c>> {
+    let views = clients.iter().enumerate().flat_map(|(number, client)| {
+        let node = client.line().map(|(node, _)| node);
+        client.views().filter_map(move |(watch, rows)| {
+            Some(Watched {
+                client: number,
+                node: node?,
+                watch,
+                rows: rows?,
+            })
+        })
+    });
+    views.filter(|_| header.ordered).collect()
 }

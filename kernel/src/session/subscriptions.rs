@@ -146,7 +146,7 @@ impl Subscriptions {
                             });
                             let value = row.map(|row| subscription.query.project(&row));
                             let frame = query_update(&name.1, event.key.key(), value.as_deref(), event.change);
-                            outbox.push(name.0, frame, Shows::State);
+                            outbox.push(name.0, frame, Shows::Update);
                         }
                     }
                     Err(error) => failed.push((name.clone(), error)),

@@ -12,11 +12,13 @@ use kernel::machine::{Input, Role};
 use crate::disk::VirtualDisk;
 use crate::model::{State, Version};
 use crate::trace::Step;
+use crate::watch::{Rows, Watch};
 
 mod acknowledged;
 mod clock_forward;
 mod convergence;
 mod failed_commit;
+mod live_answers;
 mod logged_once;
 mod persist_before_speak;
 mod reads_durable;
@@ -28,6 +30,7 @@ pub use acknowledged::Acknowledged;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
 pub use failed_commit::FailedCommit;
+pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
 pub use persist_before_speak::PersistBeforeSpeak;
 pub use reads_durable::ReadsDurable;
@@ -83,6 +86,8 @@ pub enum Seen<'a> {
         disks: &'a [&'a VirtualDisk],
         /// What the nodes hold in memory, as far as anybody can look.
         memories: &'a [State],
+        /// What those who watch hold, on connections that lose nothing.
+        views: &'a [Watched<'a>],
     },
     /// A machine asked of its storage what no machine may ask.
     Misused {
@@ -110,6 +115,19 @@ pub struct Departure<'a> {
     pub frame: &'a [u8],
     /// The node's disk at this moment.
     pub disk: &'a VirtualDisk,
+}
+
+/// The answer to a live query as its client holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'a> {
+    /// Who watches.
+    pub client: usize,
+    /// At which node.
+    pub node: usize,
+    /// What.
+    pub watch: &'a Watch,
+    /// The answer.
+    pub rows: &'a Rows,
 }
 
 /// A write as its client knows it.
@@ -167,6 +185,7 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(ClockForward::default()),
         Box::new(LoggedOnce::default()),
         Box::new(ReadsDurable::default()),
+        Box::new(LiveAnswers),
     ]
 }
 

@@ -181,6 +181,12 @@ impl VirtualNetwork {
         self.flush_stalled(at_us);
     }
 
+    /// Whether this connection of `who` is open at both its ends.
+    pub fn is_whole(&self, who: Endpoint, conn: ConnId) -> bool {
+        let wire = self.sides.get(&(who, conn)).and_then(|(id, _)| self.wires.get(id));
+        wire.is_some_and(|wire| !wire.broken && wire.ends.iter().all(|end| end.state == State::Open))
+    }
+
     /// When there is something to [`VirtualNetwork::poll`], or to see to within.
     pub fn next_at_us(&self) -> Option<u64> {
         self.events.next_at_us()

@@ -7,12 +7,14 @@ use kernel::env::SeededRng;
 
 use super::{Entry, Event, Header, Plan};
 use crate::endpoint::Endpoint;
+use crate::watch::{Filter, Order, Watch};
 
 pub(super) fn draw(seed: u64) -> Plan {
     let root = SeededRng::from_u64(seed);
     let header = header(seed, &mut root.fork("plan header", 0));
     let mut entries = Vec::new();
     workload(&header, &root, &mut entries);
+    watches(&header, &root, &mut entries);
     faults(&header, &root, &mut entries);
     entries.sort_by_key(|entry| entry.at_us);
     Plan { header, entries }
@@ -101,6 +103,37 @@ fn workload(header: &Header, root: &SeededRng, entries: &mut Vec<Entry>) {
             entries.push(Entry { at_us, event });
         }
         entries.push(Entry { at_us, event });
+    }
+}
+
+/// What the clients watch, in some seeds: from early on, or from in between.
+fn watches(header: &Header, root: &SeededRng, entries: &mut Vec<Entry>) {
+    let rng = &mut root.fork("plan watches", 0);
+    if !rng.chance(500) {
+        return;
+    }
+    for _ in 0..rng.between(1, 6) {
+        let low = rng.below(150);
+        let high = low + rng.below(100);
+        let filter = match rng.below(5) {
+            0 => Filter::All,
+            1 => Filter::Above(low),
+            2 => Filter::Between(low, high),
+            3 => Filter::Outside(low, high),
+            _ => Filter::NotKey(format!("k{}", rng.below(3))),
+        };
+        let watch = Watch {
+            map: format!("m{}", rng.below(2)),
+            filter,
+            order: pick(rng, &[Order::Key, Order::Up, Order::Down]),
+            limit: pick(rng, &[0, 0, 1, 3]),
+        };
+        let client = rng.below(header.clients) as usize;
+        let at_us = if rng.chance(500) { 0 } else { rng.below(header.heal_us) };
+        entries.push(Entry {
+            at_us,
+            event: Event::Watch { client, watch },
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::host::{Host, Rules};
-use crate::invariant::{Invariant, Seen, Violation, Write};
+use crate::invariant::{Invariant, Seen, Violation, Watched, Write};
 use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
 use crate::trace::{Step, Trace};
@@ -208,6 +208,11 @@ impl<M: Machine> World<M> {
         self.network.send(self.now_us, Endpoint::Client(client), conn, frame);
     }
 
+    /// Whether a client's connection is open at both its ends.
+    pub fn client_is_connected(&self, client: usize, conn: ConnId) -> bool {
+        self.network.is_whole(Endpoint::Client(client), conn)
+    }
+
     /// A client ends a connection.
     pub fn client_close(&mut self, client: usize, conn: ConnId) {
         self.network.close(self.now_us, Endpoint::Client(client), conn);
@@ -226,11 +231,13 @@ impl<M: Machine> World<M> {
     }
 
     /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
-    pub fn quiet(&mut self, memories: &[State]) {
+    /// `views` is what those who watch hold.
+    pub fn quiet(&mut self, memories: &[State], views: &[Watched<'_>]) {
         let disks: Vec<&VirtualDisk> = self.hosts.iter().map(Host::disk).collect();
         let seen = Seen::Quiet {
             disks: &disks,
             memories,
+            views,
         };
         see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
     }
