@@ -41,7 +41,7 @@ fn a_live_query_that_tells_of_what_is_not_yet_durable() {
 
 #[test]
 fn a_live_query_that_follows_a_state_thrown_away() {
-    found(Mutant::SkipStale, 200, "live-answers");
+    found(Mutant::SkipStale, 400, "live-answers");
 }
 
 #[test]

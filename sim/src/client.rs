@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+mod exchange;
+mod impostor;
+
 use bytes::Bytes;
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Hlc;
 use kernel::store::RecordKey;
 use kernel::wire::Code;
-use kernel::wire::client::{Get, get_key, op, op_batch};
+use kernel::wire::client::{Get, auth, get_key, op, op_batch, sync_body};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
@@ -37,7 +40,17 @@ pub struct ClientConfig {
     pub patience_us: u64,
     /// Most operations in one frame.
     pub batch: usize,
+    /// Its connections carry one request and one answer each.
+    pub exchange: bool,
+    /// What it presents to nodes that ask for a token.
+    pub token: Option<&'static str>,
 }
+
+/// What nodes and clients know, where there is a secret.
+pub const SECRET: &str = "orrery";
+
+/// The names of those who do not know it begin so, and so does what they present.
+pub const IMPOSTOR: &str = "impostor";
 
 /// What a client wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +65,8 @@ pub enum Action {
     Wrote(Write),
     /// A node told it that a write is done.
     Acknowledged(usize, Write),
+    /// It has no right to anything, and a node told it this.
+    Intruded(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +136,7 @@ impl Client {
 
     /// Whether it has an answer to everything that it wrote.
     pub fn is_idle(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() || self.is_impostor()
     }
 
     /// How many of its writes were refused for good, and how many reads were answered.
@@ -165,8 +180,11 @@ impl Client {
 
     /// Watches from now on.
     pub fn watch(&mut self, at_us: u64, watch: Watch, out: &mut Vec<Action>) {
-        self.views.push(View::new(watch));
-        self.pump(at_us, out);
+        // An exchange cannot be pushed to, and an impostor is not going to be.
+        if !self.config.exchange && !self.is_impostor() {
+            self.views.push(View::new(watch));
+            self.pump(at_us, out);
+        }
     }
 
     /// What it watches, and what it knows of the answer: nothing, before there is one on the line that is open now.
@@ -196,7 +214,7 @@ impl Client {
     pub fn hear(&mut self, at_us: u64, input: &NetInput, out: &mut Vec<Action>) {
         match (input, self.line) {
             (NetInput::Opened(conn, ..), Line::Dialling) => {
-                self.line = Line::Greeting(*conn);
+                self.opened(*conn, out);
                 self.deadline_us = Some(at_us + self.config.patience_us);
             }
             (NetInput::Opened(conn, ..), _) => out.push(Action::Close(*conn)),
@@ -204,8 +222,13 @@ impl Client {
             (NetInput::Closed(conn), Line::Greeting(open) | Line::Ready(open)) if *conn == open => self.move_on(at_us),
             (NetInput::Received(conn, frame), Line::Greeting(open) | Line::Ready(open)) if *conn == open => {
                 // Whatever cannot be read is no answer: it will be asked again.
-                if let Ok(message) = ServerMessage::decode(frame, Limits::default().depth) {
+                if !self.take_exchanged(at_us, frame, out)
+                    && let Ok(message) = ServerMessage::decode(frame, Limits::default().depth)
+                {
                     self.take(at_us, open, message, out);
+                }
+                if self.config.exchange {
+                    self.end_exchange(at_us, open, out);
                 }
             }
             _ => {}
@@ -231,7 +254,8 @@ impl Client {
         let later = later
             .map(|op| op.not_before_us)
             .min()
-            .filter(|_| matches!(self.line, Line::Ready(_)));
+            // Over an exchange nothing more is asked, however long it takes.
+            .filter(|_| matches!(self.line, Line::Ready(_)) && !self.config.exchange);
         [line, later, self.deadline_us].into_iter().flatten().min()
     }
 
@@ -241,6 +265,12 @@ impl Client {
 
     fn take(&mut self, at_us: u64, conn: ConnId, message: ServerMessage<'_>, out: &mut Vec<Action>) {
         match message {
+            message if self.is_impostor() => self.refused_entry(at_us, &message, out),
+            ServerMessage::AuthRequired if !self.config.exchange => {
+                let token = self.config.token.unwrap_or_default();
+                out.push(Action::Send(conn, auth(token)));
+            }
+            ServerMessage::AuthFail { .. } => self.hang_up(at_us, out),
             ServerMessage::AuthAck { clock } => {
                 if let Some(clock) = clock.filter(|_| !self.config.twin) {
                     self.hlc.observe(clock);
@@ -374,6 +404,7 @@ impl Client {
                 self.line = Line::Dialling;
                 out.push(Action::Dial(self.node));
             }
+            Line::Ready(conn) if self.config.exchange => self.pump_exchange(at_us, conn, out),
             Line::Ready(conn) => {
                 while let Some(frame) = self.next_batch(at_us) {
                     out.push(Action::Send(conn, frame));
@@ -401,14 +432,17 @@ impl Client {
     }
 
     fn next_batch(&mut self, at_us: u64) -> Option<Bytes> {
+        // One way there and back for each exchange: what waits goes in one.
+        let most = if self.config.exchange {
+            50
+        } else {
+            self.config.batch.max(1)
+        };
         let due = self
             .pending
             .iter_mut()
             .filter(|(_, op)| !op.asked && op.not_before_us <= at_us);
-        let batch: Vec<(u64, &mut Pending)> = due
-            .take(self.config.batch.max(1))
-            .map(|(id, pending)| (*id, pending))
-            .collect();
+        let batch: Vec<(u64, &mut Pending)> = due.take(most).map(|(id, pending)| (*id, pending)).collect();
         let ids: Vec<(u64, String)> = batch.iter().map(|(id, _)| (*id, id.to_string())).collect();
         let ops: Vec<Op<'_>> = batch
             .iter()
@@ -424,6 +458,7 @@ impl Client {
             .collect();
         let frame = match ops.as_slice() {
             [] => return None,
+            all if self.config.exchange => sync_body(&self.config.name, all),
             [single] => op(single, Ask::default()),
             many => op_batch(many),
         };

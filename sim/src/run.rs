@@ -3,8 +3,9 @@
 use kernel::env::{Limits, Mutant, Mutants};
 use kernel::machine::{Command, Phase};
 use kernel::node::{Node, NodeConfig};
+use kernel::session::Secret;
 
-use crate::client::{Action, Client, ClientConfig};
+use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET};
 use crate::host::{Host, Rules};
 use crate::invariant::{Violation, Watched, agree, all};
 use crate::model::{State, state_in};
@@ -144,26 +145,37 @@ impl<'p> Run<'p> {
             None => {}
         }
         let limits = limits(header);
+        let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
         let factory = move |node: usize, _boots: u64| {
             let others = (0..nodes).filter(|other| *other != node);
             Node::new(NodeConfig {
                 peers: others.map(|other| format!("n{other}")).collect(),
+                secret: secret.clone(),
                 limits: limits.clone(),
                 mutants,
                 ..NodeConfig::new(&format!("n{node}"))
             })
         };
         let client = |client: usize| {
-            let twin = (client as u64) < header.twins;
+            let number = client as u64;
+            let twin = number < header.twins;
+            let impostor = number + header.impostors >= header.clients;
+            let token = if impostor { IMPOSTOR } else { SECRET };
             let clock = if twin { 0 } else { client };
             Client::new(ClientConfig {
-                name: if twin { "twin".into() } else { format!("c{client}") },
+                name: match (twin, impostor) {
+                    (true, _) => "twin".into(),
+                    (_, true) => format!("{IMPOSTOR}{client}"),
+                    _ => format!("c{client}"),
+                },
                 twin,
                 skew_ms: header.client_skew_ms.get(clock).copied().unwrap_or(0),
                 nodes,
                 home: client % nodes,
                 patience_us: header.patience_us,
                 batch: header.client_batch as usize,
+                exchange: exchanges(header, client),
+                token: header.secret.then_some(token),
             })
         };
         Self {
@@ -181,7 +193,12 @@ impl<'p> Run<'p> {
     fn execute(mut self) -> Report {
         let header = &self.plan.header;
         (0..header.nodes as usize).for_each(|node| self.world.boot(node));
-        (0..header.clients as usize).for_each(|client| self.world.client_up(client));
+        for client in 0..header.clients as usize {
+            self.world.client_up(client);
+            if exchanges(header, client) {
+                self.world.client_exchanges(client);
+            }
+        }
         for (index, entry) in self.plan.entries.iter().enumerate() {
             self.world.schedule(entry.at_us, Token::Entry(index).pack());
         }
@@ -262,6 +279,7 @@ impl<'p> Run<'p> {
                 Action::Send(conn, frame) => self.world.client_send(client, conn, frame),
                 Action::Close(conn) => self.world.client_close(client, conn),
                 Action::Wrote(write) => self.world.wrote(&write),
+                Action::Intruded(what) => self.world.intruded(client, &what),
                 Action::Acknowledged(node, write) => {
                     self.acknowledged += 1;
                     self.world.acknowledged(node, &write);
@@ -407,6 +425,14 @@ impl<'p> Run<'p> {
 
 fn is_ready(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Ready { .. }))
+}
+
+/// Whether a client asks by exchanges: some do, and every other impostor.
+fn exchanges(header: &Header, client: usize) -> bool {
+    let number = client as u64;
+    let impostor = number + header.impostors >= header.clients;
+    let asked = number >= header.twins && number - header.twins < header.exchanges;
+    asked || (impostor && number % 2 == 1)
 }
 
 /// What the clients hold of what they watch. Over datagrams updates are lost, and nothing is promised.

@@ -48,6 +48,25 @@ impl Story {
         self
     }
 
+    /// There is a secret, and the last so many clients do not know it.
+    pub fn with_a_secret(mut self, impostors: u64) -> Self {
+        self.plan.header.secret = true;
+        self.plan.header.impostors = impostors;
+        self
+    }
+
+    /// The first so many clients ask by exchanges: one request and one answer for each connection.
+    pub fn by_exchange(mut self, clients: u64) -> Self {
+        self.plan.header.exchanges = clients;
+        self
+    }
+
+    /// So many frames of a thousand that clients send cannot be read by anybody.
+    pub fn damaging(mut self, permille: u64) -> Self {
+        self.plan.header.corrupt_permille = permille;
+        self
+    }
+
     /// Every sync takes between so many milliseconds.
     pub fn syncs_take(mut self, ms: Range<u64>) -> Self {
         self.plan.header.sync_us = (ms.start * 1_000, ms.end * 1_000);

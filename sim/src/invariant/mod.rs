@@ -24,6 +24,7 @@ mod persist_before_speak;
 mod reads_durable;
 mod replies_in_order;
 mod storage_rules;
+mod strangers;
 mod tickets_in_order;
 
 pub use acknowledged::Acknowledged;
@@ -36,6 +37,7 @@ pub use persist_before_speak::PersistBeforeSpeak;
 pub use reads_durable::ReadsDurable;
 pub use replies_in_order::RepliesInOrder;
 pub use storage_rules::StorageRules;
+pub use strangers::Strangers;
 pub use tickets_in_order::TicketsInOrder;
 
 /// Something that happened, in the order in which it happened.
@@ -88,6 +90,13 @@ pub enum Seen<'a> {
         memories: &'a [State],
         /// What those who watch hold, on connections that lose nothing.
         views: &'a [Watched<'a>],
+    },
+    /// A client that does not know the secret was told something that is not for it.
+    Intruded {
+        /// Which.
+        client: usize,
+        /// What.
+        what: &'a str,
     },
     /// A machine asked of its storage what no machine may ask.
     Misused {
@@ -186,6 +195,7 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(LoggedOnce::default()),
         Box::new(ReadsDurable::default()),
         Box::new(LiveAnswers),
+        Box::new(Strangers),
     ]
 }
 

@@ -11,7 +11,8 @@ use crate::watch::{Filter, Order, Watch};
 
 pub(super) fn draw(seed: u64) -> Plan {
     let root = SeededRng::from_u64(seed);
-    let header = header(seed, &mut root.fork("plan header", 0));
+    let mut header = header(seed, &mut root.fork("plan header", 0));
+    strangers(&mut header, &mut root.fork("plan strangers", 0));
     let mut entries = Vec::new();
     workload(&header, &root, &mut entries);
     watches(&header, &root, &mut entries);
@@ -62,6 +63,20 @@ fn header(seed: u64, rng: &mut SeededRng) -> Header {
         redial_ms: pick(rng, &[(10, 50), (50, 500), (100, 1_000)]),
         ..Header::default()
     }
+}
+
+/// In some seeds clients ask by exchanges, in some there is a secret, and in some of those there is who does not know it; and
+/// in some the frames of clients are damaged on their way.
+fn strangers(header: &mut Header, rng: &mut SeededRng) {
+    let others = header.clients - header.twins;
+    if rng.chance(300) {
+        header.exchanges = rng.between(0, others);
+    }
+    header.secret = rng.chance(300);
+    if header.secret && rng.chance(500) {
+        header.impostors = rng.between(0, others - header.exchanges);
+    }
+    header.corrupt_permille = pick(rng, &[0, 0, 0, 5, 50]);
 }
 
 /// What the clients do. Few keys, so that they meet.

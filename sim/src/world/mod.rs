@@ -196,6 +196,17 @@ impl<M: Machine> World<M> {
         self.network.boot(Endpoint::Client(client));
     }
 
+    /// The connections of a client carry one request and one answer each.
+    pub fn client_exchanges(&mut self, client: usize) {
+        self.network.only_exchanges(Endpoint::Client(client));
+    }
+
+    /// A client that has no right to anything was told something.
+    pub fn intruded(&mut self, client: usize, what: &str) {
+        let seen = Seen::Intruded { client, what };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    }
+
     /// A client dials a node. The answer is a [`Happening::Client`].
     pub fn client_dial(&mut self, client: usize, node: usize) {
         let to = Some(Endpoint::Node(node));
