@@ -195,7 +195,7 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(LoggedOnce::default()),
         Box::new(ReadsDurable::default()),
         Box::new(LiveAnswers),
-        Box::new(Strangers),
+        Box::new(Strangers::default()),
     ]
 }
 
