@@ -120,10 +120,10 @@ impl Node {
 
     /// Answers a query; on a connection that can be pushed to it is live from then on.
     fn query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Option<Request> {
-        let (limits, once) = (&self.config.limits, !kind.push);
+        let limits = &self.config.limits;
         let opened = self
             .subscriptions
-            .open(conn, sub, once, &self.store, limits, &mut self.outbox);
+            .open(conn, sub, kind, &self.store, limits, &mut self.outbox);
         match opened {
             Ok(()) => Some(Request::Read {
                 conn,
