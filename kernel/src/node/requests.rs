@@ -55,7 +55,13 @@ impl Node {
             return;
         }
         match ClientMessage::decode(frame, limits.depth) {
-            Err(error) => self.desk(now).refuse_frame(conn, &error),
+            Err(error) => {
+                if matches!(error, Error::Encoding(_)) {
+                    // It was damaged on its way, and whatever was in it may yet come again.
+                    self.conns.left_gap(conn);
+                }
+                self.desk(now).refuse_frame(conn, &error);
+            }
             Ok(ClientMessage::Auth { token }) => self.authenticate(conn, kind, token, now),
             Ok(message) if access == Access::Granted => self.request(conn, kind, message, now),
             Ok(_) => {

@@ -307,6 +307,15 @@ impl Guest {
             return;
         }
         let message = ServerMessage::decode(&envelope.frame, 64);
+        if let Ok(ServerMessage::Value { .. } | ServerMessage::QueryResp { .. } | ServerMessage::QueryUpdate(_)) =
+            message
+        {
+            assert!(
+                envelope.frame.len() <= entry.kind.frame_bytes,
+                "{} bytes are too many",
+                envelope.frame.len()
+            );
+        }
         let shows = matches!(
             message,
             Ok(ServerMessage::OpAck { .. } | ServerMessage::Value { .. } | ServerMessage::QueryResp { .. })
