@@ -35,6 +35,16 @@ fn a_read_of_what_is_not_yet_durable() {
 }
 
 #[test]
+fn a_live_query_that_tells_of_what_is_not_yet_durable() {
+    found(Mutant::TellBeforeCommit, 30, "reads-durable");
+}
+
+#[test]
+fn a_live_query_that_follows_a_state_thrown_away() {
+    found(Mutant::SkipStale, 400, "live-answers");
+}
+
+#[test]
 fn tickets_answered_out_of_order() {
     found(Mutant::TicketsOutOfOrder, 10, "tickets-in-order");
 }

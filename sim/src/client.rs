@@ -3,20 +3,24 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+mod exchange;
+mod impostor;
+
 use bytes::Bytes;
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Hlc;
-use kernel::msgpack::Writer;
 use kernel::store::RecordKey;
 use kernel::wire::Code;
-use kernel::wire::client::{Get, get_key, op, op_batch};
+use kernel::wire::client::{Get, auth, get_key, op, op_batch, sync_body};
 use kernel::wire::op::{Ask, Op};
+use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
 
 use crate::clock::EPOCH_MS;
 use crate::invariant::Write;
 use crate::model::Version;
 use crate::network::NetInput;
+use crate::watch::{Rows, View, Watch, document};
 
 /// What a client is made with.
 #[derive(Debug, Clone)]
@@ -36,7 +40,17 @@ pub struct ClientConfig {
     pub patience_us: u64,
     /// Most operations in one frame.
     pub batch: usize,
+    /// Its connections carry one request and one answer each.
+    pub exchange: bool,
+    /// What it presents to nodes that ask for a token.
+    pub token: Option<&'static str>,
 }
+
+/// What nodes and clients know, where there is a secret.
+pub const SECRET: &str = "orrery";
+
+/// The names of those who do not know it begin so, and so does what they present.
+pub const IMPOSTOR: &str = "impostor";
 
 /// What a client wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +65,8 @@ pub enum Action {
     Wrote(Write),
     /// A node told it that a write is done.
     Acknowledged(usize, Write),
+    /// It has no right to anything, and a node told it this.
+    Intruded(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +106,8 @@ pub struct Client {
     /// Reads to be asked, and those that were.
     reads: VecDeque<(u64, String, String)>,
     asked_reads: Vec<u64>,
+    /// What it watches: the query with the id `w0` is the first.
+    views: Vec<View>,
     deadline_us: Option<u64>,
     refused: u64,
     values_read: u64,
@@ -109,6 +127,7 @@ impl Client {
             frames: VecDeque::new(),
             reads: VecDeque::new(),
             asked_reads: Vec::new(),
+            views: Vec::new(),
             deadline_us: None,
             refused: 0,
             values_read: 0,
@@ -117,7 +136,7 @@ impl Client {
 
     /// Whether it has an answer to everything that it wrote.
     pub fn is_idle(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() || self.is_impostor()
     }
 
     /// How many of its writes were refused for good, and how many reads were answered.
@@ -127,11 +146,7 @@ impl Client {
 
     /// Writes a number, or deletes.
     pub fn write(&mut self, at_us: u64, map: &str, key: &str, value: Option<u64>, out: &mut Vec<Action>) {
-        let value = value.map(|number| {
-            let mut bytes = Writer::new();
-            bytes.u64(number);
-            bytes.into_bytes()
-        });
+        let value = value.map(document);
         let wall_ms = (EPOCH_MS + at_us / 1_000).saturating_add_signed(self.config.skew_ms);
         let version = Version {
             stamp: self.hlc.tick(wall_ms),
@@ -163,6 +178,32 @@ impl Client {
         self.pump(at_us, out);
     }
 
+    /// Watches from now on.
+    pub fn watch(&mut self, at_us: u64, watch: Watch, out: &mut Vec<Action>) {
+        // An exchange cannot be pushed to, and an impostor is not going to be.
+        if !self.config.exchange && !self.is_impostor() {
+            self.views.push(View::new(watch));
+            self.pump(at_us, out);
+        }
+    }
+
+    /// What it watches, and what it knows of the answer: nothing, before there is one on the line that is open now.
+    pub fn views(&self) -> impl Iterator<Item = (&Watch, Option<&Rows>)> {
+        self.views.iter().map(|view| (&view.watch, view.rows.as_ref()))
+    }
+
+    /// The line that it talks on, if it is open.
+    pub fn line(&self) -> Option<(usize, ConnId)> {
+        match self.line {
+            Line::Ready(conn) => Some((self.node, conn)),
+            _ => None,
+        }
+    }
+
+    fn view(&mut self, id: &str) -> Option<&mut View> {
+        self.views.get_mut(id.strip_prefix('w')?.parse::<usize>().ok()?)
+    }
+
     /// Has no network until then; what it writes meanwhile waits.
     pub fn go_offline(&mut self, at_us: u64, until_us: u64, out: &mut Vec<Action>) {
         self.offline_until_us = until_us.max(self.offline_until_us);
@@ -173,7 +214,7 @@ impl Client {
     pub fn hear(&mut self, at_us: u64, input: &NetInput, out: &mut Vec<Action>) {
         match (input, self.line) {
             (NetInput::Opened(conn, ..), Line::Dialling) => {
-                self.line = Line::Greeting(*conn);
+                self.opened(*conn, out);
                 self.deadline_us = Some(at_us + self.config.patience_us);
             }
             (NetInput::Opened(conn, ..), _) => out.push(Action::Close(*conn)),
@@ -181,8 +222,13 @@ impl Client {
             (NetInput::Closed(conn), Line::Greeting(open) | Line::Ready(open)) if *conn == open => self.move_on(at_us),
             (NetInput::Received(conn, frame), Line::Greeting(open) | Line::Ready(open)) if *conn == open => {
                 // Whatever cannot be read is no answer: it will be asked again.
-                if let Ok(message) = ServerMessage::decode(frame, Limits::default().depth) {
+                if !self.take_exchanged(at_us, frame, out)
+                    && let Ok(message) = ServerMessage::decode(frame, Limits::default().depth)
+                {
                     self.take(at_us, open, message, out);
+                }
+                if self.config.exchange {
+                    self.end_exchange(at_us, open, out);
                 }
             }
             _ => {}
@@ -208,16 +254,23 @@ impl Client {
         let later = later
             .map(|op| op.not_before_us)
             .min()
-            .filter(|_| matches!(self.line, Line::Ready(_)));
+            // Over an exchange nothing more is asked, however long it takes.
+            .filter(|_| matches!(self.line, Line::Ready(_)) && !self.config.exchange);
         [line, later, self.deadline_us].into_iter().flatten().min()
     }
 
     fn has_work(&self) -> bool {
-        !self.pending.is_empty() || !self.reads.is_empty()
+        !self.pending.is_empty() || !self.reads.is_empty() || !self.views.is_empty()
     }
 
     fn take(&mut self, at_us: u64, conn: ConnId, message: ServerMessage<'_>, out: &mut Vec<Action>) {
         match message {
+            message if self.is_impostor() => self.refused_entry(at_us, &message, out),
+            ServerMessage::AuthRequired if !self.config.exchange => {
+                let token = self.config.token.unwrap_or_default();
+                out.push(Action::Send(conn, auth(token)));
+            }
+            ServerMessage::AuthFail { .. } => self.hang_up(at_us, out),
             ServerMessage::AuthAck { clock } => {
                 if let Some(clock) = clock.filter(|_| !self.config.twin) {
                     self.hlc.observe(clock);
@@ -254,6 +307,17 @@ impl Client {
                 self.asked_reads.retain(|asked| id.parse() != Ok(*asked));
                 self.values_read += (before - self.asked_reads.len()) as u64;
                 self.answered(at_us);
+            }
+            ServerMessage::QueryResp { id, results } => {
+                if let Some(view) = self.view(id).filter(|view| view.asked) {
+                    view.replace(&results);
+                }
+                self.answered(at_us);
+            }
+            ServerMessage::QueryUpdate(update) => {
+                if let Some(view) = self.view(update.id) {
+                    view.change(&update);
+                }
             }
             _ => {}
         }
@@ -308,7 +372,8 @@ impl Client {
 
     /// Something came back: patience begins again.
     fn answered(&mut self, at_us: u64) {
-        let waiting = !self.frames.is_empty() || !self.asked_reads.is_empty();
+        let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
+        let waiting = watching || !self.frames.is_empty() || !self.asked_reads.is_empty();
         self.deadline_us = waiting.then_some(at_us + self.config.patience_us);
     }
 
@@ -327,6 +392,7 @@ impl Client {
         self.node = (self.node + 1) % self.config.nodes;
         self.frames.clear();
         self.asked_reads.clear();
+        self.views.iter_mut().for_each(View::forget);
         self.deadline_us = None;
         self.pending.values_mut().for_each(|pending| pending.asked = false);
     }
@@ -338,6 +404,7 @@ impl Client {
                 self.line = Line::Dialling;
                 out.push(Action::Dial(self.node));
             }
+            Line::Ready(conn) if self.config.exchange => self.pump_exchange(at_us, conn, out),
             Line::Ready(conn) => {
                 while let Some(frame) = self.next_batch(at_us) {
                     out.push(Action::Send(conn, frame));
@@ -353,20 +420,29 @@ impl Client {
                     self.asked_reads.push(id);
                     self.deadline_us.get_or_insert(at_us + self.config.patience_us);
                 }
+                for (number, view) in self.views.iter_mut().enumerate().filter(|(_, view)| !view.asked) {
+                    view.asked = true;
+                    let frame = query_sub(&format!("w{number}"), &view.watch.query());
+                    out.push(Action::Send(conn, frame));
+                    self.deadline_us.get_or_insert(at_us + self.config.patience_us);
+                }
             }
             _ => {}
         }
     }
 
     fn next_batch(&mut self, at_us: u64) -> Option<Bytes> {
+        // One way there and back for each exchange: what waits goes in one.
+        let most = if self.config.exchange {
+            50
+        } else {
+            self.config.batch.max(1)
+        };
         let due = self
             .pending
             .iter_mut()
             .filter(|(_, op)| !op.asked && op.not_before_us <= at_us);
-        let batch: Vec<(u64, &mut Pending)> = due
-            .take(self.config.batch.max(1))
-            .map(|(id, pending)| (*id, pending))
-            .collect();
+        let batch: Vec<(u64, &mut Pending)> = due.take(most).map(|(id, pending)| (*id, pending)).collect();
         let ids: Vec<(u64, String)> = batch.iter().map(|(id, _)| (*id, id.to_string())).collect();
         let ops: Vec<Op<'_>> = batch
             .iter()
@@ -382,6 +458,7 @@ impl Client {
             .collect();
         let frame = match ops.as_slice() {
             [] => return None,
+            all if self.config.exchange => sync_body(&self.config.name, all),
             [single] => op(single, Ask::default()),
             many => op_batch(many),
         };

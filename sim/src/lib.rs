@@ -12,7 +12,9 @@
 //! | [`invariant`] | what must hold in every run; one file, one promise |
 //! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
+//! | [`watch`] | live queries of the workload, and what their answer should be |
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
+//! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
 #![deny(missing_docs)]
 
@@ -21,6 +23,7 @@ pub mod clock;
 pub mod disk;
 pub mod endpoint;
 pub mod engine;
+pub mod fuzz;
 pub mod host;
 pub mod invariant;
 pub mod model;
@@ -30,4 +33,5 @@ pub mod run;
 pub mod seeds;
 pub mod story;
 pub mod trace;
+pub mod watch;
 pub mod world;

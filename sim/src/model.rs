@@ -86,8 +86,16 @@ pub fn read_entry(entry: &Bytes) -> Result<LogEntry, String> {
 /// # Errors
 /// If the disk holds what no kernel writes.
 pub fn state_of(disk: &VirtualDisk) -> Result<State, String> {
+    state_of_stores(disk.records(), disk.log())
+}
+
+/// What a node would come back with from these records and this log.
+///
+/// # Errors
+/// If they hold what no kernel writes.
+pub fn state_of_stores(records: &BTreeMap<Bytes, Bytes>, log: &BTreeMap<u64, Bytes>) -> Result<State, String> {
     let mut state = State::new();
-    for (key, row) in disk.records() {
+    for (key, row) in records {
         // A name that begins with a zero byte is no record's: the kernel keeps its own rows there.
         if key.first() == Some(&0) {
             continue;
@@ -96,7 +104,7 @@ pub fn state_of(disk: &VirtualDisk) -> Result<State, String> {
         let record = Record::decode(content, &Limits::default()).map_err(|error| error.to_string())?;
         merge(&mut state, key, Version::of(&record));
     }
-    for entry in disk.log().values() {
+    for entry in log.values() {
         for (key, version) in read_entry(entry)?.1 {
             merge(&mut state, &key, version);
         }

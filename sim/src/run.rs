@@ -3,10 +3,11 @@
 use kernel::env::{Limits, Mutant, Mutants};
 use kernel::machine::{Command, Phase};
 use kernel::node::{Node, NodeConfig};
+use kernel::session::Secret;
 
-use crate::client::{Action, Client, ClientConfig};
+use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET};
 use crate::host::{Host, Rules};
-use crate::invariant::{Violation, agree, all};
+use crate::invariant::{Violation, Watched, agree, all};
 use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::world::{Happening, Hook, World};
@@ -48,6 +49,8 @@ pub struct Report {
     pub refused: u64,
     /// How many reads were answered.
     pub read: u64,
+    /// How many rows those who watch hold in the end.
+    pub watched: u64,
 }
 
 /// Executes a plan.
@@ -142,26 +145,37 @@ impl<'p> Run<'p> {
             None => {}
         }
         let limits = limits(header);
+        let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
         let factory = move |node: usize, _boots: u64| {
             let others = (0..nodes).filter(|other| *other != node);
             Node::new(NodeConfig {
                 peers: others.map(|other| format!("n{other}")).collect(),
+                secret: secret.clone(),
                 limits: limits.clone(),
                 mutants,
                 ..NodeConfig::new(&format!("n{node}"))
             })
         };
         let client = |client: usize| {
-            let twin = (client as u64) < header.twins;
+            let number = client as u64;
+            let twin = number < header.twins;
+            let impostor = number + header.impostors >= header.clients;
+            let token = if impostor { IMPOSTOR } else { SECRET };
             let clock = if twin { 0 } else { client };
             Client::new(ClientConfig {
-                name: if twin { "twin".into() } else { format!("c{client}") },
+                name: match (twin, impostor) {
+                    (true, _) => "twin".into(),
+                    (_, true) => format!("{IMPOSTOR}{client}"),
+                    _ => format!("c{client}"),
+                },
                 twin,
                 skew_ms: header.client_skew_ms.get(clock).copied().unwrap_or(0),
                 nodes,
                 home: client % nodes,
                 patience_us: header.patience_us,
                 batch: header.client_batch as usize,
+                exchange: exchanges(header, client),
+                token: header.secret.then_some(token),
             })
         };
         Self {
@@ -179,7 +193,12 @@ impl<'p> Run<'p> {
     fn execute(mut self) -> Report {
         let header = &self.plan.header;
         (0..header.nodes as usize).for_each(|node| self.world.boot(node));
-        (0..header.clients as usize).for_each(|client| self.world.client_up(client));
+        for client in 0..header.clients as usize {
+            self.world.client_up(client);
+            if exchanges(header, client) {
+                self.world.client_exchanges(client);
+            }
+        }
         for (index, entry) in self.plan.entries.iter().enumerate() {
             self.world.schedule(entry.at_us, Token::Entry(index).pack());
         }
@@ -215,6 +234,8 @@ impl<'p> Run<'p> {
         };
         let counts = self.clients.iter().map(Client::counts);
         let (refused, read) = counts.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
+        let rows = self.clients.iter().flat_map(Client::views).filter_map(|(_, rows)| rows);
+        let watched = rows.map(|rows| rows.len() as u64).sum();
         Report {
             end,
             at_us: self.world.now_us(),
@@ -223,6 +244,7 @@ impl<'p> Run<'p> {
             acknowledged: self.acknowledged,
             refused,
             read,
+            watched,
         }
     }
 
@@ -236,6 +258,9 @@ impl<'p> Run<'p> {
         if let Some(node) = self.world.hosts().iter().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
             return End::Stuck(format!("n{node} does not serve: {phase:?}"));
+        }
+        if !self.all_watch() {
+            return End::Stuck("somebody has no answer to what it watches".into());
         }
         match agree(&self.world.disks()) {
             Ok(()) => End::Stuck("the nodes agreed only now and then".into()),
@@ -254,6 +279,7 @@ impl<'p> Run<'p> {
                 Action::Send(conn, frame) => self.world.client_send(client, conn, frame),
                 Action::Close(conn) => self.world.client_close(client, conn),
                 Action::Wrote(write) => self.world.wrote(&write),
+                Action::Intruded(what) => self.world.intruded(client, &what),
                 Action::Acknowledged(node, write) => {
                     self.acknowledged += 1;
                     self.world.acknowledged(node, &write);
@@ -294,6 +320,10 @@ impl<'p> Run<'p> {
             }
             Event::Get { client, map, key } => {
                 self.clients[*client].read(at_us, map, key, &mut self.actions);
+                self.act(*client);
+            }
+            Event::Watch { client, watch } => {
+                self.clients[*client].watch(at_us, watch.clone(), &mut self.actions);
                 self.act(*client);
             }
             // After the healing nothing fails any more, whatever the plan says.
@@ -342,6 +372,17 @@ impl<'p> Run<'p> {
         }
     }
 
+    /// Whether whoever watches has an answer, over a connection that is what it seems.
+    fn all_watch(&self) -> bool {
+        let connected = |client: usize, conn| self.world.client_is_connected(client, conn);
+        let mut clients = self.clients.iter().enumerate();
+        clients.all(|(number, client)| {
+            let answered = client.views().all(|(_, rows)| rows.is_some());
+            let watches = client.views().next().is_some();
+            !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
+        })
+    }
+
     fn heal(&mut self) {
         self.healed = true;
         self.world.heal();
@@ -353,6 +394,7 @@ impl<'p> Run<'p> {
         let now_us = self.world.now_us();
         let settled = now_us > last_entry_us
             && self.clients.iter().all(Client::is_idle)
+            && self.all_watch()
             && self
                 .world
                 .hosts()
@@ -372,7 +414,8 @@ impl<'p> Run<'p> {
                     .unwrap_or_default()
             };
             let memories: Vec<State> = self.world.hosts().iter().map(memory).collect();
-            self.world.quiet(&memories);
+            let views = views(&self.clients, &self.plan.header);
+            self.world.quiet(&memories, &views);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());
@@ -382,4 +425,28 @@ impl<'p> Run<'p> {
 
 fn is_ready(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Ready { .. }))
+}
+
+/// Whether a client asks by exchanges: some do, and every other impostor.
+fn exchanges(header: &Header, client: usize) -> bool {
+    let number = client as u64;
+    let impostor = number + header.impostors >= header.clients;
+    let asked = number >= header.twins && number - header.twins < header.exchanges;
+    asked || (impostor && number % 2 == 1)
+}
+
+/// What the clients hold of what they watch. Over datagrams updates are lost, and nothing is promised.
+fn views<'c>(clients: &'c [Client], header: &Header) -> Vec<Watched<'c>> {
+    let views = clients.iter().enumerate().flat_map(|(number, client)| {
+        let node = client.line().map(|(node, _)| node);
+        client.views().filter_map(move |(watch, rows)| {
+            Some(Watched {
+                client: number,
+                node: node?,
+                watch,
+                rows: rows?,
+            })
+        })
+    });
+    views.filter(|_| header.ordered).collect()
 }

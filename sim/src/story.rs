@@ -5,6 +5,8 @@ use std::ops::Range;
 use crate::endpoint::Endpoint;
 use crate::plan::{Event, Plan};
 use crate::run::{End, Options, Report, run};
+#[cfg(doc)]
+use crate::watch::Watch;
 use kernel::env::Mutant;
 
 /// A cluster and what happens to it. The seed decides everything else: latencies, the order of what happens at once, what
@@ -43,6 +45,25 @@ impl Story {
         self.plan.header.ordered = false;
         self.plan.header.loss_permille = 50;
         self.plan.header.duplicate_permille = 50;
+        self
+    }
+
+    /// There is a secret, and the last so many clients do not know it.
+    pub fn with_a_secret(mut self, impostors: u64) -> Self {
+        self.plan.header.secret = true;
+        self.plan.header.impostors = impostors;
+        self
+    }
+
+    /// The first so many clients ask by exchanges: one request and one answer for each connection.
+    pub fn by_exchange(mut self, clients: u64) -> Self {
+        self.plan.header.exchanges = clients;
+        self
+    }
+
+    /// So many frames of a thousand that clients send cannot be read by anybody.
+    pub fn damaging(mut self, permille: u64) -> Self {
+        self.plan.header.corrupt_permille = permille;
         self
     }
 
@@ -94,6 +115,15 @@ impl Story {
             self = self.at(at_ms, Event::Get { client, map, key });
         }
         self
+    }
+
+    /// A client watches the map that is written to: `all by-key 0`, `above:50 down 3` (see [`Watch`]).
+    ///
+    /// # Panics
+    /// If that is no watch.
+    pub fn watches(self, client: usize, what: &str, at_ms: u64) -> Self {
+        let watch = format!("story {what}").parse().expect("a watch: `above:50 down 3`");
+        self.at(at_ms, Event::Watch { client, watch })
     }
 
     /// The nodes of one side and those of the other do not hear each other. Clients reach both.

@@ -22,17 +22,23 @@ pub enum Mutant {
     ReadUncommitted,
     /// Commits are answered in another order than they were given (performed by the simulator's disk).
     TicketsOutOfOrder,
+    /// A live query tells of a change whose commit is still in flight: after a crash it never happened.
+    TellBeforeCommit,
+    /// A failed commit leaves live queries as they were, though the state that they followed was thrown away.
+    SkipStale,
 }
 
 impl Mutant {
     /// All of them, in the order they are listed in.
-    pub const ALL: [Mutant; 6] = [
+    pub const ALL: [Mutant; 8] = [
         Mutant::DropTieBreak,
         Mutant::AckBeforeCommit,
         Mutant::ForgetTombstone,
         Mutant::ApplyTwice,
         Mutant::ReadUncommitted,
         Mutant::TicketsOutOfOrder,
+        Mutant::TellBeforeCommit,
+        Mutant::SkipStale,
     ];
 
     /// The name on a command line.
@@ -44,6 +50,8 @@ impl Mutant {
             Mutant::ApplyTwice => "apply-twice",
             Mutant::ReadUncommitted => "read-uncommitted",
             Mutant::TicketsOutOfOrder => "tickets-out-of-order",
+            Mutant::TellBeforeCommit => "tell-before-commit",
+            Mutant::SkipStale => "skip-stale",
         }
     }
 }

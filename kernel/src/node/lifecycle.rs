@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::env::{Now, SeededRng, Ticket, WriterId};
+use crate::env::{Mutant, Now, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
 use crate::node::{Node, announce};
@@ -131,7 +131,9 @@ impl Node {
                     self.peers.because("this node's storage failed");
                     self.close(conn, now);
                 }
-                self.subscriptions.all_stale();
+                if !self.config.mutants.is(Mutant::SkipStale) {
+                    self.subscriptions.all_stale();
+                }
                 self.state = State::Failing;
             }
             (Err(_), _) => {}

@@ -255,12 +255,13 @@ impl Node {
         out.wake = self.wake_us();
     }
 
-    /// Whether an envelope may only leave with what it reflects. Two classic bugs, on purpose, say no.
+    /// Whether an envelope may only leave with what it reflects. Three classic bugs, on purpose, say no.
     fn shows_state(&self, shows: Shows) -> bool {
         match shows {
             Shows::Nothing | Shows::Heartbeat => false,
             Shows::Ack => !self.config.mutants.is(Mutant::AckBeforeCommit),
             Shows::Read => !self.config.mutants.is(Mutant::ReadUncommitted),
+            Shows::Update => !self.config.mutants.is(Mutant::TellBeforeCommit),
             Shows::State => true,
         }
     }

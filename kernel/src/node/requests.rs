@@ -55,7 +55,13 @@ impl Node {
             return;
         }
         match ClientMessage::decode(frame, limits.depth) {
-            Err(error) => self.desk(now).refuse_frame(conn, &error),
+            Err(error) => {
+                if matches!(error, Error::Encoding(_)) {
+                    // It was damaged on its way, and whatever was in it may yet come again.
+                    self.conns.left_gap(conn);
+                }
+                self.desk(now).refuse_frame(conn, &error);
+            }
             Ok(ClientMessage::Auth { token }) => self.authenticate(conn, kind, token, now),
             Ok(message) if access == Access::Granted => self.request(conn, kind, message, now),
             Ok(_) => {
@@ -124,10 +130,10 @@ impl Node {
 
     /// Answers a query; on a connection that can be pushed to it is live from then on, unless only the answer is wanted.
     fn query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Option<Request> {
-        let (limits, once) = (&self.config.limits, sub.once || !kind.push);
+        let limits = &self.config.limits;
         let opened = self
             .subscriptions
-            .open(conn, sub, once, &self.store, limits, &mut self.outbox);
+            .open(conn, sub, kind, &self.store, limits, &mut self.outbox);
         match opened {
             Ok(()) => {
                 self.tally.operations.add(Kind::Query, None);

@@ -134,6 +134,12 @@ impl Conns {
         self.get(conn).is_some_and(|c| c.unsent_bytes > limits.unsent_bytes)
     }
 
+    /// The longest frame that may be given to the connection, in bytes.
+    pub fn longest(&self, conn: ConnId, limits: &Limits) -> usize {
+        let carries = self.get(conn).map_or(0, |c| c.kind.frame_bytes);
+        carries.min(limits.frame_bytes)
+    }
+
     /// Whether an envelope given now must wait behind others of this connection that wait for a ticket after `settled`.
     pub fn must_wait(&self, conn: ConnId, settled: Ticket) -> bool {
         self.get(conn).is_some_and(|c| c.kind.ordered && c.newest > settled)

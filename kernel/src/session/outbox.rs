@@ -17,6 +17,8 @@ pub enum Shows {
     Ack,
     /// A value that was read.
     Read,
+    /// That a row of a live query changed.
+    Update,
     /// Changes, digests, counts.
     State,
 }

@@ -10,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::env::{ConnId, Limits};
+use crate::machine::ConnKind;
 use crate::msgpack::Reader;
 use crate::query::{self, ChangeType, Live, Query, Row};
 use crate::session::{Conns, Outbox, Shows};
@@ -38,7 +39,7 @@ struct Subscription {
 }
 
 impl Subscriptions {
-    /// Takes a query, and answers it; it is then live, unless `once`. The answer shows state.
+    /// Takes a query, and answers it; it is then live, if the connection can be pushed to. The answer shows state.
     ///
     /// # Errors
     /// Why it is refused.
@@ -46,7 +47,7 @@ impl Subscriptions {
         &mut self,
         conn: ConnId,
         sub: QuerySub<'_>,
-        once: bool,
+        kind: ConnKind,
         store: &Store,
         limits: &Limits,
         outbox: &mut Outbox,
@@ -56,9 +57,10 @@ impl Subscriptions {
         }
         let query = read(sub, limits).map_err(|error| refusal(&error))?;
         self.close(conn, sub.id);
-        if once {
+        let longest = limits.frame_bytes.min(kind.frame_bytes);
+        if sub.once || !kind.push {
             let rows = query.run(store, limits).map_err(|error| refusal(&error))?;
-            return answer(conn, sub.id, &query, &rows, limits, outbox);
+            return answer(conn, sub.id, &query, &rows, longest, outbox);
         }
         let first = (conn, Box::from(""));
         let held = self.table.range(first..).take_while(|((of, _), _)| *of == conn).count();
@@ -66,7 +68,7 @@ impl Subscriptions {
             return Err(too_large("the connection has as many live queries as it may"));
         }
         let (live, rows) = Live::open(query.clone(), store, limits).map_err(|error| refusal(&error))?;
-        answer(conn, sub.id, &query, &rows, limits, outbox)?;
+        answer(conn, sub.id, &query, &rows, longest, outbox)?;
         let name: Name = (conn, sub.id.into());
         self.by_map.entry(query.map.clone()).or_default().push(name.clone());
         let live = Some(live);
@@ -136,25 +138,34 @@ impl Subscriptions {
                     self.stale += 1;
                     continue;
                 }
-                match live.change(&change.key, Some(&change.record)) {
-                    Ok(events) => {
-                        for event in events {
-                            let row = store.get(&event.key).filter(|_| event.change != ChangeType::Leave);
-                            let row = row.cloned().map(|record| Row {
-                                key: event.key.clone(),
-                                record,
-                            });
-                            let value = row.map(|row| subscription.query.project(&row));
-                            let frame = query_update(&name.1, event.key.key(), value.as_deref(), event.change);
-                            outbox.push(name.0, frame, Shows::State);
+                let longest = conns.longest(name.0, limits);
+                let told = match live.change(&change.key, Some(&change.record)) {
+                    Err(error) => Err(refusal(&error)),
+                    Ok(events) => events.into_iter().try_for_each(|event| {
+                        let row = store.get(&event.key).filter(|_| event.change != ChangeType::Leave);
+                        let row = row.cloned().map(|record| Row {
+                            key: event.key.clone(),
+                            record,
+                        });
+                        let value = row.map(|row| subscription.query.project(&row));
+                        let frame = query_update(&name.1, event.key.key(), value.as_deref(), event.change);
+                        if frame.len() > longest {
+                            return Err(too_large("a change of the answer does not fit one frame"));
                         }
-                    }
-                    Err(error) => failed.push((name.clone(), error)),
+                        outbox.push(name.0, frame, Shows::Update);
+                        Ok(())
+                    }),
+                };
+                if let Err(refusal) = told {
+                    // It is told of nothing more, whatever else this step changes.
+                    subscription.live = None;
+                    self.stale += 1;
+                    failed.push((name.clone(), refusal));
                 }
             }
         }
-        for ((conn, id), error) in failed {
-            self.end(conn, &id, &refusal(&error), outbox);
+        for ((conn, id), refusal) in failed {
+            self.end(conn, &id, &refusal, outbox);
         }
     }
 
@@ -181,7 +192,14 @@ impl Subscriptions {
             let (conn, id) = &name;
             let opened = Live::open(subscription.query.clone(), store, limits).map_err(|error| refusal(&error));
             let answered = opened.and_then(|(live, rows)| {
-                answer(*conn, id, &subscription.query, &rows, limits, outbox)?;
+                answer(
+                    *conn,
+                    id,
+                    &subscription.query,
+                    &rows,
+                    conns.longest(*conn, limits),
+                    outbox,
+                )?;
                 Ok(live)
             });
             match answered {
@@ -213,11 +231,11 @@ fn answer(
     id: &str,
     query: &Query,
     rows: &[Row],
-    limits: &Limits,
+    longest: usize,
     outbox: &mut Outbox,
 ) -> Result<(), Refusal> {
     let frame = query_resp(id, query, rows);
-    if frame.len() > limits.frame_bytes {
+    if frame.len() > longest {
         return Err(too_large(
             "the answer does not fit one frame: ask for fewer fields or rows",
         ));

@@ -314,3 +314,19 @@ fn one_partition_of_many_chunks_is_reconciled() {
     assert_eq!(contents(&a), contents(&b));
     assert!(frames < 400, "{frames} frames");
 }
+
+#[test]
+fn what_was_in_a_damaged_frame_is_not_acknowledged_with_what_follows() {
+    let mut host = Host::new("n");
+    let conn = host.open(1, CLIENT);
+    host.take(conn);
+    let frame = |id| client::op(&put(id, "k", 1_000, &[1]), Ask::default());
+    let mut damaged = frame("5").to_vec();
+    damaged[0] = 0xc1;
+    host.receive(conn, &damaged);
+    host.receive(conn, &frame("6"));
+    let said = host.take(conn);
+    let ack = ServerMessage::decode(&said[1], 64);
+    let beyond = vec!["6"];
+    assert_eq!(ack, Ok(ServerMessage::OpAck { last_id: "0", beyond }));
+}

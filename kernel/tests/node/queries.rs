@@ -1,7 +1,7 @@
 //! Queries, once and live.
 
 use kernel::env::{ConnId, Limits};
-use kernel::machine::{Input, StorageError};
+use kernel::machine::{ConnKind, Input, StorageError};
 use kernel::node::NodeConfig;
 use kernel::query::{ChangeType, Predicate, Query};
 use kernel::wire::client;
@@ -205,4 +205,27 @@ fn what_a_peer_brings_is_told_too() {
     write(&mut a, put("1", "k", 5, &[1]));
     wire.carry(&mut a, &mut b);
     assert_eq!(said(&mut b, watcher), ["q: ENTER k"]);
+}
+
+#[test]
+fn a_connection_is_not_given_more_than_it_carries() {
+    let (mut host, _) = node();
+    let narrow = host.open(
+        2,
+        ConnKind {
+            frame_bytes: 200,
+            ..CLIENT
+        },
+    );
+    host.take(narrow);
+    let value = |len: u8| [&[0xc4, len][..], &vec![0; len.into()]].concat();
+    write(&mut host, put("1", "a", 1_000, &value(60)));
+    host.receive(narrow, &query_sub("q", &Query::of("m")));
+    assert_eq!(said(&mut host, narrow), ["q: a"]);
+    write(&mut host, put("2", "b", 1_000, &value(150)));
+    assert_eq!(said(&mut host, narrow), ["q: 413"], "an update too long ends the query");
+    host.receive(narrow, &query_sub("q", &Query::of("m")));
+    assert_eq!(said(&mut host, narrow), ["q: 413"], "an answer too long is refused");
+    write(&mut host, delete("3", "b", 2_000));
+    assert_eq!(said(&mut host, narrow), [""; 0], "and there is no such query");
 }

@@ -55,7 +55,7 @@ impl Invariant for Convergence {
                     .or_default()
                     .push(write.version.clone());
             }
-            Seen::Quiet { disks, memories } => {
+            Seen::Quiet { disks, memories, .. } => {
                 agree(disks)?;
                 for (node, (memory, disk)) in memories.iter().zip(*disks).enumerate() {
                     let state = state_of(disk)?;

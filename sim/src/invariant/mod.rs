@@ -12,27 +12,32 @@ use kernel::machine::{Input, Role};
 use crate::disk::VirtualDisk;
 use crate::model::{State, Version};
 use crate::trace::Step;
+use crate::watch::{Rows, Watch};
 
 mod acknowledged;
 mod clock_forward;
 mod convergence;
 mod failed_commit;
+mod live_answers;
 mod logged_once;
 mod persist_before_speak;
 mod reads_durable;
 mod replies_in_order;
 mod storage_rules;
+mod strangers;
 mod tickets_in_order;
 
 pub use acknowledged::Acknowledged;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
 pub use failed_commit::FailedCommit;
+pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
 pub use persist_before_speak::PersistBeforeSpeak;
 pub use reads_durable::ReadsDurable;
 pub use replies_in_order::RepliesInOrder;
 pub use storage_rules::StorageRules;
+pub use strangers::Strangers;
 pub use tickets_in_order::TicketsInOrder;
 
 /// Something that happened, in the order in which it happened.
@@ -83,6 +88,15 @@ pub enum Seen<'a> {
         disks: &'a [&'a VirtualDisk],
         /// What the nodes hold in memory, as far as anybody can look.
         memories: &'a [State],
+        /// What those who watch hold, on connections that lose nothing.
+        views: &'a [Watched<'a>],
+    },
+    /// A client that does not know the secret was told something that is not for it.
+    Intruded {
+        /// Which.
+        client: usize,
+        /// What.
+        what: &'a str,
     },
     /// A machine asked of its storage what no machine may ask.
     Misused {
@@ -110,6 +124,19 @@ pub struct Departure<'a> {
     pub frame: &'a [u8],
     /// The node's disk at this moment.
     pub disk: &'a VirtualDisk,
+}
+
+/// The answer to a live query as its client holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'a> {
+    /// Who watches.
+    pub client: usize,
+    /// At which node.
+    pub node: usize,
+    /// What.
+    pub watch: &'a Watch,
+    /// The answer.
+    pub rows: &'a Rows,
 }
 
 /// A write as its client knows it.
@@ -167,6 +194,8 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(ClockForward::default()),
         Box::new(LoggedOnce::default()),
         Box::new(ReadsDurable::default()),
+        Box::new(LiveAnswers),
+        Box::new(Strangers::default()),
     ]
 }
 

@@ -1,10 +1,10 @@
 //! **Promises** that a read shows only what a crash at that moment would leave: a value that it shows is, or was, on the
-//! node's disk when the answer leaves; and it does not hide a value behind a delete that is still in flight. The clock that
+//! node's disk when the answer leaves, be it a single value or a row of a query, asked for or pushed; and it does not hide a value behind a delete that is still in flight. The clock that
 //! a node tells its clients is durable too, and so is every change that it forwards to a peer.
 //! **From** the fifth rule of order in `kernel::machine` and rule 4 of the promises; the counterexample is the dirty read
 //! that a crash makes a lie (Jepsen's analyses of stale and dirty reads).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kernel::crdt::Record;
@@ -14,6 +14,7 @@ use kernel::machine::Role;
 use kernel::msgpack::Reader;
 use kernel::store::RecordKey;
 use kernel::wire::peer::PeerMessage;
+use kernel::wire::query::Update;
 use kernel::wire::server::ServerMessage;
 
 use super::clock_forward::time;
@@ -35,6 +36,8 @@ struct Node {
     clock: (u64, u16),
     /// Values that were ever on disk, by their stamp: an answer may be overtaken by a newer value while it waits.
     ever: BTreeMap<Stamp, Vec<Option<Bytes>>>,
+    /// Keys with values that were ever on disk: rows of queries carry no stamp.
+    rows: BTreeSet<(Bytes, Bytes)>,
     /// Answers of "nothing there" that wait, by their place: the record, and its live version on disk at that time.
     denied: BTreeMap<u64, (Bytes, Version)>,
     given: u64,
@@ -45,6 +48,9 @@ impl Node {
         for (_, (clock, changes)) in self.reader.new_entries(disk)? {
             self.clock = self.clock.max(time(clock));
             for (key, version) in changes {
+                if let (Some(value), Some(end)) = (&version.value, key.iter().position(|byte| *byte == 0)) {
+                    self.rows.insert((key.slice(end + 1..), value.clone()));
+                }
                 self.ever.entry(version.stamp).or_default().push(version.value.clone());
                 merge(&mut self.durable, &key, version);
             }
@@ -56,6 +62,15 @@ impl Node {
     fn ever_had(&self, stamp: Stamp, value: Option<&[u8]>) -> bool {
         let values = self.ever.get(&stamp).into_iter().flatten();
         values.map(|known| known.as_deref()).any(|known| known == value)
+    }
+
+    /// The first row of a query that a client is shown and that was never on disk.
+    fn shown_early<'f>(&self, mut rows: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Option<(&'f [u8], &'f [u8])> {
+        let known = |key, value| {
+            let row = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+            self.rows.contains(&row)
+        };
+        rows.find(|(key, value)| !known(key, value))
     }
 
     /// The first change that a peer is told of and that is not on disk.
@@ -145,7 +160,21 @@ impl Invariant for ReadsDurable {
                     let there = show(&key, Some(&version));
                     return Err(format!("n{number} read nothing where its disk has {there}"));
                 }
-                match ServerMessage::decode(left.frame, Limits::default().depth) {
+                let message = ServerMessage::decode(left.frame, Limits::default().depth);
+                let early = match &message {
+                    Ok(ServerMessage::QueryResp { results, .. }) => node.shown_early(results.rows().flatten()),
+                    Ok(ServerMessage::QueryUpdate(Update { key, value, .. })) => {
+                        node.shown_early(value.iter().map(|value| (*key, *value)))
+                    }
+                    _ => None,
+                };
+                if let Some((key, value)) = early {
+                    let key = String::from_utf8_lossy(key);
+                    return Err(format!(
+                        "n{number} shows only rows that are on its disk; it showed {value:02x?} under {key}"
+                    ));
+                }
+                match message {
                     Ok(ServerMessage::Value {
                         found: Some((value, at)),
                         ..

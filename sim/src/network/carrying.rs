@@ -19,6 +19,9 @@ impl VirtualNetwork {
         if end.state != State::Open || wire.broken {
             return;
         }
+        let frame = self.damaged(link, frame);
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let end = &mut wire.ends[side];
         let bytes = frame.len() as u64;
         end.line_free_us = end.line_free_us.max(at_us) + 1 + bytes * 1_000 / self.profile.bytes_per_ms.max(1);
         let (leaves_us, number, stalled) = (end.line_free_us, end.next_number, !end.stalled.is_empty());
@@ -54,6 +57,17 @@ impl VirtualNetwork {
                     },
                 );
             }
+        }
+    }
+
+    /// A frame that begins with the one byte that MessagePack never uses cannot be taken for another: what a client did not
+    /// say must not be believed of it.
+    fn damaged(&mut self, link: (Endpoint, Endpoint), frame: Bytes) -> Bytes {
+        let permille = self.profile.corrupt_permille;
+        let hit = permille > 0 && matches!(link.0, Endpoint::Client(_)) && self.rng(link).chance(permille);
+        match frame.get(1..).filter(|_| hit) {
+            Some(rest) => [&[0xc1], rest].concat().into(),
+            None => frame,
         }
     }
 

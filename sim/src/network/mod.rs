@@ -1,6 +1,6 @@
 //! The network of a run: connections with latency, loss, duplication, reordering and partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use fxhash::FxHashMap;
@@ -28,6 +28,8 @@ pub struct NetworkProfile {
     pub loss_permille: u64,
     /// How many of a thousand arrive twice, where connections are not ordered.
     pub duplicate_permille: u64,
+    /// How many frames of a thousand that a client sends are damaged on their way, so that nobody can read them.
+    pub corrupt_permille: u64,
     /// How fast a sender can push bytes out.
     pub bytes_per_ms: u64,
     /// Longest frame that is carried.
@@ -46,6 +48,7 @@ impl Default for NetworkProfile {
             ordered: true,
             loss_permille: 0,
             duplicate_permille: 0,
+            corrupt_permille: 0,
             bytes_per_ms: 100_000,
             frame_bytes: 17 << 20,
             dial_timeout_us: 1_000_000,
@@ -130,6 +133,8 @@ pub struct VirtualNetwork {
     sides: FxHashMap<(Endpoint, ConnId), Side>,
     /// Who is up, and the number of its next connection: it begins again at each boot.
     up: BTreeMap<Endpoint, u64>,
+    /// Whose dialled connections are exchanges.
+    exchangers: BTreeSet<Endpoint>,
     /// Directed links that carry nothing, and by how many faults.
     blocked: BTreeMap<(Endpoint, Endpoint), u32>,
     ready: Option<(Endpoint, NetInput)>,
@@ -147,6 +152,7 @@ impl VirtualNetwork {
             next_wire: 0,
             sides: FxHashMap::default(),
             up: BTreeMap::new(),
+            exchangers: BTreeSet::new(),
             blocked: BTreeMap::new(),
             ready: None,
         }
@@ -155,6 +161,11 @@ impl VirtualNetwork {
     /// `who` can be dialled from now on. Its connections are numbered from 1, whatever an earlier boot had.
     pub fn boot(&mut self, who: Endpoint) {
         self.up.insert(who, 1);
+    }
+
+    /// The connections that `who` dials cannot be pushed to.
+    pub fn only_exchanges(&mut self, who: Endpoint) {
+        self.exchangers.insert(who);
     }
 
     /// From now on nothing gets from `from` to `to`. Faults may overlap: each is lifted by an [`VirtualNetwork::unblock`].
@@ -178,7 +189,14 @@ impl VirtualNetwork {
         self.blocked.clear();
         self.profile.loss_permille = 0;
         self.profile.duplicate_permille = 0;
+        self.profile.corrupt_permille = 0;
         self.flush_stalled(at_us);
+    }
+
+    /// Whether this connection of `who` is open at both its ends.
+    pub fn is_whole(&self, who: Endpoint, conn: ConnId) -> bool {
+        let wire = self.sides.get(&(who, conn)).and_then(|(id, _)| self.wires.get(id));
+        wire.is_some_and(|wire| !wire.broken && wire.ends.iter().all(|end| end.state == State::Open))
     }
 
     /// When there is something to [`VirtualNetwork::poll`], or to see to within.

@@ -67,6 +67,7 @@ impl VirtualNetwork {
         };
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let other = wire.ends[1 - side].who;
+        let push = !self.exchangers.contains(&wire.ends[0].who);
         let end = &mut wire.ends[side];
         let Some(next) = self.up.get_mut(&end.who) else { return };
         end.conn = ConnId(*next);
@@ -74,7 +75,7 @@ impl VirtualNetwork {
         end.state = State::Open;
         let kind = ConnKind {
             role: kind_of(other),
-            push: true,
+            push,
             ordered: self.profile.ordered,
             frame_bytes: self.profile.frame_bytes,
         };

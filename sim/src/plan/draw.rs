@@ -7,12 +7,15 @@ use kernel::env::SeededRng;
 
 use super::{Entry, Event, Header, Plan};
 use crate::endpoint::Endpoint;
+use crate::watch::{Filter, Order, Watch};
 
 pub(super) fn draw(seed: u64) -> Plan {
     let root = SeededRng::from_u64(seed);
-    let header = header(seed, &mut root.fork("plan header", 0));
+    let mut header = header(seed, &mut root.fork("plan header", 0));
+    strangers(&mut header, &mut root.fork("plan strangers", 0));
     let mut entries = Vec::new();
     workload(&header, &root, &mut entries);
+    watches(&header, &root, &mut entries);
     faults(&header, &root, &mut entries);
     entries.sort_by_key(|entry| entry.at_us);
     Plan { header, entries }
@@ -62,6 +65,20 @@ fn header(seed: u64, rng: &mut SeededRng) -> Header {
     }
 }
 
+/// In some seeds clients ask by exchanges, in some there is a secret, and in some of those there is who does not know it; and
+/// in some the frames of clients are damaged on their way.
+fn strangers(header: &mut Header, rng: &mut SeededRng) {
+    let others = header.clients - header.twins;
+    if rng.chance(300) {
+        header.exchanges = rng.between(0, others);
+    }
+    header.secret = rng.chance(300);
+    if header.secret && rng.chance(500) {
+        header.impostors = rng.between(0, others - header.exchanges);
+    }
+    header.corrupt_permille = pick(rng, &[0, 0, 0, 5, 50]);
+}
+
 /// What the clients do. Few keys, so that they meet.
 fn workload(header: &Header, root: &SeededRng, entries: &mut Vec<Entry>) {
     let rng = &mut root.fork("plan workload", 0);
@@ -101,6 +118,37 @@ fn workload(header: &Header, root: &SeededRng, entries: &mut Vec<Entry>) {
             entries.push(Entry { at_us, event });
         }
         entries.push(Entry { at_us, event });
+    }
+}
+
+/// What the clients watch, in some seeds: from early on, or from in between.
+fn watches(header: &Header, root: &SeededRng, entries: &mut Vec<Entry>) {
+    let rng = &mut root.fork("plan watches", 0);
+    if !rng.chance(500) {
+        return;
+    }
+    for _ in 0..rng.between(1, 6) {
+        let low = rng.below(150);
+        let high = low + rng.below(100);
+        let filter = match rng.below(5) {
+            0 => Filter::All,
+            1 => Filter::Above(low),
+            2 => Filter::Between(low, high),
+            3 => Filter::Outside(low, high),
+            _ => Filter::NotKey(format!("k{}", rng.below(3))),
+        };
+        let watch = Watch {
+            map: format!("m{}", rng.below(2)),
+            filter,
+            order: pick(rng, &[Order::Key, Order::Up, Order::Down]),
+            limit: pick(rng, &[0, 0, 1, 3]),
+        };
+        let client = rng.below(header.clients) as usize;
+        let at_us = if rng.chance(500) { 0 } else { rng.below(header.heal_us) };
+        entries.push(Entry {
+            at_us,
+            event: Event::Watch { client, watch },
+        });
     }
 }
 

@@ -16,6 +16,12 @@ pub struct Header {
     pub clients: u64,
     /// The first so many clients share one writer name and one clock, so that their stamps collide.
     pub twins: u64,
+    /// So many clients after the twins ask by exchanges: one request and one answer for each connection.
+    pub exchanges: u64,
+    /// Nodes and clients share a secret.
+    pub secret: bool,
+    /// The last so many clients have a wrong one.
+    pub impostors: u64,
     /// When every fault ends for good.
     pub heal_us: u64,
     /// How long after that everything must have converged.
@@ -28,6 +34,8 @@ pub struct Header {
     pub loss_permille: u64,
     /// See [`NetworkProfile::duplicate_permille`].
     pub duplicate_permille: u64,
+    /// See [`NetworkProfile::corrupt_permille`].
+    pub corrupt_permille: u64,
     /// See [`NetworkProfile::bytes_per_ms`].
     pub bytes_per_ms: u64,
     /// See [`NetworkProfile::break_us`].
@@ -75,12 +83,16 @@ impl Default for Header {
             nodes: 3,
             clients: 3,
             twins: 0,
+            exchanges: 0,
+            secret: false,
+            impostors: 0,
             heal_us: 10_000_000,
             converge_us: 60_000_000,
             ordered: true,
             latency_us: (100, 1_000),
             loss_permille: 0,
             duplicate_permille: 0,
+            corrupt_permille: 0,
             bytes_per_ms: 100_000,
             break_us: (500_000, 4_000_000),
             sync_us: (200, 2_000),
@@ -121,12 +133,16 @@ impl Header {
             ("nodes", Number(&mut self.nodes)),
             ("clients", Number(&mut self.clients)),
             ("twins", Number(&mut self.twins)),
+            ("exchanges", Number(&mut self.exchanges)),
+            ("secret", Flag(&mut self.secret)),
+            ("impostors", Number(&mut self.impostors)),
             ("heal_us", Number(&mut self.heal_us)),
             ("converge_us", Number(&mut self.converge_us)),
             ("ordered", Flag(&mut self.ordered)),
             ("latency_us", Pair(&mut self.latency_us)),
             ("loss_permille", Number(&mut self.loss_permille)),
             ("duplicate_permille", Number(&mut self.duplicate_permille)),
+            ("corrupt_permille", Number(&mut self.corrupt_permille)),
             ("bytes_per_ms", Number(&mut self.bytes_per_ms)),
             ("break_us", Pair(&mut self.break_us)),
             ("sync_us", Pair(&mut self.sync_us)),
@@ -168,6 +184,7 @@ impl Header {
                 ordered: self.ordered,
                 loss_permille: self.loss_permille,
                 duplicate_permille: self.duplicate_permille,
+                corrupt_permille: self.corrupt_permille,
                 bytes_per_ms: self.bytes_per_ms,
                 break_us: self.break_us,
                 ..NetworkProfile::default()

@@ -4,6 +4,7 @@
 //! keep failing) and kept (a file that replays after the generator has changed).
 
 use crate::endpoint::Endpoint;
+use crate::watch::Watch;
 
 mod draw;
 mod header;
@@ -61,6 +62,13 @@ pub enum Event {
         map: String,
         /// Which key.
         key: String,
+    },
+    /// `watch c0 map above:50 down 3`: a client keeps a query live from now on, on whatever line it has.
+    Watch {
+        /// Who.
+        client: usize,
+        /// What.
+        watch: Watch,
     },
     /// `offline c0 for 5000`: a client has no network; it goes on writing into its queue.
     Offline {

@@ -55,6 +55,7 @@ impl fmt::Display for Event {
             } => write!(f, "put c{client} {map} {key} {value}"),
             Event::Delete { client, map, key } => write!(f, "delete c{client} {map} {key}"),
             Event::Get { client, map, key } => write!(f, "get c{client} {map} {key}"),
+            Event::Watch { client, watch } => write!(f, "watch c{client} {watch}"),
             Event::Offline { client, for_us } => write!(f, "offline c{client} for {for_us}"),
             Event::Block { from, to, for_us } => write!(f, "block {from} {to} for {for_us}"),
             Event::Crash { node, for_us } => write!(f, "crash n{node} for {for_us}"),
@@ -130,6 +131,7 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
         "put" => "put c0 map key 7",
         "delete" => "delete c0 map key",
         "get" => "get c0 map key",
+        "watch" => "watch c0 map above:50 down 3",
         "offline" => "offline c0 for 5000",
         "block" => "block n0 n1 for 5000",
         "crash" => "crash n0 for 5000",
@@ -175,6 +177,10 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
             client: client(who)?,
             map: map.to_string(),
             key: key.to_string(),
+        },
+        [who, _, _, _, _] if name == "watch" => Event::Watch {
+            client: client(who)?,
+            watch: words[2..].join(" ").parse().map_err(|()| shape())?,
         },
         [who, "for", us] if name == "offline" => Event::Offline {
             client: client(who)?,

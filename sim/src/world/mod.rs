@@ -9,7 +9,7 @@ use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::host::{Host, Rules};
-use crate::invariant::{Invariant, Seen, Violation, Write};
+use crate::invariant::{Invariant, Seen, Violation, Watched, Write};
 use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
 use crate::trace::{Step, Trace};
@@ -196,6 +196,17 @@ impl<M: Machine> World<M> {
         self.network.boot(Endpoint::Client(client));
     }
 
+    /// The connections of a client carry one request and one answer each.
+    pub fn client_exchanges(&mut self, client: usize) {
+        self.network.only_exchanges(Endpoint::Client(client));
+    }
+
+    /// A client that has no right to anything was told something.
+    pub fn intruded(&mut self, client: usize, what: &str) {
+        let seen = Seen::Intruded { client, what };
+        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    }
+
     /// A client dials a node. The answer is a [`Happening::Client`].
     pub fn client_dial(&mut self, client: usize, node: usize) {
         let to = Some(Endpoint::Node(node));
@@ -206,6 +217,11 @@ impl<M: Machine> World<M> {
     /// A client sends a frame.
     pub fn client_send(&mut self, client: usize, conn: ConnId, frame: Bytes) {
         self.network.send(self.now_us, Endpoint::Client(client), conn, frame);
+    }
+
+    /// Whether a client's connection is open at both its ends.
+    pub fn client_is_connected(&self, client: usize, conn: ConnId) -> bool {
+        self.network.is_whole(Endpoint::Client(client), conn)
     }
 
     /// A client ends a connection.
@@ -226,11 +242,13 @@ impl<M: Machine> World<M> {
     }
 
     /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
-    pub fn quiet(&mut self, memories: &[State]) {
+    /// `views` is what those who watch hold.
+    pub fn quiet(&mut self, memories: &[State], views: &[Watched<'_>]) {
         let disks: Vec<&VirtualDisk> = self.hosts.iter().map(Host::disk).collect();
         let seen = Seen::Quiet {
             disks: &disks,
             memories,
+            views,
         };
         see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
     }

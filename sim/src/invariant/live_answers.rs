@@ -1,0 +1,47 @@
+//! **Promises** that when all is quiet, whoever watches a query holds its answer: what the updates made of the first answer is
+//! what the query gives over all that the node holds, no row more, none less, none older.
+//! **From** rule 13 of the promises, and incremental view maintenance: a view kept by deltas equals the view computed anew
+//! (Budiu et al., "DBSP", 2023). The answer is computed by the workload's own model, from the words of the plan.
+
+use super::{Invariant, Seen, Watched};
+use crate::model::State;
+
+/// See the module.
+#[derive(Debug)]
+pub struct LiveAnswers;
+
+impl Invariant for LiveAnswers {
+    fn name(&self) -> &'static str {
+        "live-answers"
+    }
+
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        let Seen::Quiet { memories, views, .. } = seen else {
+            return Ok(());
+        };
+        views.iter().try_for_each(|view| holds(view, memories))
+    }
+}
+
+fn holds(view: &Watched<'_>, memories: &[State]) -> Result<(), String> {
+    let Watched {
+        client,
+        node,
+        watch,
+        rows,
+    } = view;
+    let Some(state) = memories.get(*node) else {
+        return Ok(());
+    };
+    let answer = watch.answer(state);
+    let differs = |key: &&bytes::Bytes| answer.get(*key) != rows.get(*key);
+    match answer.keys().chain(rows.keys()).find(differs) {
+        None => Ok(()),
+        Some(key) => {
+            let (right, held) = (answer.get(key), rows.get(key));
+            Err(format!(
+                "c{client} holds the answer of n{node} to `{watch}`; under {key:?} that is {right:02x?}, and it holds {held:02x?}"
+            ))
+        }
+    }
+}
