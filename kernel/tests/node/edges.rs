@@ -328,5 +328,13 @@ fn what_was_in_a_damaged_frame_is_not_acknowledged_with_what_follows() {
     let said = host.take(conn);
     let ack = ServerMessage::decode(&said[1], 64);
     let beyond = vec!["6"];
-    assert_eq!(ack, Ok(ServerMessage::OpAck { last_id: "0", beyond }));
+    let achieved = "PERSISTED";
+    assert_eq!(
+        ack,
+        Ok(ServerMessage::OpAck {
+            last_id: "0",
+            beyond,
+            achieved
+        })
+    );
 }
