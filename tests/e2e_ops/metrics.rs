@@ -87,10 +87,12 @@ fn links_are_seen_in_the_metrics_and_in_the_log() {
     assert!(a.log().contains("linked with a peer peer=\"south\""), "{}", a.log());
     b.kill();
     eventually("the loss is told with its reason", || {
-        let log = a.log();
-        let lost = log.lines().find(|line| line.contains("the link to a peer is gone"))?;
-        lost.contains("reason=\"the connection was closed or broke\"")
-            .then_some(())
+        // Two nodes that dial each other may have given up one of two links before: that is news as well, of another kind.
+        let is_told = |line: &str| {
+            line.contains("the link to a peer is gone")
+                && line.contains("reason=\"the connection was closed or broke\"")
+        };
+        a.log().lines().any(is_told).then_some(())
     });
 }
 
