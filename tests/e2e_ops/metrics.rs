@@ -85,6 +85,11 @@ fn links_are_seen_in_the_metrics_and_in_the_log() {
         (linked && taken).then_some(())
     });
     assert!(a.log().contains("linked with a peer peer=\"south\""), "{}", a.log());
+    eventually("the peer says that it took the change", || {
+        let page = scrape(&a, &[]);
+        let caught_up = page.contains("orrery_replication_lag_changes{peer=\"south\"} 0");
+        (caught_up && page.contains("orrery_replication_linked{peer=\"south\"} 1")).then_some(())
+    });
     b.kill();
     eventually("the loss is told with its reason", || {
         // Two nodes that dial each other may have given up one of two links before: that is news as well, of another kind.
@@ -94,6 +99,15 @@ fn links_are_seen_in_the_metrics_and_in_the_log() {
         };
         a.log().lines().any(is_told).then_some(())
     });
+    for value in ["2", "3", "4"] {
+        a.ok(&["set", "m", "k", value]);
+    }
+    let page = scrape(&a, &[]);
+    assert!(
+        page.contains("orrery_replication_lag_changes{peer=\"south\"} 3"),
+        "{page}"
+    );
+    assert!(page.contains("orrery_replication_linked{peer=\"south\"} 0"), "{page}");
 }
 
 #[test]

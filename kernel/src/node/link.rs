@@ -18,6 +18,12 @@ pub struct Link {
     pub stage: Stage,
     /// When something was last heard.
     pub heard_us: u64,
+    /// Changes given for it since it is up, and how many of them the other side says it has taken.
+    pub given: u64,
+    /// See `given`.
+    pub confirmed: u64,
+    /// Changes taken on it, old news included.
+    pub taken: u64,
     /// When a heartbeat was last sent.
     pub pinged_us: u64,
     /// The number of the last comparison that this side began; 0 before the first.
@@ -73,6 +79,9 @@ impl Link {
             nonce,
             stage: Stage::Hello,
             heard_us: now_us,
+            given: 0,
+            confirmed: 0,
+            taken: 0,
             pinged_us: now_us,
             round: 0,
             round_due_us: None,

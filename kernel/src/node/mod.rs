@@ -284,8 +284,13 @@ impl Node {
             for frame in frames.iter() {
                 self.outbox.push(conn, frame.clone(), Shows::State);
             }
-            self.tally.forwarded += self.store.staged().len() as u64;
+            let given = self.store.staged().len() as u64;
+            self.tally.forwarded += given;
+            if let Some(link) = self.peers.link(conn) {
+                link.given += given;
+            }
         }
+        self.peers.count_missed(self.store.staged().len() as u64);
     }
 
     fn begin_apply(&mut self, now: Now, out: &mut Output) {

@@ -39,6 +39,8 @@ struct Peer {
     wait_ms: u64,
     /// Who answered there last.
     known: Option<(NodeId, String)>,
+    /// Changes since it was last linked.
+    missed: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl Peers {
             state: PeerState::Idle { dial_us: 0 },
             wait_ms: 0,
             known: None,
+            missed: 0,
         };
         Self {
             list: addrs.iter().map(peer).collect(),
@@ -90,6 +93,30 @@ impl Peers {
     pub fn links_up(&self) -> impl Iterator<Item = (ConnId, &Link, &str)> {
         let links = self.up_links();
         links.filter_map(|(conn, link)| Some((conn, link, link.remote()?.name.as_str())))
+    }
+
+    /// Changes were made: peers that are not linked miss them.
+    pub fn count_missed(&mut self, changes: u64) {
+        for index in 0..self.list.len() {
+            let id = self.list[index].known.as_ref().map(|(id, _)| *id);
+            let linked = id.is_some_and(|id| self.other_link_to(id, None).is_some());
+            // Of one that never answered nobody knows whether it is one of those that are linked.
+            let missed = &mut self.list[index].missed;
+            *missed = if linked || id.is_none() { 0 } else { *missed + changes };
+        }
+    }
+
+    /// Configured peers that are not linked: the name, or the address where it is not known, and the changes missed.
+    pub fn unlinked(&self) -> impl Iterator<Item = (&str, u64)> {
+        let linked = |id: NodeId| self.other_link_to(id, None).is_some();
+        let away = self
+            .list
+            .iter()
+            .filter(move |peer| !peer.known.as_ref().is_some_and(|(id, _)| linked(*id)));
+        away.map(|peer| {
+            let name = peer.known.as_ref().map_or(&peer.addr, |(_, name)| name);
+            (name.as_str(), peer.missed)
+        })
     }
 
     /// How many are configured.
@@ -295,9 +322,14 @@ impl Node {
             Some(PeerMessage::Proof(proof)) => self.peer_proof(conn, proof, now),
             // On a connection without order, what follows a handshake can overtake it; and repeats are no sin.
             Some(_) if link.remote().is_none() => true,
-            Some(PeerMessage::Hello(_) | PeerMessage::Pong) => true,
+            Some(PeerMessage::Hello(_)) => true,
+            Some(PeerMessage::Pong { taken }) => {
+                link.confirmed = link.confirmed.max(taken);
+                true
+            }
             Some(PeerMessage::Ping) => {
-                self.outbox.push(conn, peer::pong(), Shows::Heartbeat);
+                let pong = peer::pong(link.taken);
+                self.outbox.push(conn, pong, Shows::Heartbeat);
                 true
             }
             Some(message) => self.peer_data(conn, message, now),
@@ -382,6 +414,10 @@ impl Node {
         let Some(link) = self.peers.links.get(&conn) else {
             return;
         };
+        // Proven, and so worth to be known even if this link is one too many.
+        if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
+            peer.known = Some((remote.id, remote.name.clone()));
+        }
         if let Some((other, old)) = self.peers.other_link_to(remote.id, Some(conn)) {
             let same_boot = old.remote().is_some_and(|r| r.boot == remote.boot);
             let keep_old = same_boot && dialler(old) < dialler(link);
@@ -396,12 +432,11 @@ impl Node {
             return;
         };
         let name = remote.name.clone();
-        let id = remote.id;
+        let dialled = link.dialled.is_some();
         link.stage = Stage::Up(remote);
         link.pinged_us = now.mono_us;
         self.peers.up.insert(conn);
-        if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
-            peer.known = Some((id, name.clone()));
+        if dialled {
             self.begin_round(conn, now);
         }
         self.peers.tell(LinkNews { node: name, lost: None });

@@ -46,7 +46,7 @@ impl Node {
             }
             PeerMessage::Summary(summary) => self.answer_summary(conn, summary, now),
             PeerMessage::Want { round, keys } => self.answer_want(conn, round, keys),
-            PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Ping | PeerMessage::Pong => true,
+            PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Ping | PeerMessage::Pong { .. } => true,
         }
     }
 
@@ -54,6 +54,9 @@ impl Node {
     fn take_changes(&mut self, conn: ConnId, rows: Rows<'_>) -> bool {
         self.source = Some(conn);
         for row in rows {
+            if let Some(link) = self.peers.link(conn) {
+                link.taken += 1;
+            }
             let Ok((key, record)) = row else {
                 return false;
             };
@@ -200,6 +203,9 @@ impl Node {
         let fit = fit.count();
         let all = fit == rows.len();
         rows.truncate(fit);
+        if let Some(link) = self.peers.link(conn) {
+            link.given += fit as u64;
+        }
         for frame in peer::changes(rows.iter().map(|(key, record)| (key, record)), limits.chunk_bytes) {
             self.outbox.push(conn, frame, Shows::State);
         }

@@ -43,6 +43,9 @@ pub struct Stats {
     pub rounds: u64,
     /// Links whose handshake is done.
     pub links: Vec<LinkStats>,
+    /// Configured peers that are not linked, by name, or by address where that is not known; and the changes that they have
+    /// missed since they were.
+    pub unlinked: Vec<(String, u64)>,
     /// Configured peers.
     pub peers: u64,
 }
@@ -56,6 +59,8 @@ pub struct LinkStats {
     pub unsent_bytes: u64,
     /// When something was last heard of it, in the microseconds of [`Now::mono_us`](crate::env::Now::mono_us).
     pub heard_us: u64,
+    /// Changes given for it that it has not yet said to have taken; it says so with each heartbeat.
+    pub lag: u64,
     /// Changes were left out because too much was unsent: everything is going to be compared.
     pub behind: bool,
 }
@@ -109,8 +114,14 @@ impl Node {
                     node: node.into(),
                     unsent_bytes: self.conns.get(conn).map_or(0, |conn| conn.unsent_bytes),
                     heard_us: link.heard_us,
+                    lag: link.given.saturating_sub(link.confirmed),
                     behind: link.behind,
                 })
+                .collect(),
+            unlinked: self
+                .peers
+                .unlinked()
+                .map(|(name, missed)| (name.into(), missed))
                 .collect(),
             peers: self.peers.len() as u64,
             records: held.records,

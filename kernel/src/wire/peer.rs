@@ -39,7 +39,10 @@ pub enum PeerMessage<'a> {
     /// `PING`.
     Ping,
     /// `PONG`.
-    Pong,
+    Pong {
+        /// How many changes the sender has taken on this connection, old news included.
+        taken: u64,
+    },
 }
 
 /// Who a node is.
@@ -125,6 +128,7 @@ struct Raw<'a> {
     nonce: Option<&'a [u8]>,
     proof: Option<&'a [u8]>,
     round: Option<u64>,
+    taken: Option<u64>,
     digests: Option<&'a [u8]>,
     partition: Option<u64>,
     after: Option<&'a [u8]>,
@@ -143,6 +147,7 @@ impl<'a> Raw<'a> {
             "routing" => put(&mut raw.routing, "routing", reader, Reader::u64),
             "nonce" => put(&mut raw.nonce, "nonce", reader, Reader::bin),
             "proof" => put(&mut raw.proof, "proof", reader, Reader::bin),
+            "taken" => put(&mut raw.taken, "taken", reader, Reader::u64),
             "round" => put(&mut raw.round, "round", reader, Reader::u64),
             "digests" => put(&mut raw.digests, "digests", reader, Reader::bin),
             "partition" => put(&mut raw.partition, "partition", reader, Reader::u64),
@@ -216,7 +221,9 @@ impl<'a> PeerMessage<'a> {
                 })
             }
             "PING" => Ok(Self::Ping),
-            "PONG" => Ok(Self::Pong),
+            "PONG" => Ok(Self::Pong {
+                taken: payload()?.taken.unwrap_or_default(),
+            }),
             _ => Err(Error::UnknownType),
         }
     }
@@ -326,6 +333,8 @@ pub fn ping() -> Bytes {
 }
 
 /// Writes `PONG`.
-pub fn pong() -> Bytes {
-    message("PONG", 0).into_bytes()
+pub fn pong(taken: u64) -> Bytes {
+    let mut out = message("PONG", 1);
+    out.text("taken").u64(taken);
+    out.into_bytes()
 }

@@ -44,6 +44,12 @@ pub enum Exit {
 /// Does what the command line says.
 pub fn run() -> Exit {
     let cli = Cli::parse();
+    // Whoever misspelt a variable believes that it has an effect, whatever the command.
+    if !matches!(cli.task, Some(Task::Completions(_)))
+        && let Err(exit) = resolve_variables()
+    {
+        return exit;
+    }
     match cli.task {
         None => serve::run(&cli.serve),
         Some(Task::Serve(args)) => serve::run(&args),
@@ -65,6 +71,15 @@ pub fn run() -> Exit {
             Exit::Done
         }
     }
+}
+
+fn resolve_variables() -> Result<(), Exit> {
+    let names = std::env::vars_os().map(|(name, _)| (name.to_string_lossy().into_owned(), String::new()));
+    let known = settings::known_variables(names, &args::variables(&Cli::command()));
+    known.map(drop).map_err(|error| {
+        complain(error.code(), &error, &error.hint());
+        Exit::Usage
+    })
 }
 
 /// The settings that were asked for, or how the process ends without them.

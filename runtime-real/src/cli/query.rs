@@ -85,7 +85,9 @@ impl QueryArgs {
 /// Reads a filter, or shows where it is wrong.
 pub(super) fn predicate(filter: &str) -> Result<Predicate, Exit> {
     Predicate::parse(filter, &Limits::default()).map_err(|error| {
-        complain("bad_filter", &format_args!("{error}\n{}", caret(filter, &error)), "");
+        let hint =
+            "texts stand in double quotes, fields with spaces in backticks: `US Gross` > 5 and name like \"%muni%\"";
+        complain("bad_filter", &format_args!("{error}\n{}", caret(filter, &error)), hint);
         Exit::Usage
     })
 }

@@ -10,6 +10,7 @@ use kernel::env::Limits;
 use kernel::msgpack::Writer;
 use kernel::query::KEY;
 
+use super::quotes::Quotes;
 use super::row::{Place, WRAPPED};
 use super::types::{self, ColumnType};
 use super::{BadRow, ReadError, Reading, Row};
@@ -50,7 +51,18 @@ pub(super) fn read(
         let place = Place { number, line };
         let row = match result {
             Ok(false) => return Ok(()),
-            Ok(true) => columns.row(&record, place),
+            Ok(true) => {
+                let quotes = &mut lines.borrow_mut().quotes;
+                if let Some(line) = quotes.unclosed() {
+                    // Whatever follows it was swallowed: there is nothing to skip to.
+                    let reason = "the quote that is opened here is never closed".to_owned();
+                    return Err(ReadError::Form { line, reason });
+                }
+                match quotes.stray_before(reader.position().byte()) {
+                    Some(_) => Err(place.bad("text follows a closing quote".to_owned())),
+                    None => columns.row(&record, place),
+                }
+            }
             Err(error) => Err(bad(error, place)?),
         };
         if !take(row) {
@@ -63,6 +75,7 @@ pub(super) fn read(
 /// where lines are empty.)
 #[derive(Default)]
 struct Lines {
+    quotes: Quotes,
     /// Bytes and line ends so far.
     bytes: u64,
     ends: u64,
@@ -108,7 +121,9 @@ struct Watched<R> {
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
-        self.lines.borrow_mut().read(&buffer[..read]);
+        let mut lines = self.lines.borrow_mut();
+        lines.quotes.read(&buffer[..read]);
+        lines.read(&buffer[..read]);
         Ok(read)
     }
 }

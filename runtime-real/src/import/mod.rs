@@ -12,6 +12,7 @@
 mod csv_file;
 mod json_file;
 mod ndjson_file;
+mod quotes;
 mod row;
 pub mod send;
 mod target;

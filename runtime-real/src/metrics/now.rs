@@ -142,15 +142,26 @@ fn connections(stats: &Stats, all: &mut Registry) {
 fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
     let (unsent, behind) = (Family::<ByPeer, Whole>::default(), Family::<ByPeer, Whole>::default());
     let silence = Family::<ByPeer, Seconds>::default();
+    let (lag, linked) = (Family::<ByPeer, Whole>::default(), Family::<ByPeer, Whole>::default());
+    for (node, missed) in &stats.unlinked {
+        let peer = ByPeer { peer: node.clone() };
+        lag.get_or_create(&peer).set(*missed);
+        linked.get_or_create(&peer).set(0);
+    }
     for link in &stats.links {
         let peer = ByPeer {
             peer: link.node.clone(),
         };
         unsent.get_or_create(&peer).set(link.unsent_bytes);
         behind.get_or_create(&peer).set(link.behind.into());
+        lag.get_or_create(&peer).set(link.lag);
+        linked.get_or_create(&peer).set(1);
         let silent_us = mono_us.saturating_sub(link.heard_us);
         silence.get_or_create(&peer).set(silent_us as f64 / 1e6);
     }
+    let about = "Changes that a peer has not said to have taken; without a link, those made since it was lost";
+    all.register("replication_lag_changes", about, lag);
+    all.register("replication_linked", "1 while a peer is linked", linked);
     let about = "Bytes for a peer that have not left yet";
     all.register("replication_unsent_bytes", about, unsent);
     let about = "1 while changes for a peer were left out, until everything is compared";

@@ -265,7 +265,7 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
             let rows = [(Bytes::from_static(b"m\0a"), u.arbitrary()?)];
             match partition {
                 Some(partition) => peer::summary(round, partition, None, None, &rows).into(),
-                None => peer::pong().into(),
+                None => peer::pong(0).into(),
             }
         }
         _ => {

@@ -11,7 +11,10 @@ use kernel::wire::peer::PeerMessage;
 use super::{Invariant, Seen};
 
 fn is_heartbeat(frame: &[u8]) -> bool {
-    matches!(PeerMessage::decode(frame), Ok(PeerMessage::Ping | PeerMessage::Pong))
+    matches!(
+        PeerMessage::decode(frame),
+        Ok(PeerMessage::Ping | PeerMessage::Pong { .. })
+    )
 }
 
 /// See the module.

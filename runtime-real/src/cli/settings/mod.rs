@@ -146,7 +146,7 @@ impl Settings {
 
 /// The rows of the table that the environment sets. A name that begins like ours and is not must be a mistake: whoever wrote it
 /// believes that it has an effect.
-fn known_variables(
+pub(super) fn known_variables(
     variables: impl IntoIterator<Item = (String, String)>,
     others: &[String],
 ) -> Result<Vec<(usize, String, String)>, SettingError> {
