@@ -271,6 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn quotes_that_others_forgive_are_told() {
+        let open = rows(b"a,b\n1,2\n3,\"x\n4,5\n6,7\n", None, Schema::new());
+        assert_eq!(
+            open,
+            Err("line 3: the quote that is opened here is never closed".to_owned())
+        );
+        let stray = rows(b"a,b\n1,\"x\"y\n2,\"z\"\n", None, Schema::new()).unwrap();
+        let expected = [
+            "line 2: text follows a closing quote",
+            "3 0000000002 {\"a\":2,\"b\":\"z\"}",
+        ];
+        assert_eq!(stray, expected);
+    }
+
+    #[test]
     fn columns_must_be_there_once() {
         let none = |key: &str| rows(b"a,b\n", Some(key), Schema::new());
         assert_eq!(none("c"), Err("there is no column c: there are a, b".to_owned()));
