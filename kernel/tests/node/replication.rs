@@ -140,3 +140,20 @@ fn of_two_links_to_one_node_one_stays() {
     gone.dedup();
     assert_eq!(gone.len(), 1, "both gave up the same one: {gone:?}");
 }
+
+#[test]
+fn how_far_a_peer_is_behind_is_known_from_its_heartbeats_and_without_them() {
+    let (mut a, mut b) = pair();
+    let wire = Wire::connect(&mut a, &mut b, 1);
+    wire.carry(&mut a, &mut b);
+    write(&mut a, "k", 5, 1);
+    assert_eq!(a.node.stats().links[0].lag, 1);
+    wire.carry(&mut a, &mut b);
+    a.advance(1_000);
+    wire.carry(&mut a, &mut b);
+    assert_eq!(a.node.stats().links[0].lag, 0, "its heartbeat said so");
+    a.step(Input::Closed { conn: wire.a });
+    write(&mut a, "k", 6, 1);
+    write(&mut a, "k", 7, 1);
+    assert_eq!(a.node.stats().unlinked, [("b".to_string(), 2)]);
+}
