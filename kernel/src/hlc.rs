@@ -43,8 +43,8 @@ impl Stamp {
         WriterId(self.0 as u64)
     }
 
-    /// Milliseconds and counter as one number: the stamp without its tie-break.
-    fn time(self) -> u64 {
+    /// Milliseconds and counter as one number (`millis << 16 | counter`): the stamp without its tie-break.
+    pub fn time(self) -> u64 {
         (self.0 >> 64) as u64
     }
 
