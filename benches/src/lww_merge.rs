@@ -4,96 +4,155 @@
 //! the price of deciding: reading the held version, comparing, and keeping the digest.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use kernel::crdt::{LwwMap, Record};
+use kernel::crdt::{DigestKey, LwwMap, Version};
 use kernel::env::{Mutants, SeededRng, WriterId};
 use kernel::hlc::Stamp;
+use rustix::time::{ClockId, clock_gettime};
 
+use crate::memory::{of_subject, resident};
 use crate::row::Row;
 use crate::{Load, Rows};
 
-/// Keys, and how often each is written.
-const KEYS: u64 = 100_000;
-const VERSIONS: u64 = 5;
-const VALUE_BYTES: usize = 100;
+const KEYS: usize = 1_000_000;
+const KEY_BYTES: usize = 16;
+const VALUE_BYTES: usize = 64;
+const WRITER: &str = "client-7";
 
-/// The same versions of the same keys for everybody, in the order in which they come.
-fn versions(quick: bool) -> Result<Vec<(Bytes, Record)>, &'static str> {
-    let keys = if quick { KEYS / 10 } else { KEYS };
-    let mut rng = SeededRng::from_u64(1);
-    let writer = WriterId::of("bench");
-    let mut value = vec![0xd9, VALUE_BYTES as u8 - 2];
-    value.resize(VALUE_BYTES, b'v');
-    let version = |number: u64| {
-        let key = Bytes::from(format!(
-            "bench\0{:016x}",
-            rng.below(keys).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ));
-        let stamp = Stamp::new(1_700_000_000_000 + number, 0, writer).ok_or("a stamp in range")?;
-        Ok((key, Record::new(stamp, "bench", Some(&value))))
-    };
-    (0..keys * VERSIONS).map(version).collect()
+/// One write: a key of 16 bytes, a time, and a value of 64 bytes of MessagePack.
+pub(crate) struct Write {
+    pub key: [u8; KEY_BYTES],
+    pub ms: u64,
+    pub value: [u8; VALUE_BYTES],
 }
 
-/// Gives each version to `put`, and says how long that took. What is put is shared and not copied, by all alike.
-fn measure(
-    subject: &'static str,
-    versions: &[(Bytes, Record)],
-    mut put: impl FnMut(&Bytes, &Record),
-    len: impl FnOnce() -> usize,
+impl Write {
+    pub fn version(&self) -> Version<'_> {
+        let stamp = Stamp::new(1_700_000_000_000 + self.ms, 0, WriterId(7));
+        Version::new(stamp.unwrap_or_default(), WRITER, Some(&self.value))
+    }
+}
+
+/// How many keys a bench has.
+pub(crate) fn keys(load: &Load) -> usize {
+    if load.quick { KEYS / 10 } else { KEYS }
+}
+
+/// So many writes of different keys, in random order.
+pub(crate) fn writes(count: usize, ms: u64) -> Vec<Write> {
+    let mut rng = SeededRng::from_u64(1);
+    let write = |number: usize| {
+        let mut key = [0; KEY_BYTES];
+        rng.fill(&mut key);
+        let mut value = [0; VALUE_BYTES];
+        rng.fill(&mut value);
+        value[..2].copy_from_slice(&[0xc4, VALUE_BYTES as u8 - 2]);
+        Write {
+            key,
+            ms: ms + number as u64,
+            value,
+        }
+    };
+    (0..count).map(write).collect()
+}
+
+pub(crate) fn new_map() -> LwwMap {
+    LwwMap::new(DigestKey::new([7; 16]), Mutants::default())
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Times `work` on what `subject_of` is.
+pub(crate) fn measure<T>(
+    (bench, subject): (&'static str, &'static str),
+    ops: usize,
+    subject_of: &mut T,
+    work: impl FnOnce(&mut T),
 ) -> Row {
-    let start = Instant::now();
-    for (key, record) in versions {
-        put(key, record);
-    }
-    // One thread that waits for nothing: what passes is what it takes.
-    let wall = start.elapsed();
-    let rows = len() as u64;
-    let row_bytes = versions
-        .first()
-        .map_or(0, |(key, record)| key.len() + record.as_bytes().len()) as u64;
+    let (start, start_cpu) = (Instant::now(), cpu_time());
+    work(subject_of);
+    let (wall, cpu) = (start.elapsed(), cpu_time() - start_cpu);
+    black_box(subject_of);
     Row {
-        bench: "lww-merge",
+        bench,
         subject,
-        ops: versions.len() as u64,
-        cpu: wall,
+        ops: ops as u64,
+        cpu,
         wall,
-        bytes: rows * row_bytes,
-        note: format!("{rows} keys"),
+        bytes: 0,
+        note: String::new(),
     }
+}
+
+fn merge_all(map: &mut LwwMap, writes: &[Write]) {
+    for write in writes {
+        black_box(map.merge(&write.key, &write.version()));
+    }
+}
+
+fn insert_hashed(map: &mut HashMap<Vec<u8>, Vec<u8>>, writes: &[Write]) {
+    for write in writes {
+        black_box(map.insert(write.key.to_vec(), write.value.to_vec()));
+    }
+}
+
+fn insert_ordered(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, writes: &[Write]) {
+    for write in writes {
+        black_box(map.insert(write.key.to_vec(), write.value.to_vec()));
+    }
+}
+
+/// Makes one subject, and says by how much the process has grown.
+pub(crate) fn resident_growth(subject: &str, load: &Load) -> Result<u64, Box<dyn Error>> {
+    let all = writes(keys(load), 0);
+    let before = resident()?;
+    let (mut map, mut hashed, mut ordered) = (new_map(), HashMap::new(), BTreeMap::new());
+    match subject {
+        "orrery" => merge_all(&mut map, &all),
+        "HashMap" => insert_hashed(&mut hashed, &all),
+        "BTreeMap" => insert_ordered(&mut ordered, &all),
+        _ => return Err(format!("there is no subject {subject:?}").into()),
+    }
+    let after = resident()?;
+    black_box((map, hashed, ordered));
+    Ok(after.saturating_sub(before))
 }
 
 pub(crate) fn run(load: &Load) -> Rows {
-    let versions = versions(load.quick)?;
-    let lww = std::cell::RefCell::new(LwwMap::new([7; 16], Mutants::default()));
-    let orrery = measure(
-        "orrery",
-        &versions,
-        |key, record| {
-            black_box(lww.borrow_mut().merge(key, record.clone()));
-        },
-        || lww.borrow().len(),
-    );
-    let ordered = std::cell::RefCell::new(BTreeMap::new());
-    let btree = measure(
-        "BTreeMap",
-        &versions,
-        |key, record| {
-            black_box(ordered.borrow_mut().insert(key.clone(), record.as_bytes().clone()));
-        },
-        || ordered.borrow().len(),
-    );
-    let hashed = std::cell::RefCell::new(HashMap::new());
-    let hash = measure(
-        "HashMap",
-        &versions,
-        |key, record| {
-            black_box(hashed.borrow_mut().insert(key.clone(), record.as_bytes().clone()));
-        },
-        || hashed.borrow().len(),
-    );
-    Ok(vec![orrery, btree, hash])
+    const BENCH: &str = "lww-merge";
+    let count = keys(load);
+    let (all, newer) = (writes(count, 0), writes(count, KEYS as u64));
+
+    let mut map = new_map();
+    let mut fresh = measure((BENCH, "orrery"), count, &mut map, |map| merge_all(map, &all));
+    let mut updated = measure((BENCH, "orrery-newer"), count, &mut map, |map| merge_all(map, &newer));
+    updated.note = "a newer version of each key".into();
+    let mut again = measure((BENCH, "orrery-again"), count, &mut map, |map| merge_all(map, &newer));
+    again.note = "the same versions once more".into();
+    drop(map);
+    let mut map = HashMap::new();
+    let mut hashed = measure((BENCH, "HashMap"), count, &mut map, |map| insert_hashed(map, &all));
+    drop(map);
+    let mut map = BTreeMap::new();
+    let mut ordered = measure((BENCH, "BTreeMap"), count, &mut map, |map| insert_ordered(map, &all));
+    drop(map);
+
+    for (row, what) in [
+        (&mut fresh, "merge of new keys, digest kept"),
+        (&mut hashed, "insert; no time, no digest"),
+        (&mut ordered, "insert; no time, no digest"),
+    ] {
+        row.bytes = of_subject(row.subject, load.quick)?;
+        let data = count * (KEY_BYTES + VALUE_BYTES);
+        let above = row.bytes.saturating_sub(data as u64) as f64 / count as f64;
+        row.note = format!("{what}; {above:.1} bytes a key above key and value");
+    }
+    Ok(vec![fresh, updated, again, hashed, ordered])
 }

@@ -6,6 +6,7 @@
 //! ```
 
 mod lww_merge;
+mod memory;
 mod row;
 mod socket_writes;
 
@@ -37,6 +38,14 @@ enum Task {
         /// One JSON object a line
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        load: Load,
+    },
+    /// Make one subject of lww-merge and print the bytes by which this process has grown
+    #[command(hide = true)]
+    Resident {
+        /// Which
+        subject: String,
         #[command(flatten)]
         load: Load,
     },
@@ -89,6 +98,18 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Task::Run { names, json, load } => (names, json, load),
+        Task::Resident { subject, load } => {
+            return match lww_merge::resident_growth(&subject, &load) {
+                Ok(bytes) => {
+                    println!("{bytes}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
     };
     let mut chosen = Vec::new();
     for name in &names {

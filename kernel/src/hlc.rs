@@ -24,7 +24,7 @@ impl Stamp {
         (millis <= MAX_MILLIS).then(|| Self::join(millis << 16 | u64::from(counter), writer))
     }
 
-    fn join(time: u64, writer: WriterId) -> Self {
+    pub(crate) fn join(time: u64, writer: WriterId) -> Self {
         Self(u128::from(time) << 64 | u128::from(writer.0))
     }
 
@@ -66,24 +66,36 @@ impl Stamp {
 
 /// A clock that issues stamps. Each is later than all that it issued or observed before, whatever the wall clock does.
 ///
-/// To survive a restart, [`Hlc::observe`] the latest stamp that was durable: nothing later was ever spoken.
+/// # Across restarts
+///
+/// A node reserves time ahead: [`Hlc::reserve`] gives a bound, the node makes it durable with whatever it writes next, and then
+/// says so with [`Hlc::grant`]. It speaks no time beyond what is granted ([`Hlc::spoken`]), and a stamp that it issued leaves
+/// it only with a bound that covers it. At the next boot it observes the last durable bound, and so begins behind
+/// everything that it ever spoke, even if the wall clock was put back meanwhile.
 #[derive(Debug, Clone)]
 pub struct Hlc {
     writer: WriterId,
     time: u64,
+    /// The bound asked for last, and the one that is durable.
+    reserved: u64,
+    granted: u64,
 }
 
 impl Hlc {
     /// A clock of `writer` that has seen nothing.
     pub fn new(writer: WriterId) -> Self {
-        Self { writer, time: 0 }
+        Self {
+            writer,
+            time: 0,
+            reserved: 0,
+            granted: 0,
+        }
     }
 
     /// The next stamp: the wall clock's time if that is later than everything seen, else one step beyond what was seen.
     /// A counter that overflows carries into the milliseconds.
-    pub fn tick(&mut self, wall_ms: u64) -> Stamp {
-        let wall = wall_ms.min(MAX_MILLIS) << 16;
-        self.time = wall.max(self.time + 1);
+    pub fn now(&mut self, wall_ms: u64) -> Stamp {
+        self.time = wall_time(wall_ms).max(self.time + 1);
         Stamp::join(self.time, self.writer)
     }
 
@@ -96,6 +108,38 @@ impl Hlc {
     pub fn latest(&self) -> Stamp {
         Stamp::join(self.time, self.writer)
     }
+
+    /// What time it is, in milliseconds: the later one of the wall clock's and the latest stamp's.
+    pub fn millis(&self, wall_ms: u64) -> u64 {
+        wall_time(wall_ms).max(self.time) >> 16
+    }
+
+    /// A bound to be made durable: no stamp so far is beyond it, and it reaches `window_ms` ahead of the wall clock, unless
+    /// the last one still reaches half of that.
+    ///
+    /// A clock that is ahead of the wall reserves no more than a millisecond: a node that restarts in a loop does not run away.
+    pub fn reserve(&mut self, wall_ms: u64, window_ms: u64) -> Stamp {
+        let needed = self.time.max(wall_time(wall_ms.saturating_add(window_ms / 2)));
+        if self.reserved < needed {
+            self.reserved = wall_time(wall_ms.saturating_add(window_ms)).max(self.time + (1 << 16));
+        }
+        Stamp::join(self.reserved, self.writer)
+    }
+
+    /// A bound is durable.
+    pub fn grant(&mut self, bound: Stamp) {
+        self.granted = self.granted.max(bound.time());
+    }
+
+    /// The time that may be spoken without waiting for anything: now, or the last that was granted if that is earlier.
+    pub fn spoken(&self, wall_ms: u64) -> Stamp {
+        let now = wall_time(wall_ms).max(self.time);
+        Stamp::join(now.min(self.granted), self.writer)
+    }
+}
+
+fn wall_time(wall_ms: u64) -> u64 {
+    wall_ms.min(MAX_MILLIS) << 16
 }
 
 /// Whether `stamp` is further ahead of the wall clock than `drift_ms`. Asked once, where a stamp enters the cluster;
@@ -131,8 +175,8 @@ mod tests {
         assert!(!Stamp::from_bytes([0xff; 16]).is_writable());
         let mut hlc = Hlc::new(WriterId(1));
         hlc.observe(Stamp::new(MAX_MILLIS, u16::MAX, WriterId(2)).unwrap());
-        let beyond = hlc.tick(u64::MAX);
-        assert!(beyond < hlc.tick(0), "the clock can still step");
+        let beyond = hlc.now(u64::MAX);
+        assert!(beyond < hlc.now(0), "the clock can still step");
         assert!(!beyond.is_writable());
         assert_eq!(
             Stamp::from_bytes(beyond.to_bytes()),
@@ -149,6 +193,85 @@ mod tests {
         assert!(!is_ahead(stamp, u64::MAX, 60_000));
     }
 
+    /// The wall clock stands still, and the counter is full: time goes on all the same.
+    #[test]
+    fn counter_overflow_under_a_frozen_clock() {
+        let mut hlc = Hlc::new(WriterId(1));
+        let mut last = hlc.now(1_000);
+        assert_eq!((last.millis(), last.counter()), (1_000, 0));
+        for _ in 0..u16::MAX {
+            let next = hlc.now(1_000);
+            assert!(next > last);
+            last = next;
+        }
+        assert_eq!((last.millis(), last.counter()), (1_000, u16::MAX));
+        let next = hlc.now(1_000);
+        assert_eq!((next.millis(), next.counter()), (1_001, 0));
+        let wall = hlc.now(5_000);
+        assert_eq!(
+            (wall.millis(), wall.counter()),
+            (5_000, 0),
+            "and the wall clock leads again"
+        );
+    }
+
+    /// A node that crashes at any moment, restarts under a wall clock that was put back by an hour, and knows only the last
+    /// bound that was durable.
+    #[test]
+    fn clock_stepped_back_across_a_restart() {
+        const HOUR_MS: u64 = 3_600_000;
+        let mut durable = Stamp::ZERO;
+        let mut spoken = Stamp::ZERO;
+        for boot in 0..10 {
+            let wall_ms = 20 * HOUR_MS - boot * HOUR_MS;
+            let mut hlc = Hlc::new(WriterId(boot));
+            hlc.observe(durable);
+            hlc.grant(durable);
+            assert!(hlc.now(wall_ms) > spoken);
+            durable = hlc.reserve(wall_ms, 1_000);
+            hlc.grant(durable);
+            for step in 0..2_000 {
+                hlc.now(wall_ms + step);
+                spoken = spoken.max(hlc.spoken(wall_ms + step));
+            }
+            // What was reserved last did not reach the disk.
+            let lost = hlc.reserve(wall_ms + 2_000, 1_000);
+            assert!(lost >= durable && spoken.time() <= durable.time());
+        }
+    }
+
+    #[test]
+    fn time_is_reserved_in_windows_and_spoken_within_them() {
+        let mut hlc = Hlc::new(WriterId(1));
+        assert_eq!(hlc.spoken(10_000).millis(), 0, "nothing is granted yet");
+        let bound = hlc.reserve(10_000, 1_000);
+        assert_eq!(bound.millis(), 11_000);
+        assert_eq!(hlc.spoken(10_000).millis(), 0, "nor durable");
+        hlc.grant(bound);
+        assert_eq!(hlc.spoken(10_400).millis(), 10_400);
+        assert_eq!(hlc.spoken(12_000).millis(), 11_000);
+        assert_eq!(hlc.reserve(10_500, 1_000), bound, "half of it is left");
+        assert_eq!(hlc.reserve(10_501, 1_000).millis(), 11_501);
+        hlc.grant(Stamp::ZERO);
+        assert_eq!(hlc.spoken(12_000).millis(), 11_000, "a grant is not taken back");
+        let far = Stamp::new(50_000, 7, WriterId(2)).unwrap();
+        hlc.observe(far);
+        assert_eq!(hlc.millis(10_000), 50_000);
+        assert_eq!(hlc.millis(60_000), 60_000);
+        assert_eq!(hlc.reserve(10_600, 1_000).time(), far.time() + (1 << 16));
+    }
+
+    #[test]
+    fn a_restart_loop_does_not_run_away_with_time() {
+        let mut durable = Stamp::ZERO;
+        for boot in 0..100 {
+            let mut hlc = Hlc::new(WriterId(boot));
+            hlc.observe(durable);
+            durable = hlc.reserve(10_000, 1_000);
+        }
+        assert!(durable.millis() <= 11_000 + 100, "{}", durable.millis());
+    }
+
     proptest! {
         #[test]
         fn a_clock_never_goes_back(events in proptest::collection::vec((any::<bool>(), 0u64..1_000, any::<u16>()), 1..50)) {
@@ -160,7 +283,7 @@ mod tests {
                     hlc.observe(other);
                     seen = seen.max(Stamp::join(other.time(), WriterId(u64::MAX)));
                 } else {
-                    let next = hlc.tick(ms);
+                    let next = hlc.now(ms);
                     prop_assert!(next > seen);
                     prop_assert!(next.millis() >= ms);
                     seen = next;

@@ -1,5 +1,6 @@
 //! The protocol as others speak it: frames are built here by an independent MessagePack library.
 
+use kernel::crdt::Version;
 use kernel::env::{SeededRng, WriterId};
 use kernel::hlc::Stamp;
 use kernel::wire::client::{self, ClientMessage};
@@ -62,11 +63,17 @@ fn javascript_sends_floats_nulls_and_fields_nobody_asked_for() {
         ("timeout", Value::Nil),
     ]);
     let op = only_op(&frame).unwrap();
-    assert_eq!((op.id, op.map, op.key, op.writer), ("17", "todos", &b"k"[..], "phone"));
-    assert_eq!((op.stamp.millis(), op.stamp.counter()), (1_700_000_000_000, 3));
-    assert_eq!(op.stamp.writer(), WriterId::of("phone"));
     assert_eq!(
-        op.value,
+        (op.id, op.map, op.key, op.version.writer),
+        ("17", "todos", &b"k"[..], "phone")
+    );
+    assert_eq!(
+        (op.version.stamp.millis(), op.version.stamp.counter()),
+        (1_700_000_000_000, 3)
+    );
+    assert_eq!(op.version.stamp.writer(), WriterId::of("phone"));
+    assert_eq!(
+        op.version.value,
         Some(&bytes(&42.0.into())[..]),
         "a value stays as its writer sent it"
     );
@@ -83,15 +90,15 @@ fn a_null_without_a_type_deletes_as_in_topgun_and_a_put_of_null_is_a_value() {
             ("record", record),
         ])
     };
-    assert_eq!(only_op(&with(Value::Nil)).unwrap().value, None);
-    assert_eq!(only_op(&with("REMOVE".into())).unwrap().value, None);
-    assert_eq!(only_op(&with("PUT".into())).unwrap().value, Some(&[0xc0][..]));
+    assert_eq!(only_op(&with(Value::Nil)).unwrap().version.value, None);
+    assert_eq!(only_op(&with("REMOVE".into())).unwrap().version.value, None);
+    assert_eq!(only_op(&with("PUT".into())).unwrap().version.value, Some(&[0xc0][..]));
     assert_eq!(only_op(&with("ERASE".into())), Err(Error::Choice { field: "opType" }));
 }
 
 #[test]
 fn each_wrong_field_is_named() {
-    let good = || {
+    let good_fields = || {
         vec![
             ("mapName", Value::from("m")),
             ("key", "k".into()),
@@ -99,12 +106,12 @@ fn each_wrong_field_is_named() {
         ]
     };
     let refused = |name: &'static str, value: Option<Value>| {
-        let mut fields = good();
+        let mut fields = good_fields();
         fields.retain(|(field, _)| *field != name);
         fields.extend(value.map(|value| (name, value)));
         only_op(&client_op(fields)).unwrap_err().to_string()
     };
-    assert!(only_op(&client_op(good())).is_ok());
+    assert!(only_op(&client_op(good_fields())).is_ok());
     for (field, value, word) in [
         ("mapName", None, "mapName"),
         ("mapName", Some(7.into()), "mapName"),
@@ -129,19 +136,34 @@ fn each_wrong_field_is_named() {
         let error = refused(field, value.clone());
         assert!(error.contains(word), "{field}={value:?}: {error}");
     }
-    let ttl = map(vec![
-        ("value", 1.into()),
-        ("ttlMs", 5.into()),
-        (
-            "timestamp",
-            map(vec![
-                ("millis", 1.into()),
-                ("counter", 0.into()),
-                ("nodeId", "w".into()),
-            ]),
-        ),
-    ]);
-    assert!(refused("record", Some(ttl)).contains("ttlMs"));
+    let with_ttl = |ttl_ms: Value| {
+        map(vec![
+            ("value", 1.into()),
+            ("ttlMs", ttl_ms),
+            (
+                "timestamp",
+                map(vec![
+                    ("millis", 1.into()),
+                    ("counter", 0.into()),
+                    ("nodeId", "w".into()),
+                ]),
+            ),
+        ])
+    };
+    for bad in [Value::from(0), (-1).into(), (1u64 << 48).into(), "5s".into()] {
+        let error = refused("record", Some(with_ttl(bad.clone())));
+        assert!(error.contains("record.ttlMs"), "{bad}: {error}");
+    }
+    for (good, ttl_ms) in [
+        (Value::from(5), Some(5)),
+        (Value::F64(5.0), Some(5)),
+        (Value::Nil, None),
+    ] {
+        let mut fields = good_fields();
+        fields.retain(|(field, _)| *field != "record");
+        fields.push(("record", with_ttl(good)));
+        assert_eq!(only_op(&client_op(fields)).unwrap().version.ttl_ms, ttl_ms);
+    }
 }
 
 #[test]
@@ -204,9 +226,7 @@ fn op() -> Op<'static> {
         id: "1",
         map: "m",
         key: b"\xff",
-        value: Some(&[1]),
-        stamp: Stamp::new(5, 0, WriterId::of("w")).expect("in range"),
-        writer: "w",
+        version: Version::new(Stamp::new(5, 0, WriterId::of("w")).expect("in range"), "w", Some(&[1])),
     }
 }
 

@@ -200,7 +200,7 @@ impl Running {
         block_on(async {
             let mut client = Client::connect(&self.addr, None, format!("test-{key}-{value}")).await?;
             client
-                .write(Place { map: "m", key }, Some(&[value]), Ask::default())
+                .write(Place { map: "m", key }, Some(&[value]), None, Ask::default())
                 .await
         })
     }

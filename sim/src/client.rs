@@ -149,7 +149,8 @@ impl Client {
         let value = value.map(document);
         let wall_ms = (EPOCH_MS + at_us / 1_000).saturating_add_signed(self.config.skew_ms);
         let version = Version {
-            stamp: self.hlc.tick(wall_ms),
+            stamp: self.hlc.now(wall_ms),
+            ttl_ms: None,
             value,
             writer: self.config.name.clone(),
         };
@@ -451,9 +452,7 @@ impl Client {
                 id,
                 map: &pending.map,
                 key: pending.key.as_bytes(),
-                value: pending.write.version.value.as_deref(),
-                stamp: pending.write.version.stamp,
-                writer: &pending.write.version.writer,
+                version: pending.write.version.view(),
             })
             .collect();
         let frame = match ops.as_slice() {

@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use kernel::crdt;
 use kernel::crdt::Record;
 use kernel::env::Limits;
 use kernel::hlc::Stamp;
-use kernel::store::{decode_entry, decode_row};
+use kernel::store::{RecordKey, decode_entry, decode_row};
 
 use crate::disk::VirtualDisk;
 
@@ -16,6 +17,8 @@ use crate::disk::VirtualDisk;
 pub struct Version {
     /// When it was written.
     pub stamp: Stamp,
+    /// How long it is read, in milliseconds; `None` is for ever.
+    pub ttl_ms: Option<u64>,
     /// What, as MessagePack; `None` for a delete.
     pub value: Option<Bytes>,
     /// Its writer's name.
@@ -23,12 +26,23 @@ pub struct Version {
 }
 
 impl Version {
-    /// What a record of the kernel says.
-    pub fn of(record: &Record) -> Self {
+    /// What a version of the kernel says.
+    pub fn of(version: &crdt::Version<'_>) -> Self {
         Self {
-            stamp: record.stamp(),
-            value: record.value().map(Bytes::copy_from_slice),
-            writer: record.writer_name().to_string(),
+            stamp: version.stamp,
+            ttl_ms: version.ttl_ms,
+            value: version.value.map(Bytes::copy_from_slice),
+            writer: version.writer.to_string(),
+        }
+    }
+
+    /// The kernel's view of it.
+    pub fn view(&self) -> crdt::Version<'_> {
+        crdt::Version {
+            stamp: self.stamp,
+            ttl_ms: self.ttl_ms,
+            value: self.value.as_deref(),
+            writer: &self.writer,
         }
     }
 }
@@ -39,7 +53,8 @@ impl PartialOrd for Version {
     }
 }
 
-/// The greater version wins: the later stamp; of equal stamps a delete, then the greater value, then the greater name.
+/// The greater version wins: the later stamp; of equal stamps a delete, then the greater value, then the longer
+/// life, then the greater name.
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
         let deletes = |version: &Self| version.value.is_none();
@@ -48,6 +63,8 @@ impl Ord for Version {
                 version.stamp,
                 deletes(version),
                 version.value.clone(),
+                version.ttl_ms.is_none(),
+                version.ttl_ms,
                 version.writer.clone(),
             )
         };
@@ -77,7 +94,7 @@ pub fn read_entry(entry: &Bytes) -> Result<LogEntry, String> {
     let (clock, changes) = decode_entry(entry).map_err(|error| error.to_string())?;
     let versions = changes
         .iter()
-        .map(|change| (change.key.as_bytes().clone(), Version::of(&change.record)));
+        .map(|change| (change.key.as_bytes().clone(), Version::of(&change.record.version())));
     Ok((clock, versions.collect()))
 }
 
@@ -102,7 +119,7 @@ pub fn state_of_stores(records: &BTreeMap<Bytes, Bytes>, log: &BTreeMap<u64, Byt
         }
         let content = decode_row(key, row).map_err(|error| error.to_string())?;
         let record = Record::decode(content, &Limits::default()).map_err(|error| error.to_string())?;
-        merge(&mut state, key, Version::of(&record));
+        merge(&mut state, key, Version::of(&record.version()));
     }
     for entry in log.values() {
         for (key, version) in read_entry(entry)?.1 {
@@ -113,8 +130,9 @@ pub fn state_of_stores(records: &BTreeMap<Bytes, Bytes>, log: &BTreeMap<u64, Byt
 }
 
 /// What a node holds in memory.
-pub fn state_in<'r>(rows: impl Iterator<Item = (&'r Bytes, &'r Record)>) -> State {
-    rows.map(|(key, record)| (key.clone(), Version::of(record))).collect()
+pub fn state_in<'r>(rows: impl Iterator<Item = (RecordKey, crdt::Version<'r>)>) -> State {
+    rows.map(|(key, version)| (key.as_bytes().clone(), Version::of(&version)))
+        .collect()
 }
 
 /// Follows the log of one disk as it grows.
@@ -160,16 +178,22 @@ mod tests {
     #[test]
     fn the_model_agrees_with_the_kernel_on_who_wins() {
         let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
-        let mut records = vec![];
+        let mut versions = vec![];
         for ms in 1..3 {
-            for name in ["a", "b"] {
+            for writer in ["a", "b"] {
                 for value in [None, Some(&[1_u8][..]), Some(&[2][..])] {
-                    records.push(Record::new(stamp(ms), name, value));
+                    for ttl_ms in [None, Some(1), Some(2)]
+                        .into_iter()
+                        .filter(|ttl| ttl.is_none() || value.is_some())
+                    {
+                        let version = crdt::Version::new(stamp(ms), writer, value);
+                        versions.push(crdt::Version { ttl_ms, ..version });
+                    }
                 }
             }
         }
-        for a in &records {
-            for b in &records {
+        for a in &versions {
+            for b in &versions {
                 assert_eq!(Version::of(a) > Version::of(b), a.wins_over(b), "{a:?} over {b:?}");
             }
         }

@@ -70,7 +70,7 @@ pub fn limits(header: &Header) -> Limits {
         apply_delay_ms: header.apply_delay_ms,
         commit_bytes_in_flight: header.commit_bytes_in_flight,
         unsent_bytes: header.unsent_bytes,
-        drift_ms: header.drift_ms,
+        max_drift_ms: header.max_drift_ms,
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
         anti_entropy_ms: header.anti_entropy_ms,

@@ -2,6 +2,7 @@
 
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
+use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::wire::client;
@@ -41,9 +42,11 @@ fn operations_go_up_and_acknowledgements_come_down() {
         id: "8",
         map: "m",
         key: b"b",
-        value: Some(&[0x92, 1, 2]),
-        stamp: Stamp::new(1_700_000_000_000, 0, WriterId::of("script")).unwrap(),
-        writer: "script",
+        version: Version::new(
+            Stamp::new(1_700_000_000_000, 0, WriterId::of("script")).unwrap(),
+            "script",
+            Some(&[0x92, 1, 2]),
+        ),
     };
     let (status, head, body) = node.http("POST", "/sync", &[MSGPACK], &client::sync_body("script", &[op]));
     assert!(

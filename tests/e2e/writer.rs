@@ -7,6 +7,7 @@ use async_tungstenite::tungstenite::Message;
 use bytes::Bytes;
 use futures_lite::StreamExt;
 use futures_lite::future::{block_on, zip};
+use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
@@ -42,9 +43,11 @@ fn put(number: usize) -> Bytes {
         id: &id,
         map: "crash",
         key: key.as_bytes(),
-        value: Some(&value),
-        stamp: Stamp::new(1_700_000_000_000 + number as u64, 0, WriterId::of(WRITER)).unwrap(),
-        writer: WRITER,
+        version: Version::new(
+            Stamp::new(1_700_000_000_000 + number as u64, 0, WriterId::of(WRITER)).unwrap(),
+            WRITER,
+            Some(&value),
+        ),
     };
     client::op(&op, Ask::default())
 }

@@ -45,8 +45,11 @@ async fn batch(socket: &mut Socket) -> Batch {
     let ClientMessage::Batch(ops) = ClientMessage::decode(&frame, 64).unwrap() else {
         panic!("an import sends batches");
     };
-    ops.map(|op| op.map(|op| (op.id.to_owned(), op.key.to_vec(), op.stamp)).unwrap())
-        .collect()
+    ops.map(|op| {
+        op.map(|op| (op.id.to_owned(), op.key.to_vec(), op.version.stamp))
+            .unwrap()
+    })
+    .collect()
 }
 
 async fn acknowledge(socket: &mut Socket, ids: &[&str], gapless: bool) {

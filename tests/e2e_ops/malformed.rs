@@ -8,6 +8,7 @@ use async_tungstenite::tungstenite::Message;
 use bytes::Bytes;
 use futures_lite::future::{block_on, or};
 use futures_lite::{Stream, StreamExt};
+use kernel::crdt::Version;
 use kernel::env::{Limits, SeededRng, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
@@ -25,9 +26,11 @@ fn op() -> Op<'static> {
         id: "1",
         map: "m",
         key: b"key",
-        value: Some(&[0x93, 1, 2, 3]),
-        stamp: Stamp::new(1_700_000_000_000, 7, WriterId::of("w")).expect("in range"),
-        writer: "w",
+        version: Version::new(
+            Stamp::new(1_700_000_000_000, 7, WriterId::of("w")).expect("in range"),
+            "w",
+            Some(&[0x93, 1, 2, 3]),
+        ),
     }
 }
 

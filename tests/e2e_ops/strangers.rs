@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use async_tungstenite::tungstenite::Message;
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
+use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
@@ -34,9 +35,11 @@ fn put(bytes: usize) -> Op<'static> {
         id: "1",
         map: "m",
         key: b"k",
-        value: Some(value.into_bytes().to_vec().leak()),
-        stamp: Stamp::new(1_700_000_000_000, 0, WriterId::of("w")).unwrap(),
-        writer: "w",
+        version: Version::new(
+            Stamp::new(1_700_000_000_000, 0, WriterId::of("w")).unwrap(),
+            "w",
+            Some(value.into_bytes().to_vec().leak()),
+        ),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A batch, written once; for each next one only the ids and keys in it change. The generator shares its machine with the
 //! node, so what it does not do is the node's.
 
+use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::wire::client;
@@ -36,9 +37,7 @@ impl Template {
                 id,
                 map: "bench",
                 key: key.as_bytes(),
-                value: Some(&value),
-                stamp,
-                writer,
+                version: Version::new(stamp, writer, Some(&value)),
             })
             .collect();
         let payload = client::op_batch(&ops);

@@ -2,6 +2,7 @@
 //! 2012) under the cluster's key.
 
 use core::hash::Hasher;
+use siphasher::sip;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The key of all digests in a cluster.
@@ -9,7 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 /// Digests of many things are kept as their wrapping sum, so that they do not depend on the order in which things came.
 /// That unequal sets have unequal sums is a matter of chance (2^-128) only for who does not know the key: it is secret
 /// where the cluster has a secret.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct DigestKey {
     key: [u8; 16],
 }
@@ -38,12 +39,28 @@ impl DigestKey {
         SipHasher13::new_with_key(&self.key).hash(bytes).as_u128()
     }
 
-    /// The digest of bytes in two pieces: that of their concatenation. Tell the pieces apart in the head if that matters.
-    pub fn digest_of_two(&self, head: &[u8], rest: &[u8]) -> u128 {
+    /// The digest of bytes in pieces: that of their concatenation. Let the first say where the others end, if that matters.
+    pub fn digest_of(&self, pieces: [&[u8]; 4]) -> u128 {
+        // Most records are short, and hashing one piece is faster than four.
+        const SHORT: usize = 256;
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        if len <= SHORT {
+            let mut joined = [0; SHORT];
+            let mut at = 0;
+            for piece in pieces {
+                joined[at..at + piece.len()].copy_from_slice(piece);
+                at += piece.len();
+            }
+            return self.digest(&joined[..len]);
+        }
         let mut hasher = SipHasher13::new_with_key(&self.key);
-        hasher.write(head);
-        hasher.write(rest);
+        pieces.iter().for_each(|piece| hasher.write(piece));
         hasher.finish128().as_u128()
+    }
+
+    /// Where a key has its place among others: SipHash-1-3 with 64 bits, which only who knows the cluster's key can foresee.
+    pub fn place(&self, key: &[u8]) -> u64 {
+        sip::SipHasher13::new_with_key(&self.key).hash(key)
     }
 }
 
@@ -54,7 +71,14 @@ mod tests {
     #[test]
     fn a_digest_depends_on_the_key_and_every_byte() {
         let key = DigestKey::new([1; 16]);
-        assert_eq!(key.digest(b"abc"), key.digest_of_two(b"a", b"bc"));
+        assert_eq!(key.digest(b"abc"), key.digest_of([b"a", b"", b"bc", b""]));
+        let long = [7; 300];
+        for len in [253, 254, 255, 300] {
+            let pieces = [b"a", b"b", &long[..len], &b"c"[..]];
+            assert_eq!(key.digest(&pieces.concat()), key.digest_of(pieces));
+        }
+        assert_ne!(key.place(b"abc"), DigestKey::new([2; 16]).place(b"abc"));
+        assert_eq!(key.place(b"orrery"), 13_830_467_450_886_100_056);
         assert_ne!(key.digest(b"abc"), key.digest(b"abd"));
         assert_ne!(key.digest(b"abc"), DigestKey::new([2; 16]).digest(b"abc"));
         assert_ne!(key.digest(b"abc"), key.derive(b"map").digest(b"abc"));

@@ -4,7 +4,9 @@
 mod digest;
 mod lww_map;
 mod record;
+mod version;
 
 pub use digest::DigestKey;
-pub use lww_map::{Held, LwwMap, Merged};
+pub use lww_map::{Held, LwwMap, Merged, Row};
 pub use record::{BadRecord, Record};
+pub use version::Version;

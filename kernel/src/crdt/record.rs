@@ -1,22 +1,25 @@
-//! One version of one key: a stamp, its writer's name, and a value or a tombstone.
+//! A version of a key as bytes: what is written to the log, to the records and to peers alike.
 
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::cmp::Ordering;
 
+use crate::crdt::Version;
 use crate::env::Limits;
-use crate::hlc::Stamp;
+use crate::hlc::{MAX_MILLIS, Stamp};
 use crate::msgpack;
 
 const STAMP_BYTES: usize = 16;
+const TTL_BYTES: usize = 8;
 
-/// A version of a key, kept as the bytes that are written to the log, to the records and to peers alike:
+/// The mark of a record whose value expires.
+const HAS_TTL: u8 = 1;
+
+/// A [`Version`] in one row of bytes, numbers big-endian:
 ///
-/// `stamp (16, big-endian) · length of the writer's name (1) · the name · the value`
+/// `stamp (16) · marks (1) · [time to live in milliseconds (8), if marked] · length of the writer's name (1) · the name · the value`
 ///
-/// The value is MessagePack as its writer sent it, validated once and never re-encoded; a record without one is a
-/// *tombstone*: it says that the key was deleted, and outlives older versions that are still on their way. Cloning shares
-/// the bytes.
+/// The value is MessagePack as its writer sent it, validated once and never re-encoded; a tombstone has none, and no time to
+/// live. A version has one encoding, so that equal versions are equal bytes. Cloning shares the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
     bytes: Bytes,
@@ -31,6 +34,12 @@ pub enum BadRecord {
     /// Its time is beyond what a stamp may carry.
     #[error("the record's stamp is out of range")]
     Stamp,
+    /// It has marks that this kernel does not know.
+    #[error("the record has unknown marks")]
+    Marks,
+    /// Its time to live is zero, beyond what a stamp may carry, or a tombstone's.
+    #[error("the record's time to live is out of range")]
+    Ttl,
     /// Its writer's name is not UTF-8, or too long.
     #[error("the record's writer name is not valid")]
     Writer,
@@ -46,18 +55,36 @@ pub enum BadRecord {
 }
 
 impl Record {
-    /// A record of these parts; `None` is a tombstone. The caller has validated the value.
+    /// The record of a version. The caller has validated the value.
     ///
     /// # Panics
-    /// If the writer's name is over 255 bytes, or the value is empty: no MessagePack value is.
-    pub fn new(stamp: Stamp, writer_name: &str, value: Option<&[u8]>) -> Self {
-        let name_len = u8::try_from(writer_name.len()).expect("a writer's name is bounded by Limits::id_bytes");
+    /// If the writer's name is over 255 bytes, the value is empty (no MessagePack value is), the time to live is zero or over
+    /// [`MAX_MILLIS`], or a tombstone has one.
+    pub fn new(version: &Version<'_>) -> Self {
+        let Version {
+            stamp,
+            writer,
+            ttl_ms,
+            value,
+        } = *version;
+        let name_len = u8::try_from(writer.len()).expect("a writer's name is bounded by Limits::id_bytes");
         assert!(value != Some(&[]), "an empty value would read as a tombstone");
+        assert!(
+            ttl_ms.is_none_or(|ttl_ms| is_ttl(ttl_ms) && value.is_some()),
+            "a time to live of {ttl_ms:?} ms"
+        );
         let value = value.unwrap_or_default();
-        let mut bytes = Vec::with_capacity(STAMP_BYTES + 1 + writer_name.len() + value.len());
+        let mut bytes = Vec::with_capacity(STAMP_BYTES + 1 + TTL_BYTES + 1 + writer.len() + value.len());
         bytes.extend_from_slice(&stamp.to_bytes());
+        match ttl_ms {
+            Some(ttl_ms) => {
+                bytes.push(HAS_TTL);
+                bytes.extend_from_slice(&ttl_ms.to_be_bytes());
+            }
+            None => bytes.push(0),
+        }
         bytes.push(name_len);
-        bytes.extend_from_slice(writer_name.as_bytes());
+        bytes.extend_from_slice(writer.as_bytes());
         bytes.extend_from_slice(value);
         Self { bytes: bytes.into() }
     }
@@ -67,21 +94,25 @@ impl Record {
     /// # Errors
     /// [`BadRecord`], whatever the bytes are.
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BadRecord> {
-        let (head, rest) = bytes.split_first_chunk::<STAMP_BYTES>().ok_or(BadRecord::Short)?;
-        if !Stamp::from_bytes(*head).is_writable() {
+        let version = parse(&bytes)?;
+        if !version.stamp.is_writable() {
             return Err(BadRecord::Stamp);
         }
-        let (&name_len, rest) = rest.split_first().ok_or(BadRecord::Short)?;
-        let (name, value) = rest.split_at_checked(name_len.into()).ok_or(BadRecord::Short)?;
-        if name.len() > limits.id_bytes || core::str::from_utf8(name).is_err() {
+        if version
+            .ttl_ms
+            .is_some_and(|ttl_ms| !is_ttl(ttl_ms) || version.value.is_none())
+        {
+            return Err(BadRecord::Ttl);
+        }
+        if version.writer.len() > limits.id_bytes {
             return Err(BadRecord::Writer);
         }
-        if value.len() > limits.value_bytes {
-            return Err(BadRecord::TooLong {
-                limit: limits.value_bytes,
-            });
-        }
-        if !value.is_empty() {
+        if let Some(value) = version.value {
+            if value.len() > limits.value_bytes {
+                return Err(BadRecord::TooLong {
+                    limit: limits.value_bytes,
+                });
+            }
             msgpack::validate(value, limits.depth).map_err(BadRecord::Value)?;
         }
         Ok(Self { bytes })
@@ -99,106 +130,136 @@ impl Record {
         &self.bytes
     }
 
-    /// When it was written, and by which writer.
-    pub fn stamp(&self) -> Stamp {
-        let head = self.bytes.first_chunk::<STAMP_BYTES>();
-        Stamp::from_bytes(*head.expect("a record is valid from its construction on"))
+    /// The version that it holds.
+    pub fn version(&self) -> Version<'_> {
+        parse(&self.bytes).expect("a record is valid from its construction on")
     }
+}
 
-    fn value_at(&self) -> usize {
-        STAMP_BYTES + 1 + usize::from(self.bytes[STAMP_BYTES])
-    }
+/// Bytes of the record of a version.
+pub(super) fn record_bytes(version: &Version<'_>) -> usize {
+    let ttl = if version.ttl_ms.is_some() { TTL_BYTES } else { 0 };
+    STAMP_BYTES + 1 + ttl + 1 + version.writer.len() + version.value.map_or(0, <[u8]>::len)
+}
 
-    /// The name that its writer goes by.
-    pub fn writer_name(&self) -> &str {
-        core::str::from_utf8(&self.bytes[STAMP_BYTES + 1..self.value_at()])
-            .expect("a record is valid from its construction on")
-    }
+fn is_ttl(ttl_ms: u64) -> bool {
+    (1..=MAX_MILLIS).contains(&ttl_ms)
+}
 
-    /// The value as MessagePack; `None` for a tombstone.
-    pub fn value(&self) -> Option<&[u8]> {
-        let value = &self.bytes[self.value_at()..];
-        (!value.is_empty()).then_some(value)
-    }
-
-    /// Whether it says that the key was deleted.
-    pub fn is_tombstone(&self) -> bool {
-        self.value_at() == self.bytes.len()
-    }
-
-    /// The order in which versions win: by stamp. Two records can share a stamp (two devices under one client name); then
-    /// the content decides, or replicas that saw them in different orders would differ for ever: a tombstone wins over
-    /// a value, the greater value over the smaller, the greater name last.
-    pub fn wins_over(&self, other: &Self) -> bool {
-        self.version_cmp(other) == Ordering::Greater
-    }
-
-    fn version_cmp(&self, other: &Self) -> Ordering {
-        let by_stamp = self.bytes[..STAMP_BYTES].cmp(&other.bytes[..STAMP_BYTES]);
-        by_stamp
-            .then_with(|| self.is_tombstone().cmp(&other.is_tombstone()))
-            .then_with(|| self.value().cmp(&other.value()))
-            .then_with(|| self.writer_name().cmp(other.writer_name()))
-    }
+fn parse(bytes: &[u8]) -> Result<Version<'_>, BadRecord> {
+    let (stamp, rest) = bytes.split_first_chunk::<STAMP_BYTES>().ok_or(BadRecord::Short)?;
+    let (&marks, rest) = rest.split_first().ok_or(BadRecord::Short)?;
+    let (ttl_ms, rest) = match marks {
+        0 => (None, rest),
+        HAS_TTL => {
+            let (ttl_ms, rest) = rest.split_first_chunk::<TTL_BYTES>().ok_or(BadRecord::Short)?;
+            (Some(u64::from_be_bytes(*ttl_ms)), rest)
+        }
+        _ => return Err(BadRecord::Marks),
+    };
+    let (&name_len, rest) = rest.split_first().ok_or(BadRecord::Short)?;
+    let (name, value) = rest.split_at_checked(name_len.into()).ok_or(BadRecord::Short)?;
+    Ok(Version {
+        stamp: Stamp::from_bytes(*stamp),
+        writer: core::str::from_utf8(name).map_err(|_| BadRecord::Writer)?,
+        ttl_ms,
+        value: (!value.is_empty()).then_some(value),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::env::WriterId;
+    use proptest::prelude::*;
 
     fn stamp(ms: u64) -> Stamp {
-        Stamp::new(ms, 3, WriterId::of("w")).unwrap()
+        Stamp::new(ms, 3, WriterId(0x0102_0304_0506_0708)).unwrap()
+    }
+
+    fn version(ttl_ms: Option<u64>, value: Option<&[u8]>) -> Version<'_> {
+        Version {
+            stamp: stamp(5),
+            writer: "phone",
+            ttl_ms,
+            value,
+        }
     }
 
     #[test]
-    fn parts_come_back() {
-        let record = Record::new(stamp(5), "phone", Some(&[0xc3]));
+    fn the_encoding_is_frozen() {
+        let hex = |version: &Version<'_>| {
+            let record = Record::new(version);
+            record.as_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>()
+        };
+        let head = "00000000000500030102030405060708";
+        assert_eq!(hex(&version(None, Some(&[0xc3]))), format!("{head}000570686f6e65c3"));
         assert_eq!(
-            (record.stamp(), record.writer_name(), record.value()),
-            (stamp(5), "phone", Some(&[0xc3][..]))
+            hex(&version(Some(258), Some(&[0xc3]))),
+            format!("{head}0100000000000001020570686f6e65c3")
         );
-        let again = Record::decode(record.as_bytes().clone(), &Limits::default()).unwrap();
-        assert_eq!(again, record);
-        let gone = Record::new(stamp(5), "", None);
-        assert!(gone.is_tombstone() && gone.value().is_none());
+        assert_eq!(hex(&version(None, None)), format!("{head}000570686f6e65"));
     }
 
     #[test]
     fn bytes_from_outside_are_refused_by_name() {
         let limits = Limits {
             value_bytes: 4,
+            id_bytes: 3,
             ..Limits::default()
         };
-        let decode = |bytes: &[u8]| Record::decode(Bytes::copy_from_slice(bytes), &limits).unwrap_err();
-        assert_eq!(decode(&[0; 16]), BadRecord::Short);
-        assert_eq!(decode(&[0xff; 17]), BadRecord::Stamp);
-        let mut bytes = [0u8; 17].to_vec();
-        bytes[16] = 2;
-        assert_eq!(decode(&bytes), BadRecord::Short);
-        bytes.extend([0xff, 0xff]);
-        assert_eq!(decode(&bytes), BadRecord::Writer);
-        bytes[16] = 0;
-        bytes.truncate(17);
-        assert!(matches!(decode(&[&bytes[..], &[0xc1]].concat()), BadRecord::Value(_)));
-        assert_eq!(decode(&[&bytes[..], &[0; 5]].concat()), BadRecord::TooLong { limit: 4 });
-        assert!(matches!(decode(&[&bytes[..], &[1, 1]].concat()), BadRecord::Value(_)));
+        let decode = |parts: &[&[u8]]| Record::decode(Bytes::from(parts.concat()), &limits).map(|_| ());
+        let stamp = &[0u8; 16][..];
+        assert_eq!(decode(&[&stamp[..15]]), Err(BadRecord::Short));
+        assert_eq!(decode(&[stamp]), Err(BadRecord::Short));
+        assert_eq!(decode(&[stamp, &[0]]), Err(BadRecord::Short));
+        assert_eq!(decode(&[stamp, &[0, 2, b'n']]), Err(BadRecord::Short));
+        assert_eq!(decode(&[stamp, &[1, 0, 0]]), Err(BadRecord::Short));
+        assert_eq!(decode(&[&[0xff; 16], &[0, 0]]), Err(BadRecord::Stamp));
+        assert_eq!(decode(&[stamp, &[2, 0]]), Err(BadRecord::Marks));
+        let with_ttl = |ttl_ms: u64, value: &[u8]| decode(&[stamp, &[1], &ttl_ms.to_be_bytes(), &[0], value]);
+        assert_eq!(with_ttl(1, &[1]), Ok(()));
+        assert_eq!(with_ttl(MAX_MILLIS, &[1]), Ok(()));
+        assert_eq!(with_ttl(0, &[1]), Err(BadRecord::Ttl));
+        assert_eq!(with_ttl(MAX_MILLIS + 1, &[1]), Err(BadRecord::Ttl));
+        assert_eq!(with_ttl(1, &[]), Err(BadRecord::Ttl));
+        assert_eq!(decode(&[stamp, &[0, 2, 0xff, 0xff]]), Err(BadRecord::Writer));
+        assert_eq!(decode(&[stamp, &[0, 3], b"abc"]), Ok(()));
+        assert_eq!(decode(&[stamp, &[0, 4], b"abcd"]), Err(BadRecord::Writer));
+        assert!(matches!(decode(&[stamp, &[0, 0, 0xc1]]), Err(BadRecord::Value(_))));
+        assert!(matches!(decode(&[stamp, &[0, 0, 1, 1]]), Err(BadRecord::Value(_))));
+        assert_eq!(decode(&[stamp, &[0, 0], b"\xa3abc"]), Ok(()));
+        assert_eq!(
+            decode(&[stamp, &[0, 0], b"\xa4abcd"]),
+            Err(BadRecord::TooLong { limit: 4 })
+        );
     }
 
     #[test]
-    fn one_of_two_versions_wins_whatever_they_share() {
-        let versions = [
-            Record::new(stamp(1), "b", None),
-            Record::new(stamp(2), "a", Some(&[1])),
-            Record::new(stamp(2), "b", Some(&[1])),
-            Record::new(stamp(2), "a", Some(&[2])),
-            Record::new(stamp(2), "a", None),
-            Record::new(stamp(3), "a", Some(&[1])),
-        ];
-        for (i, a) in versions.iter().enumerate() {
-            for (j, b) in versions.iter().enumerate() {
-                assert_eq!(a.wins_over(b), i > j, "{i} over {j}");
-            }
+    #[should_panic(expected = "a time to live of Some(1) ms")]
+    fn a_tombstone_has_no_time_to_live() {
+        let _ = Record::new(&version(Some(1), None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_version_comes_back(
+            ms in 0..=MAX_MILLIS, counter: u16, writer: u64, name in "[a-zé]{0,8}",
+            ttl_ms in proptest::option::of(1..=MAX_MILLIS), value in proptest::option::of(0u8..0x80),
+        ) {
+            let value = value.map(|value| [value]);
+            let version = Version {
+                stamp: Stamp::new(ms, counter, WriterId(writer)).unwrap(),
+                writer: &name,
+                ttl_ms: ttl_ms.filter(|_| value.is_some()),
+                value: value.as_ref().map(|value| &value[..]),
+            };
+            let record = Record::new(&version);
+            prop_assert_eq!(record.version(), version);
+            prop_assert_eq!(record.as_bytes().len(), record_bytes(&version));
+            let again = Record::decode(record.as_bytes().clone(), &Limits::default());
+            prop_assert_eq!(again.as_ref(), Ok(&record));
+            prop_assert_eq!(record.detached(), record);
         }
     }
 }

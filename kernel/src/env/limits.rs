@@ -31,7 +31,9 @@ pub struct Limits {
     /// Commit bytes in flight at which writes are refused.
     pub commit_bytes_in_flight: u64,
     /// How far ahead of this node's wall clock a client's stamp may be.
-    pub drift_ms: u64,
+    pub max_drift_ms: u64,
+    /// How far ahead a node's clock is made durable: it speaks no time beyond that, and after a crash none below.
+    pub clock_window_ms: u64,
     /// Log bytes not yet in the records at which an apply begins.
     pub apply_bytes: u64,
     /// Longest time that a committed change waits for an apply to begin.
@@ -78,7 +80,8 @@ impl Default for Limits {
             unsent_bytes: 40 << 20,
             unsent_total_bytes: 512 << 20,
             commit_bytes_in_flight: 64 << 20,
-            drift_ms: 60_000,
+            max_drift_ms: 60_000,
+            clock_window_ms: 1_000,
             apply_bytes: 8 << 20,
             apply_delay_ms: 1_000,
             chunk_bytes: 1 << 20,
@@ -149,7 +152,8 @@ impl Limits {
             ("unsent_bytes", self.unsent_bytes, 1, SIZE),
             ("unsent_total_bytes", self.unsent_total_bytes, 1, SIZE),
             ("commit_bytes_in_flight", self.commit_bytes_in_flight, 1, SIZE),
-            ("drift_ms", self.drift_ms, 0, TIME_MS),
+            ("max_drift_ms", self.max_drift_ms, 0, TIME_MS),
+            ("clock_window_ms", self.clock_window_ms, 1, TIME_MS),
             ("apply_bytes", self.apply_bytes, 1, SIZE),
             ("apply_delay_ms", self.apply_delay_ms, 1, TIME_MS),
             ("chunk_bytes", size(self.chunk_bytes), 1, SIZE),

@@ -85,11 +85,12 @@ impl Node {
             Ok(Next::Done) => {
                 let (store, records, log_entries) = recovery.finish();
                 self.store = store;
-                // The latest stamp that was durable is the latest that was spoken: the clock goes on from there.
-                self.clock = self.clock.max(self.store.durable_clock());
-                self.hlc.observe(self.clock);
+                // Nothing beyond the bound that was durable was ever spoken: the clock goes on from there.
+                self.hlc.observe(self.store.durable_clock());
+                self.hlc.grant(self.store.durable_clock());
                 out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
+                self.advance(now);
                 announce(out, Phase::Ready { records, log_entries });
             }
             Err(StorageError::Corrupt) => {
@@ -110,7 +111,7 @@ impl Node {
                 self.store.grant(room);
                 if flight.has_entry {
                     self.store.committed(now.mono_us);
-                    self.clock = self.store.durable_clock();
+                    self.hlc.grant(self.store.durable_clock());
                 }
             }
             (Ok(_), _) => panic!("a commit succeeded after one before it had failed"),
@@ -199,7 +200,7 @@ impl Node {
             now,
             node: &self.config.name,
             limits: &self.config.limits,
-            clock: self.clock,
+            clock: self.hlc.spoken(now.wall_ms),
             store: &mut self.store,
             hlc: &mut self.hlc,
             conns: &mut self.conns,

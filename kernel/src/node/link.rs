@@ -68,7 +68,7 @@ pub struct Walk {
     /// Partitions still to be summarized, the next one last.
     pub partitions: Vec<PartitionId>,
     /// Where in the next one the summary goes on.
-    pub after: Option<Bytes>,
+    pub from: Option<Bytes>,
 }
 
 impl Link {

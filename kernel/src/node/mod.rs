@@ -14,12 +14,13 @@ mod stats;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::crdt::DigestKey;
 use crate::env::{BadLimit, ConnId, Limits, Mutant, Mutants, Now, SeededRng, Ticket, WriterId};
-use crate::hlc::{Hlc, Stamp};
+use crate::hlc::Hlc;
 use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::partition::Routing;
 use crate::session::{Access, Conns, Outbox, Request, Secret, Shows, Subscriptions};
-use crate::store::{Store, StoreConfig};
+use crate::store::{RecordKey, Store, StoreConfig};
 use crate::wire::peer;
 
 pub use stats::{LinkNews, LinkStats, Stats};
@@ -77,6 +78,7 @@ impl NodeConfig {
         let key = Secret::key(self.secret.as_ref(), "orrery 2026 record digests");
         let mut digest_key = [0; 16];
         digest_key.copy_from_slice(&key[..16]);
+        let digest_key = DigestKey::new(digest_key);
         StoreConfig {
             routing: self.routing.clone(),
             digest_key,
@@ -110,8 +112,6 @@ pub struct Node {
     config: NodeConfig,
     rng: SeededRng,
     hlc: Hlc,
-    /// The latest stamp that is durable. It stays while a failed store is read anew: what was spoken was spoken.
-    clock: Stamp,
     store: Store,
     state: State,
     draining: bool,
@@ -129,6 +129,8 @@ pub struct Node {
     /// Where the changes staged in this step came from: they are not forwarded there.
     source: Option<ConnId>,
     closing: Vec<ConnId>,
+    /// Keys that have expired, of which those who watch them have not been told.
+    expired: Vec<RecordKey>,
     tally: Tally,
 }
 
@@ -140,7 +142,6 @@ impl Node {
             store: Store::new(&config.store()),
             peers: Peers::new(&config.peers),
             hlc: Hlc::new(WriterId(0)),
-            clock: Stamp::ZERO,
             config,
             rng,
             state: State::Off,
@@ -155,6 +156,7 @@ impl Node {
             apply: None,
             source: None,
             closing: Vec::new(),
+            expired: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -201,15 +203,17 @@ impl Node {
 
     /// Performs what the step decided: one commit, and every envelope in `send` or in the commit.
     fn flush(&mut self, now: Now, out: &mut Output) {
+        let expired = core::mem::take(&mut self.expired);
+        let changed = self.store.staged().iter().map(|change| &change.key);
+        let news = changed.chain(&expired);
+        let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
+        self.subscriptions.tell(news, &self.store, conns, limits, outbox);
         let entry = if self.store.staged().is_empty() {
             None
         } else {
             self.forward();
-            let (staged, limits) = (self.store.staged(), &self.config.limits);
-            let (conns, outbox) = (&self.conns, &mut self.outbox);
-            self.subscriptions.tell(staged, &self.store, conns, limits, outbox);
-            let clock = self.hlc.tick(now.wall_ms);
-            self.store.seal(clock)
+            let clock = self.hlc.reserve(now.wall_ms, self.config.limits.clock_window_ms);
+            Some(self.store.seal(clock))
         };
         let ticket = self.tickets.next();
         let settled = self.flights.settled();
@@ -252,7 +256,7 @@ impl Node {
         }
         self.source = None;
         out.close.append(&mut self.closing);
-        out.wake = self.wake_us();
+        out.wake = self.wake_us(now);
     }
 
     /// Whether an envelope may only leave with what it reflects. Three classic bugs, on purpose, say no.
@@ -303,20 +307,39 @@ impl Node {
         }
     }
 
-    fn wake_us(&self) -> Option<u64> {
+    /// What is read at this time: what has expired by now is not.
+    fn advance(&mut self, now: Now) {
+        if self.state.is_serving() {
+            let news = self.store.advance(self.hlc.millis(now.wall_ms));
+            self.expired.extend(news);
+        }
+    }
+
+    fn wake_us(&self, now: Now) -> Option<u64> {
         let serving = self.state.is_serving();
+        let expiry = self.store.expires_at_ms().filter(|_| serving).map(|at_ms| {
+            let left_ms = at_ms.saturating_sub(self.hlc.millis(now.wall_ms)).max(1);
+            now.mono_us.saturating_add(left_ms.saturating_mul(1_000))
+        });
         let apply = self.store.apply_due_us().filter(|_| serving);
         let peers = self
             .peers
             .wake_us(&self.config.limits)
             .filter(|_| serving && !self.draining);
-        let timers = [apply, peers, self.state.wake_us(), self.conns.next_deadline_us()];
+        let timers = [
+            apply,
+            peers,
+            expiry,
+            self.state.wake_us(),
+            self.conns.next_deadline_us(),
+        ];
         timers.into_iter().flatten().min()
     }
 }
 
 impl Machine for Node {
     fn step(&mut self, now: Now, input: Input<'_>, out: &mut Output) {
+        self.advance(now);
         match input {
             Input::Boot { entropy } => self.boot(entropy, out),
             Input::Wake => {}
@@ -365,7 +388,7 @@ impl Node {
             return;
         }
         match kind.role {
-            Role::Client => self.greet_client(conn, kind),
+            Role::Client => self.greet_client(conn, kind, now),
             Role::Peer => self.greet_peer(conn, peer, now),
         }
     }

@@ -13,7 +13,7 @@ use crate::node::LinkNews;
 use crate::node::Node;
 use crate::node::link::{Link, Remote, Stage};
 use crate::session::{Access, Secret, Shows};
-use crate::wire::PROTOCOL_VERSION;
+use crate::wire::PEER_PROTOCOL_VERSION;
 use crate::wire::peer::{self, Hello, PeerMessage};
 
 /// News that are kept for whoever may ask.
@@ -281,7 +281,7 @@ impl Node {
     pub(super) fn greet_peer(&mut self, conn: ConnId, dialled: Option<PeerId>, now: Now) {
         let link = Link::new(dialled, self.rng.entropy(), now.mono_us);
         let hello = peer::hello(&Hello {
-            version: PROTOCOL_VERSION,
+            version: PEER_PROTOCOL_VERSION,
             name: &self.config.name,
             boot: self.boot_id(),
             routing: self.config.routing.digest(),
@@ -360,7 +360,7 @@ impl Node {
             self.peers.because("it is this very node");
             return false;
         }
-        let fits = hello.version == PROTOCOL_VERSION
+        let fits = hello.version == PEER_PROTOCOL_VERSION
             && hello.routing == self.config.routing.digest()
             && !hello.name.is_empty()
             && hello.name.len() <= self.config.limits.id_bytes

@@ -9,13 +9,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
 
-use crate::crdt::{LwwMap, Record};
+use crate::crdt::{Record, Row};
 use crate::env::{ConnId, Now};
 use crate::node::Node;
 use crate::node::link::Walk;
 use crate::partition::PartitionId;
 use crate::session::Shows;
-use crate::store::{NoRoom, RecordKey, change_bytes, stored};
+use crate::store::{Maps, NoRoom, Position, RecordKey, change_bytes, stored};
 use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
 
 impl Node {
@@ -68,9 +68,11 @@ impl Node {
                 continue;
             };
             let held = self.store.partition(self.store.partition_of(&key));
-            if !held.would_change(key.as_bytes(), &record) {
+            let version = record.version();
+            if !held.would_change(&key, &version) {
                 continue;
             }
+            let stamp = version.stamp;
             let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
             if let Err(no_room) = self.store.room_for(bytes) {
                 if no_room == NoRoom::Full {
@@ -79,7 +81,7 @@ impl Node {
                 // Not taken and not forgotten: the digests still differ, and a later round brings it again.
                 continue;
             }
-            self.hlc.observe(record.stamp());
+            self.hlc.observe(stamp);
             self.store.merge(key, record);
             self.tally.taken += 1;
         }
@@ -98,7 +100,7 @@ impl Node {
             link.walk = Some(Walk {
                 round,
                 partitions,
-                after: None,
+                from: None,
             });
             self.next_summary(conn);
         }
@@ -118,21 +120,29 @@ impl Node {
             return;
         };
         let partition = self.store.partition(id);
-        let after = walk.after.take();
+        let from = walk.from.take();
+        let from = from.as_deref().and_then(Position::from_bytes);
+        let mut until = None;
+        let mut last = None;
         let mut rows = Vec::new();
         let mut bytes = 0;
-        for (key, record) in partition.iter_after(after.as_deref()) {
-            if bytes >= limits.chunk_bytes {
-                walk.after = rows.last().map(|(key, _): &(Bytes, _)| key.clone());
+        for (map, row) in partition.rows_from(from) {
+            let position = Position { map, place: row.place };
+            // A range holds all keys of a place or none.
+            if bytes >= limits.chunk_bytes && last != Some(position) {
+                until = Some(position);
                 break;
             }
-            bytes += key.len() + VERSION_BYTES;
-            rows.push((key.clone(), version(partition, key, record)));
+            last = Some(position);
+            let key = RecordKey::of_row(map, row.key);
+            bytes += key.as_bytes().len() + VERSION_BYTES;
+            rows.push((key, version(partition, map, &row)));
         }
-        if walk.after.is_none() {
+        walk.from = until.map(|position| position.to_bytes());
+        if until.is_none() {
             walk.partitions.pop();
         }
-        let frame = peer::summary(walk.round, id, after.as_deref(), walk.after.as_deref(), &rows);
+        let frame = peer::summary(walk.round, id, from, until, &rows);
         self.outbox.push(conn, frame, Shows::State);
     }
 
@@ -151,13 +161,8 @@ impl Node {
         let Some(difference) = compare(partition, &summary) else {
             return false;
         };
-        let ours = difference.they_lack.into_iter().map(|(key, record)| {
-            let key = RecordKey::decode(key, &stored()).expect("a key of this node's own");
-            (key, record)
-        });
-        let ours = ours.collect();
         let want = peer::want(summary.round, &difference.we_lack);
-        self.send_changes(conn, ours);
+        self.send_changes(conn, difference.they_lack);
         self.outbox.push(conn, want, Shows::State);
         true
     }
@@ -170,19 +175,23 @@ impl Node {
             return true;
         }
         let mut rows = Vec::new();
-        let mut last: Option<&[u8]> = None;
+        let mut last: Option<RecordKey> = None;
         for key in keys {
+            let key = key
+                .ok()
+                .map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &stored()));
+            let Some(Ok(key)) = key else {
+                return false;
+            };
+            let partition = self.store.partition(self.store.partition_of(&key));
             // Ascending, as they were summarized: one key asked for a thousand times would cost a thousand copies.
-            let Some(key) = key.ok().filter(|key| last.is_none_or(|last| last < *key)) else {
+            if last.is_some_and(|last| order(partition, &last) >= order(partition, &key)) {
                 return false;
-            };
-            last = Some(key);
-            let Ok(key) = RecordKey::decode(Bytes::copy_from_slice(key), &stored()) else {
-                return false;
-            };
-            if let Some(record) = self.store.get(&key).cloned() {
-                rows.push((key, record));
             }
+            if let Some(version) = partition.get(&key) {
+                rows.push((key.clone(), Record::new(&version)));
+            }
+            last = Some(key);
         }
         if self.send_changes(conn, rows) {
             self.next_summary(conn);
@@ -218,57 +227,69 @@ impl Node {
 }
 
 struct Difference<'s> {
-    they_lack: Vec<(Bytes, Record)>,
+    they_lack: Vec<(RecordKey, Record)>,
     we_lack: Vec<&'s [u8]>,
 }
 
+/// How the rows of a partition are ordered.
+fn order<'k>(partition: &Maps, key: &'k RecordKey) -> (Position<'k>, &'k [u8]) {
+    (partition.position(key), key.key())
+}
+
+fn order_of<'m>((map, row): &(&'m str, Row<'m>)) -> (Position<'m>, &'m [u8]) {
+    (Position { map, place: row.place }, row.key)
+}
+
 /// Merges the two ascending lists of versions in the summary's range. `None`: the summary is malformed.
-fn compare<'s>(partition: &LwwMap, summary: &Summary<'s>) -> Option<Difference<'s>> {
+fn compare<'s>(partition: &Maps, summary: &Summary<'s>) -> Option<Difference<'s>> {
     let mut difference = Difference {
         they_lack: Vec::new(),
         we_lack: Vec::new(),
     };
-    let in_range = |key: &Bytes| summary.upto.is_none_or(|upto| key[..] <= *upto);
+    let in_range = |position: Position<'_>| {
+        summary.from.is_none_or(|from| from <= position) && summary.until.is_none_or(|until| position < until)
+    };
     let mut ours = partition
-        .iter_after(summary.after)
-        .take_while(|(key, _)| in_range(key))
+        .rows_from(summary.from)
+        .take_while(|ours| in_range(order_of(ours).0))
         .peekable();
-    let mut last: Option<&[u8]> = None;
+    let mut last: Option<RecordKey> = None;
+    let they_lack = |(map, row): (&str, Row<'_>)| (RecordKey::of_row(map, row.key), Record::new(&row.version));
     for row in summary.rows.clone() {
         let (key, theirs) = row.ok()?;
         let theirs: &[u8; VERSION_BYTES] = theirs.try_into().ok()?;
-        if last.is_some_and(|last| last >= key) {
+        let name = RecordKey::decode(Bytes::copy_from_slice(key), &stored()).ok()?;
+        let place = order(partition, &name);
+        if !in_range(place.0) || last.is_some_and(|last| order(partition, &last) >= place) {
             return None;
         }
-        last = Some(key);
-        while let Some((k, record)) = ours.next_if(|(k, _)| k[..] < *key) {
-            difference.they_lack.push((k.clone(), record.clone()));
+        while let Some(row) = ours.next_if(|ours| order_of(ours) < place) {
+            difference.they_lack.push(they_lack(row));
         }
-        let Some((k, record)) = ours.next_if(|(k, _)| k[..] == *key) else {
-            difference.we_lack.push(key);
-            continue;
-        };
-        let own = version(partition, k, record);
-        match own[..16].cmp(&theirs[..16]) {
-            Ordering::Greater => difference.they_lack.push((k.clone(), record.clone())),
-            Ordering::Less => difference.we_lack.push(key),
-            // One stamp and different contents: each side shows the other, and the tie-break decides.
-            Ordering::Equal if own != *theirs => {
-                difference.they_lack.push((k.clone(), record.clone()));
-                difference.we_lack.push(key);
+        if let Some((map, row)) = ours.next_if(|ours| order_of(ours) == place) {
+            let own = version(partition, map, &row);
+            match own[..16].cmp(&theirs[..16]) {
+                Ordering::Greater => difference.they_lack.push(they_lack((map, row))),
+                Ordering::Less => difference.we_lack.push(key),
+                // One stamp and different contents: each side shows the other, and the tie-break decides.
+                Ordering::Equal if own != *theirs => {
+                    difference.they_lack.push(they_lack((map, row)));
+                    difference.we_lack.push(key);
+                }
+                Ordering::Equal => {}
             }
-            Ordering::Equal => {}
+        } else {
+            difference.we_lack.push(key);
         }
+        last = Some(name);
     }
-    difference
-        .they_lack
-        .extend(ours.map(|(key, record)| (key.clone(), record.clone())));
+    difference.they_lack.extend(ours.map(they_lack));
     Some(difference)
 }
 
-fn version(partition: &LwwMap, key: &[u8], record: &Record) -> [u8; VERSION_BYTES] {
+fn version(partition: &Maps, map: &str, row: &Row<'_>) -> [u8; VERSION_BYTES] {
     let mut version = [0; VERSION_BYTES];
-    version[..16].copy_from_slice(&record.stamp().to_bytes());
-    version[16..].copy_from_slice(&partition.digest_of(key, record).to_be_bytes());
+    version[..16].copy_from_slice(&row.version.stamp.to_bytes());
+    version[16..].copy_from_slice(&partition.digest_of(map, row.key, &row.version).to_be_bytes());
     version
 }

@@ -13,18 +13,19 @@ use crate::wire::{Code, Error};
 
 impl Node {
     /// An open node says so at once; one with a secret asks for it. An exchange hears nothing before its answer.
-    pub(super) fn greet_client(&mut self, conn: ConnId, kind: ConnKind) {
+    pub(super) fn greet_client(&mut self, conn: ConnId, kind: ConnKind, now: Now) {
         if kind.push {
             let frame = match self.config.secret {
-                None => self.auth_ack(),
+                None => self.auth_ack(now),
                 Some(_) => server::auth_required(),
             };
             self.outbox.push(conn, frame, Shows::Nothing);
         }
     }
 
-    fn auth_ack(&self) -> bytes::Bytes {
-        server::auth_ack(self.config.secret.is_none(), &self.config.name, self.clock)
+    fn auth_ack(&self, now: Now) -> bytes::Bytes {
+        let clock = self.hlc.spoken(now.wall_ms);
+        server::auth_ack(self.config.secret.is_none(), &self.config.name, clock)
     }
 
     /// Says why a connection is closed as soon as it was opened.
@@ -89,7 +90,7 @@ impl Node {
         self.conns.set_access(conn, Access::Granted);
         self.tally.operations.add(Kind::Auth, None);
         if kind.push {
-            let frame = self.auth_ack();
+            let frame = self.auth_ack(now);
             self.outbox.push(conn, frame, Shows::Nothing);
         }
     }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::window::Window;
 use super::{Error, Query, Row};
-use crate::crdt::Record;
 use crate::env::Limits;
 use crate::store::{RecordKey, Store};
 
@@ -50,7 +49,7 @@ pub struct Event {
 /// ```text
 /// let (mut live, rows) = Live::open(query, &store, limits)?;   // answer with `rows`, in order
 /// // after each merge that changed something:
-/// for event in live.change(&key, store.get(&key))? { … }       // tell of `event`, in order
+/// for event in live.change(&key, value)? { … }                 // tell of `event`, in order
 /// ```
 #[derive(Debug, Clone)]
 pub struct Live {
@@ -83,8 +82,9 @@ impl Live {
                 live.insert(row.key.clone(), Bytes::new())?;
             }
         } else {
-            for row in store.map_rows(&live.query.map) {
-                if let Some(rank) = live.query.rank(row.key(), row.record) {
+            let map = live.query.map.clone();
+            for row in store.map_rows(&map) {
+                if let Some(rank) = live.query.rank(row.key, row.value) {
                     live.insert(row.name(), rank.into())?;
                 }
             }
@@ -119,7 +119,7 @@ impl Live {
         self.members.is_empty()
     }
 
-    /// Takes notice that `key` has the version `new` now, another than before; without one, or with a tombstone, it is gone.
+    /// Takes notice that `key` has the value `new` now, in another version than before; without one it is gone.
     /// Keys of other maps make no difference.
     ///
     /// At most two events come of it, as a record that enters a full answer pushes the last one out, and one that leaves makes
@@ -128,12 +128,12 @@ impl Live {
     /// # Errors
     /// [`Error::TooManyRows`] and [`Error::TooManyBytes`]: more match than can be remembered, and what is remembered is what it
     /// was before. Nothing that it says from then on can be relied on; the query must be opened again.
-    pub fn change(&mut self, key: &RecordKey, new: Option<&Record>) -> Result<Vec<Event>, Error> {
+    pub fn change(&mut self, key: &RecordKey, new: Option<&[u8]>) -> Result<Vec<Event>, Error> {
         // A window of nothing shows nothing.
         if key.map() != self.query.map || self.query.limit == Some(0) {
             return Ok(Vec::new());
         }
-        let rank = new.and_then(|record| self.query.rank(key.key(), record));
+        let rank = new.and_then(|value| self.query.rank(key.key(), value));
         match &mut self.window {
             None => {
                 let was = self.members.contains_key(key.key());
@@ -282,7 +282,10 @@ mod tests {
                 &record(self.ms, value.as_ref().map(|v| &v[..])),
             );
             let name = name(map, key.as_bytes());
-            let events = self.live.change(&name, self.store.get(&name)).unwrap();
+            let events = self
+                .live
+                .change(&name, self.store.live(&name).and_then(|version| version.value))
+                .unwrap();
             let sign = |event: &Event| match event.change {
                 ChangeType::Enter => '+',
                 ChangeType::Update => '~',
@@ -336,9 +339,7 @@ mod tests {
         };
         for limit in [None, Some(1)] {
             let mut world = World::new("n < 9", limit, &limits, &[("a", 1), ("b", 2)]);
-            let entered = world
-                .live
-                .change(&name("m", b"c"), Some(&record(9, Some(b"\x81\xa1n\x03"))));
+            let entered = world.live.change(&name("m", b"c"), Some(b"\x81\xa1n\x03"));
             assert_eq!(entered, Err(Error::TooManyRows { limit: 2 }));
             assert_eq!(world.change("m", "b", Some(9)), if limit.is_none() { "-b" } else { "" });
             assert_eq!(world.live.len(), 1);
@@ -349,7 +350,7 @@ mod tests {
         };
         let mut world = World::new("", Some(1), &limits, &[("a", 1)]);
         let long = name("m", &[b'x'; 20]);
-        let entered = world.live.change(&long, Some(&record(9, Some(b"\x80"))));
+        let entered = world.live.change(&long, Some(b"\x80"));
         assert_eq!(entered, Err(Error::TooManyBytes { limit: 20 }));
     }
 }

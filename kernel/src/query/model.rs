@@ -9,7 +9,7 @@ use proptest::sample::select;
 use super::fold::fold;
 use super::path::index;
 use super::{Compare, KEY, Needles, Path, Pattern, Predicate, Quantity};
-use crate::crdt::Record;
+use crate::crdt::{Record, Version};
 use crate::env::{Limits, WriterId};
 use crate::hlc::Stamp;
 use crate::store::{RecordKey, Store, StoreConfig};
@@ -24,7 +24,7 @@ pub fn name(map: &str, key: &[u8]) -> RecordKey {
 }
 
 pub fn record(ms: u64, value: Option<&[u8]>) -> Record {
-    Record::new(Stamp::new(ms, 0, WriterId(1)).unwrap(), "w", value)
+    Record::new(&Version::new(Stamp::new(ms, 0, WriterId(1)).unwrap(), "w", value))
 }
 
 pub fn put(store: &mut Store, map: &str, key: &[u8], record: &Record) {

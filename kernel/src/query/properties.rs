@@ -177,11 +177,12 @@ proptest! {
         prop_assert_eq!(&rows, &answer(&query, &store));
         for (ms, (key, document)) in changes.into_iter().enumerate() {
             let key = name("m", &[b'k', key]);
+            let written = &key;
             let value = document.map(|document| document.encode());
             put(&mut store, "m", key.key(), &record(ms as u64 + 2, value.as_deref()));
-            let mut said = live.change(&key, store.get(&key)).unwrap();
+            let mut said = live.change(&key, store.live(&key).and_then(|version| version.value)).unwrap();
 
-            let by_key = |rows: &[Row]| rows.iter().map(|row| (row.key.clone(), row.record.clone())).collect::<BTreeMap<_, _>>();
+            let by_key = |rows: &[Row]| rows.iter().map(|row| (row.key.clone(), row.value.clone())).collect::<BTreeMap<_, _>>();
             let now = answer(&query, &store);
             let (old, new) = (by_key(&rows), by_key(&now));
             let mut seen = Vec::new();
@@ -189,7 +190,7 @@ proptest! {
                 let change = match (old.get(key), new.get(key)) {
                     (None, Some(_)) => ChangeType::Enter,
                     (Some(_), None) => ChangeType::Leave,
-                    (Some(old), Some(new)) if old != new => ChangeType::Update,
+                    (Some(old), Some(new)) if old != new || *written == *key => ChangeType::Update,
                     _ => continue,
                 };
                 seen.push(super::Event { change, key: key.clone() });

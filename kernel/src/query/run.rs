@@ -8,18 +8,17 @@ use core::str;
 
 use super::order::rank;
 use super::{Error, Query};
-use crate::crdt::Record;
 use crate::env::Limits;
 use crate::msgpack::Writer;
 use crate::store::{MapRow, RecordKey, Store};
 
-/// A record of an answer. It shares its bytes with the store.
+/// A record of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The name of the record.
     pub key: RecordKey,
-    /// The record; never a tombstone.
-    pub record: Record,
+    /// Its value as MessagePack.
+    pub value: Bytes,
 }
 
 impl Query {
@@ -35,7 +34,7 @@ impl Query {
             return Ok(Vec::new());
         }
         for row in store.map_rows(&self.map) {
-            if let Some(rank) = self.rank(row.key(), row.record) {
+            if let Some(rank) = self.rank(row.key, row.value) {
                 best.offer(rank, &row)?;
             }
         }
@@ -43,8 +42,7 @@ impl Query {
     }
 
     /// Where a record stands in the answer, if it matches.
-    pub(super) fn rank(&self, key: &[u8], record: &Record) -> Option<Vec<u8>> {
-        let value = record.value()?;
+    pub(super) fn rank(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         self.predicate
             .matches(key, value)
             .then(|| rank(&self.order, key, value))
@@ -53,9 +51,9 @@ impl Query {
     /// What is wanted of a row, as MessagePack: the whole value, or a map of the fields asked for, by the names that they
     /// were asked for by. A field that is not there is left out.
     pub fn project(&self, row: &Row) -> Bytes {
-        let value = row.record.value().unwrap_or_default();
+        let value = &row.value[..];
         let Some(fields) = &self.fields else {
-            return row.record.as_bytes().slice_ref(value);
+            return row.value.clone();
         };
         // `None` for the key.
         let found = fields.iter().filter_map(|path| match path.is_key() {
@@ -77,8 +75,7 @@ impl Query {
     }
 
     /// The bytes of a row that an answer carries, without what frames them.
-    fn answer_bytes(&self, key: &[u8], record: &Record) -> usize {
-        let value = record.value().unwrap_or_default();
+    fn answer_bytes(&self, key: &[u8], value: &[u8]) -> usize {
         let wanted = match &self.fields {
             None => value.len(),
             Some(fields) => {
@@ -124,7 +121,7 @@ impl<'q> Best<'q> {
             }
             self.bytes -= self.rows.pop().map_or(0, |last| last.bytes);
         }
-        let bytes = rank.len() + self.query.answer_bytes(row.key(), row.record);
+        let bytes = rank.len() + self.query.answer_bytes(row.key, row.value);
         self.bytes += bytes;
         let limit = self.limits.query_bytes;
         if self.bytes > limit {
@@ -136,7 +133,7 @@ impl<'q> Best<'q> {
         }
         let row = Row {
             key: row.name(),
-            record: row.record.clone(),
+            value: Bytes::copy_from_slice(row.value),
         };
         self.rows.push(Ranked { rank, bytes, row });
         Ok(())
@@ -226,7 +223,7 @@ mod tests {
             ..Query::of("m")
         };
         let row = query.run(&store, &Limits::default()).unwrap().pop().unwrap();
-        assert_eq!(query.project(&row), row.record.value().unwrap());
+        assert_eq!(query.project(&row), row.value);
         query.fields = Some(vec![path("x.y"), path("gone"), path("_key")]);
         assert_eq!(&query.project(&row)[..], b"\x82\xa3x.y\x07\xa4_key\xa1a");
     }

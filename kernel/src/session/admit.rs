@@ -27,19 +27,20 @@ pub fn admit(
             format!("the operation's id is over {} bytes", limits.id_bytes),
         );
     }
-    if op.writer.is_empty() || op.writer.len() > limits.id_bytes {
+    if op.version.writer.is_empty() || op.version.writer.len() > limits.id_bytes {
         let reason = format!("timestamp.nodeId is empty or over {} bytes", limits.id_bytes);
         return refuse(Code::TooLarge, reason);
     }
-    if let Some(value) = op.value.filter(|value| value.len() > limits.value_bytes) {
+    if let Some(value) = op.version.value.filter(|value| value.len() > limits.value_bytes) {
         let reason = format!("the value has {} bytes, over {}", value.len(), limits.value_bytes);
         return refuse(Code::TooLarge, reason);
     }
-    if op.stamp.millis() > clock.millis() && hlc::is_ahead(op.stamp, now.wall_ms, limits.drift_ms) {
+    let stamp = op.version.stamp;
+    if stamp.millis() > clock.millis() && hlc::is_ahead(stamp, now.wall_ms, limits.max_drift_ms) {
         let reason = format!(
             "the stamp is {} ms ahead of this node's clock, over {}",
-            op.stamp.millis() - now.wall_ms,
-            limits.drift_ms
+            stamp.millis() - now.wall_ms,
+            limits.max_drift_ms
         );
         return refuse(Code::ClockDrift, reason);
     }
@@ -47,11 +48,11 @@ pub fn admit(
         code: code_of(&bad),
         reason: bad.to_string(),
     })?;
-    let record = Record::new(op.stamp, op.writer, op.value);
+    let record = Record::new(&op.version);
     // A retry of what is already here changes nothing and needs no room.
     let would_change = store
         .partition(store.partition_of(&key))
-        .would_change(key.as_bytes(), &record);
+        .would_change(&key, &op.version);
     if would_change {
         let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
         match store.room_for(bytes) {

@@ -24,7 +24,7 @@ pub struct Desk<'n> {
     pub node: &'n str,
     /// The limits.
     pub limits: &'n Limits,
-    /// The latest stamp that is durable: the latest that may be spoken without waiting.
+    /// The time that may be spoken without waiting.
     pub clock: Stamp,
     /// The records.
     pub store: &'n mut Store,
@@ -76,7 +76,7 @@ impl Desk<'_> {
                     let kind = kind_of(&op);
                     let refusal = match admit(&op, self.store, self.limits, self.now, self.clock) {
                         Ok((key, record)) => {
-                            self.hlc.observe(record.stamp());
+                            self.hlc.observe(op.version.stamp);
                             self.store.merge(key, record);
                             None
                         }
@@ -171,7 +171,7 @@ impl Desk<'_> {
                 return None;
             }
         };
-        let frame = server::value(get.id, get.map, get.key, self.store.get(&key));
+        let frame = server::value(get.id, get.map, get.key, self.store.live(&key));
         if frame.len() > kind.frame_bytes {
             let reason = format!(
                 "the answer has {} bytes, over this connection's {}",
@@ -241,7 +241,11 @@ impl Desk<'_> {
 }
 
 fn kind_of(op: &Op<'_>) -> Kind {
-    if op.value.is_some() { Kind::Put } else { Kind::Delete }
+    if op.version.is_tombstone() {
+        Kind::Delete
+    } else {
+        Kind::Put
+    }
 }
 
 fn refusal_of(error: &Error) -> Refusal {

@@ -8,13 +8,14 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use crate::env::{ConnId, Limits};
 use crate::machine::ConnKind;
 use crate::msgpack::Reader;
 use crate::query::{self, ChangeType, Live, Query, Row};
 use crate::session::{Conns, Outbox, Shows};
-use crate::store::{Change, Store};
+use crate::store::{RecordKey, Store};
 use crate::wire::Code;
 use crate::wire::query::{QuerySub, query_resp, query_update};
 use crate::wire::server::{self, Refusal};
@@ -119,11 +120,18 @@ impl Subscriptions {
         self.stale = self.table.len();
     }
 
-    /// Tells of what was changed: `changes` are in the store already.
-    pub fn tell(&mut self, changes: &[Change], store: &Store, conns: &Conns, limits: &Limits, outbox: &mut Outbox) {
+    /// Tells of what was changed or has expired: what the store has of these keys is not what it had before.
+    pub fn tell<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k RecordKey>,
+        store: &Store,
+        conns: &Conns,
+        limits: &Limits,
+        outbox: &mut Outbox,
+    ) {
         let mut failed = Vec::new();
-        for change in changes {
-            let Some(names) = self.by_map.get(change.key.map()) else {
+        for key in keys {
+            let Some(names) = self.by_map.get(key.map()) else {
                 continue;
             };
             for name in names {
@@ -139,15 +147,15 @@ impl Subscriptions {
                     continue;
                 }
                 let longest = conns.longest(name.0, limits);
-                let told = match live.change(&change.key, Some(&change.record)) {
+                let told = match live.change(key, store.live(key).and_then(|version| version.value)) {
                     Err(error) => Err(refusal(&error)),
                     Ok(events) => events.into_iter().try_for_each(|event| {
-                        let row = store.get(&event.key).filter(|_| event.change != ChangeType::Leave);
-                        let row = row.cloned().map(|record| Row {
-                            key: event.key.clone(),
-                            record,
+                        let left = event.change == ChangeType::Leave;
+                        let value = store.live(&event.key).and_then(|version| version.value);
+                        let value = value.filter(|_| !left).map(|value| {
+                            let (key, value) = (event.key.clone(), Bytes::copy_from_slice(value));
+                            subscription.query.project(&Row { key, value })
                         });
-                        let value = row.map(|row| subscription.query.project(&row));
                         let frame = query_update(&name.1, event.key.key(), value.as_deref(), event.change);
                         if frame.len() > longest {
                             return Err(too_large("a change of the answer does not fit one frame"));

@@ -143,6 +143,7 @@ impl Behind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crdt::Version;
     use crate::env::WriterId;
     use alloc::vec;
 
@@ -150,7 +151,7 @@ mod tests {
         let stamp = Stamp::new(ms, 0, WriterId(1)).unwrap();
         Change {
             key: RecordKey::new("m", key, &Limits::default()).unwrap(),
-            record: Record::new(stamp, "w", Some(&[1])),
+            record: Record::new(&Version::new(stamp, "w", Some(&[1]))),
         }
     }
 

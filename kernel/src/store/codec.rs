@@ -16,7 +16,9 @@ use crate::env::Limits;
 use crate::hlc::Stamp;
 use crate::store::key::RecordKey;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Before records had marks: the byte behind the stamp.
+const VERSION_WITHOUT_MARKS: u8 = 1;
 const CHECK_BYTES: usize = 8;
 const CLOCK_BYTES: usize = 16;
 
@@ -112,7 +114,8 @@ pub fn decode_entry(entry: &Bytes) -> Result<(Stamp, Vec<Change>), Damaged> {
         return Err(Damaged);
     }
     let mut rest = Cursor(entry.slice(..body.len()));
-    if rest.array::<1>()? != [VERSION] {
+    let [version] = rest.array()?;
+    if !matches!(version, VERSION | VERSION_WITHOUT_MARKS) {
         return Err(Damaged);
     }
     let clock = Stamp::from_bytes(rest.array()?);
@@ -122,7 +125,8 @@ pub fn decode_entry(entry: &Bytes) -> Result<(Stamp, Vec<Change>), Damaged> {
         let key_len = u16::from_be_bytes(rest.array()?).into();
         let key = RecordKey::decode(rest.bytes(key_len)?, limits).map_err(|_| Damaged)?;
         let record_len = u32::from_be_bytes(rest.array()?) as usize;
-        let record = Record::decode(rest.bytes(record_len)?, limits).map_err(|_| Damaged)?;
+        let record = marked(version, rest.bytes(record_len)?);
+        let record = Record::decode(record, limits).map_err(|_| Damaged)?;
         changes.push(Change { key, record });
     }
     if rest.0.is_empty() {
@@ -148,10 +152,25 @@ pub fn encode_row(key: &[u8], content: &[u8]) -> Bytes {
 /// [`Damaged`], whatever the bytes are.
 pub fn decode_row(key: &[u8], row: &Bytes) -> Result<Bytes, Damaged> {
     let (body, found) = row.split_last_chunk::<CHECK_BYTES>().ok_or(Damaged)?;
-    if *found != check(&[key, body]) || body.first() != Some(&VERSION) {
+    if *found != check(&[key, body]) {
         return Err(Damaged);
     }
-    Ok(row.slice(1..body.len()))
+    let content = || row.slice(1..body.len());
+    match body.first() {
+        Some(&VERSION) => Ok(content()),
+        // A name that begins with a zero byte is no record's.
+        Some(&VERSION_WITHOUT_MARKS) if key.first() == Some(&0) => Ok(content()),
+        Some(&VERSION_WITHOUT_MARKS) => Ok(marked(VERSION_WITHOUT_MARKS, content())),
+        _ => Err(Damaged),
+    }
+}
+
+/// A record as this version writes it. What is cut short is left as it is, to be refused.
+fn marked(version: u8, record: Bytes) -> Bytes {
+    match record.split_at_checked(CLOCK_BYTES) {
+        Some((stamp, rest)) if version == VERSION_WITHOUT_MARKS => [stamp, &[0], rest].concat().into(),
+        _ => record,
+    }
 }
 
 struct Cursor(Bytes);
@@ -173,6 +192,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crdt::Version;
     use crate::env::WriterId;
     use alloc::string::String;
     use alloc::{format, vec};
@@ -185,7 +205,7 @@ mod tests {
         let limits = Limits::default();
         let change = |key: &[u8], value: Option<&[u8]>| Change {
             key: RecordKey::new("m", key, &limits).unwrap(),
-            record: Record::new(stamp(4), "w", value),
+            record: Record::new(&Version::new(stamp(4), "w", value)),
         };
         let changes = vec![change(b"a", Some(&[1])), change(b"b", None)];
         (encode_entry(stamp(9), &changes), changes)
@@ -228,6 +248,32 @@ mod tests {
         assert_eq!(hex, FROZEN);
     }
 
-    const FROZEN: &str = "01000000000009000000000000000000070000000200036d006100000013000000000004000000000000000000070177\
-        0100036d006200000012000000000004000000000000000000070177983dc05f85f4378c";
+    const FROZEN: &str = "02000000000009000000000000000000070000000200036d00610000001400000000000400000000000000000007000177\
+        0100036d006200000013000000000004000000000000000000070001773edaba74194e5808";
+
+    #[test]
+    fn what_the_first_version_wrote_is_read() {
+        const FIRST: &str = "01000000000009000000000000000000070000000200036d006100000013000000000004000000000000000000070177\
+            0100036d006200000012000000000004000000000000000000070177983dc05f85f4378c";
+        let pairs = FIRST.as_bytes().as_chunks::<2>().0.iter();
+        let bytes: Vec<u8> = pairs
+            .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        assert_eq!(decode_entry(&bytes.into()), Ok((stamp(9), entry().1)));
+        let first_row = |key: &[u8], content: &[u8]| {
+            let body = [&[VERSION_WITHOUT_MARKS], content].concat();
+            Bytes::from([&body[..], &check(&[key, &body])].concat())
+        };
+        let record = entry().1[0].record.clone();
+        let unmarked = [&record.as_bytes()[..16], &record.as_bytes()[17..]].concat();
+        assert_eq!(
+            decode_row(b"m\0a", &first_row(b"m\0a", &unmarked)),
+            Ok(record.as_bytes().clone())
+        );
+        assert_eq!(
+            decode_row(b"\0clock", &first_row(b"\0clock", &[7; 16])),
+            Ok(Bytes::from(vec![7; 16]))
+        );
+        assert!(decode_row(b"m\0a", &first_row(b"m\0a", &[7; 15])).is_ok_and(|short| short.len() == 15));
+    }
 }

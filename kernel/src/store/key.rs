@@ -46,11 +46,7 @@ impl RecordKey {
     /// [`BadKey`], if either is beyond its limit.
     pub fn new(map: &str, key: &[u8], limits: &Limits) -> Result<Self, BadKey> {
         check(map.as_bytes(), key, limits)?;
-        let mut bytes = Vec::with_capacity(map.len() + 1 + key.len());
-        bytes.extend_from_slice(map.as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(key);
-        Ok(Self { bytes: bytes.into() })
+        Ok(Self::of_row(map, key))
     }
 
     /// Reads a name that somebody else wrote.
@@ -64,10 +60,13 @@ impl RecordKey {
         Ok(Self { bytes })
     }
 
-    /// The name under which a store holds a row.
-    pub(crate) fn of_row(bytes: &Bytes) -> Self {
-        debug_assert!(bytes.contains(&0), "a row's name: {bytes:?}");
-        Self { bytes: bytes.clone() }
+    /// The name of a row that a store holds: its parts are within limits.
+    pub(crate) fn of_row(map: &str, key: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(map.len() + 1 + key.len());
+        bytes.extend_from_slice(map.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(key);
+        Self { bytes: bytes.into() }
     }
 
     fn map_len(&self) -> usize {

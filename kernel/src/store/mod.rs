@@ -7,7 +7,9 @@
 
 mod behind;
 mod codec;
+mod expiry;
 mod key;
+mod maps;
 mod recover;
 
 use alloc::collections::VecDeque;
@@ -17,14 +19,16 @@ use bytes::Bytes;
 pub(crate) use codec::stored;
 pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row, entry_changes};
 pub use key::{BadKey, RecordKey};
+pub use maps::{Maps, Position};
 pub use recover::{Next, Recovery};
 
-use crate::crdt::{Held, LwwMap, Merged, Record};
+use crate::crdt::{DigestKey, Held, Merged, Record, Version};
 use crate::env::{Limits, Mutants};
 use crate::hlc::Stamp;
 use crate::machine::Room;
 use crate::partition::{PARTITIONS, PartitionId, Routing};
 use behind::Behind;
+use expiry::Expiry;
 
 /// What a store is made with.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +36,7 @@ pub struct StoreConfig {
     /// How maps route their keys.
     pub routing: Routing,
     /// The key of the digests, the same on every node of a cluster.
-    pub digest_key: [u8; 16],
+    pub digest_key: DigestKey,
     /// Sizes and times.
     pub limits: Limits,
     /// Deliberately broken behaviour, in tests.
@@ -44,7 +48,8 @@ pub struct StoreConfig {
 pub struct Store {
     routing: Routing,
     limits: Limits,
-    partitions: Vec<LwwMap>,
+    partitions: Vec<Maps>,
+    expiry: Expiry,
     staged: Vec<Change>,
     staged_bytes: u64,
     sealed: VecDeque<Sealed>,
@@ -64,24 +69,20 @@ struct Sealed {
     changes: Vec<Change>,
 }
 
-/// A row of one map, where the store holds it.
+/// A row of one map that can be read: no tombstone, and not expired.
 #[derive(Debug, Clone, Copy)]
 pub struct MapRow<'s> {
-    name: &'s Bytes,
-    at: usize,
-    /// The version, perhaps a tombstone.
-    pub record: &'s Record,
+    map: &'s str,
+    /// The key in the map.
+    pub key: &'s [u8],
+    /// The value as MessagePack.
+    pub value: &'s [u8],
 }
 
-impl<'s> MapRow<'s> {
-    /// The key in the map.
-    pub fn key(&self) -> &'s [u8] {
-        self.name.get(self.at..).unwrap_or_default()
-    }
-
+impl MapRow<'_> {
     /// The whole name.
     pub fn name(&self) -> RecordKey {
-        RecordKey::of_row(self.name)
+        RecordKey::of_row(self.map, self.key)
     }
 }
 
@@ -97,11 +98,12 @@ pub enum NoRoom {
 impl Store {
     /// An empty store, to be filled by a [`Recovery`].
     pub fn new(config: &StoreConfig) -> Self {
-        let partition = LwwMap::new(config.digest_key, config.mutants);
+        let partition = Maps::new(config.digest_key, config.mutants);
         Self {
             routing: config.routing.clone(),
             limits: config.limits.clone(),
             partitions: alloc::vec![partition; PARTITIONS.into()],
+            expiry: Expiry::default(),
             staged: Vec::new(),
             staged_bytes: 0,
             sealed: VecDeque::new(),
@@ -117,18 +119,31 @@ impl Store {
         self.room = room.bytes;
     }
 
-    fn load(&mut self, key: &RecordKey, record: Record) {
+    fn load(&mut self, key: &RecordKey, version: &Version<'_>) -> Merged {
         let at = self.partition_of(key).index();
-        self.partitions[at].merge(key.as_bytes(), record);
+        let merged = self.partitions[at].merge(key, version);
+        if let Merged::Changed { expired_at_ms } = merged {
+            self.expiry.change(key, expired_at_ms, version.expires_at_ms());
+        }
+        merged
     }
 
     fn replay(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64) {
-        // Copied out of the entry: one small record must not keep a whole batch in memory.
         for change in &changes {
-            let key = change.key.detached();
-            self.load(&key, change.record.detached());
+            self.load(&change.key, &change.record.version());
         }
         self.behind.push(number, clock, changes, now_us, &self.limits);
+    }
+
+    /// It is `now_ms` by the hybrid logical clock: what has expired is not read any more. Returns the keys that this is news of,
+    /// for those who watch them.
+    pub fn advance(&mut self, now_ms: u64) -> Vec<RecordKey> {
+        self.expiry.advance(now_ms)
+    }
+
+    /// When [`Store::advance`] will have news, by the hybrid logical clock.
+    pub fn expires_at_ms(&self) -> Option<u64> {
+        self.expiry.next_ms()
     }
 
     /// The partition of a key.
@@ -137,14 +152,20 @@ impl Store {
     }
 
     /// One partition.
-    pub fn partition(&self, id: PartitionId) -> &LwwMap {
+    pub fn partition(&self, id: PartitionId) -> &Maps {
         &self.partitions[id.index()]
     }
 
-    /// The version of a key in memory, a tombstone included. It may not be durable yet: an envelope that shows it leaves
-    /// with the newest ticket.
-    pub fn get(&self, key: &RecordKey) -> Option<&Record> {
-        self.partition(self.partition_of(key)).get(key.as_bytes())
+    /// The version of a key in memory, a tombstone or an expired one included. It may not be durable yet: an envelope that
+    /// shows it leaves with the newest ticket.
+    pub fn get(&self, key: &RecordKey) -> Option<Version<'_>> {
+        self.partition(self.partition_of(key)).get(key)
+    }
+
+    /// The version of a key, if there is a value to be read.
+    pub fn live(&self, key: &RecordKey) -> Option<Version<'_>> {
+        let now_ms = self.expiry.now_ms();
+        self.get(key).filter(|version| version.value_at(now_ms).is_some())
     }
 
     /// Whether `bytes` more (see [`change_bytes`]) can be staged.
@@ -165,9 +186,8 @@ impl Store {
 
     /// Takes a version into memory, and stages it for the log if it changed anything.
     pub fn merge(&mut self, key: RecordKey, record: Record) -> Merged {
-        let at = self.partition_of(&key).index();
-        let merged = self.partitions[at].merge(key.as_bytes(), record.clone());
-        if merged == Merged::Changed {
+        let merged = self.load(&key, &record.version());
+        if merged.is_change() {
             let change = Change { key, record };
             self.staged_bytes += change.entry_bytes();
             self.staged.push(change);
@@ -180,11 +200,9 @@ impl Store {
         &self.staged
     }
 
-    /// Makes one log entry of what is staged: its number and its bytes. `clock` is the node's latest stamp.
-    pub fn seal(&mut self, clock: Stamp) -> Option<(u64, Bytes)> {
-        if self.staged.is_empty() {
-            return None;
-        }
+    /// Makes one log entry of what is staged: its number and its bytes. `clock` is beyond every stamp that the node has issued
+    /// or seen.
+    pub fn seal(&mut self, clock: Stamp) -> (u64, Bytes) {
         let changes = core::mem::take(&mut self.staged);
         let entry = codec::encode_entry(clock, &changes);
         let number = self.sealed.back().map_or(self.behind.committed(), |last| last.number) + 1;
@@ -197,7 +215,7 @@ impl Store {
             clock,
             changes,
         });
-        Some((number, entry))
+        (number, entry)
     }
 
     /// The oldest sealed entry is durable.
@@ -233,7 +251,7 @@ impl Store {
         self.behind.applied()
     }
 
-    /// The clock of the last durable entry: the latest stamp that may be spoken without waiting.
+    /// The clock of the last durable entry: no later time was ever spoken.
     pub fn durable_clock(&self) -> Stamp {
         self.behind.clock()
     }
@@ -265,7 +283,7 @@ impl Store {
 
     /// How much is in memory.
     pub fn held(&self) -> Held {
-        let parts = self.partitions.iter().map(LwwMap::held);
+        let parts = self.partitions.iter().map(Maps::held);
         parts.fold(Held::default(), Held::plus)
     }
 
@@ -286,32 +304,32 @@ impl Store {
 
     /// How many keys have a version, deleted ones included.
     pub fn len(&self) -> usize {
-        self.partitions.iter().map(LwwMap::len).sum()
+        self.held().records as usize
     }
 
     /// Whether no key has a version.
     pub fn is_empty(&self) -> bool {
-        self.partitions.iter().all(LwwMap::is_empty)
+        self.len() == 0
     }
 
-    /// Every version, partition by partition and ascending by key, tombstones included.
-    pub fn rows(&self) -> impl Iterator<Item = (&Bytes, &Record)> {
-        self.partitions.iter().flat_map(|partition| partition.iter_after(None))
+    /// Every version, partition by partition in the order of their positions, tombstones and expired ones included.
+    pub fn rows(&self) -> impl Iterator<Item = (RecordKey, Version<'_>)> {
+        let rows = self.partitions.iter().flat_map(|partition| partition.rows_from(None));
+        rows.map(|(map, row)| (RecordKey::of_row(map, row.key), row.version))
     }
 
-    /// Every version of the keys of `map`, tombstones included: its keys, without the map's name. Ascending by key within a
-    /// partition, partition by partition. Only these rows are walked over.
-    pub fn map_rows<'s>(&'s self, map: &str) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
-        let mut prefix = Vec::with_capacity(map.len() + 1);
-        prefix.extend_from_slice(map.as_bytes());
-        prefix.push(0);
-        self.partitions.iter().flat_map(move |partition| {
-            let rows = partition.iter_from(&prefix).take_while({
-                let prefix = prefix.clone();
-                move |(name, _)| name.starts_with(&prefix)
-            });
-            let at = prefix.len();
-            rows.map(move |(name, record)| MapRow { name, at, record })
+    /// Every row of a map that can be read. Partition by partition, in the order of their places. Only these rows are walked
+    /// over.
+    pub fn map_rows<'s>(&'s self, map: &'s str) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
+        let now_ms = self.expiry.now_ms();
+        let maps = self.partitions.iter().filter_map(move |partition| partition.map(map));
+        maps.flat_map(|held| held.iter()).filter_map(move |row| {
+            let value = row.version.value_at(now_ms)?;
+            Some(MapRow {
+                map,
+                key: row.key,
+                value,
+            })
         })
     }
 }

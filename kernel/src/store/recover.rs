@@ -100,7 +100,7 @@ impl Recovery {
         let key = RecordKey::decode(key.clone(), &stored()).map_err(|_| StorageError::Corrupt)?;
         let record = Record::decode(content, &stored()).map_err(|_| StorageError::Corrupt)?;
         self.records += 1;
-        self.store.load(&key, record);
+        self.store.load(&key, &record.version());
         Ok(())
     }
 

@@ -41,8 +41,11 @@ pub use code::Code;
 
 use crate::msgpack;
 
-/// The protocol that this kernel speaks.
+/// The protocol that this kernel speaks with clients.
 pub const PROTOCOL_VERSION: u64 = 1;
+
+/// The protocol that this kernel speaks with other nodes.
+pub const PEER_PROTOCOL_VERSION: u64 = 2;
 
 /// Why a frame, or a part of it, cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

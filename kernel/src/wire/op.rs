@@ -1,7 +1,8 @@
 //! One operation of a client: TopGun's `ClientOp`.
 
+use crate::crdt::Version;
 use crate::env::WriterId;
-use crate::hlc::Stamp;
+use crate::hlc::{MAX_MILLIS, Stamp};
 use crate::msgpack::{Kind, Reader, Writer};
 use crate::wire::Error;
 use crate::wire::fields::{each_field, need, put};
@@ -15,12 +16,8 @@ pub struct Op<'a> {
     pub map: &'a str,
     /// The key.
     pub key: &'a [u8],
-    /// The value as MessagePack; `None` deletes.
-    pub value: Option<&'a [u8]>,
-    /// When it was written: what decides which version wins.
-    pub stamp: Stamp,
-    /// The name of its writer; [`Stamp::writer`] is its hash.
-    pub writer: &'a str,
+    /// What is written there. [`Stamp::writer`] is the hash of the writer's name.
+    pub version: Version<'a>,
 }
 
 /// What a client asks an acknowledgement to mean; without a word the node's default holds.
@@ -132,7 +129,7 @@ struct Raw<'a> {
 struct RawRecord<'a> {
     value: Option<&'a [u8]>,
     timestamp: Option<Timestamp<'a>>,
-    has_ttl: bool,
+    ttl_ms: Option<u64>,
 }
 
 impl<'a> Op<'a> {
@@ -178,9 +175,9 @@ impl<'a> Op<'a> {
         out.text("key");
         write_key(self.key, out);
         out.text("opType")
-            .text(if self.value.is_some() { "PUT" } else { "REMOVE" });
+            .text(if self.version.is_tombstone() { "REMOVE" } else { "PUT" });
         out.text("record");
-        write_record(self.value, self.stamp, self.writer, out);
+        write_record(&self.version, out);
     }
 }
 
@@ -197,8 +194,11 @@ impl<'a> RawRecord<'a> {
                 Ok(true)
             }
             "ttlMs" => {
-                record.has_ttl = reader.peek()? != Kind::Null;
-                Ok(false)
+                if reader.peek()? == Kind::Null {
+                    return Ok(false);
+                }
+                record.ttl_ms = Some(ttl_ms(reader)?);
+                Ok(true)
             }
             _ => Ok(false),
         })?;
@@ -213,9 +213,6 @@ impl<'a> Raw<'a> {
         }
         check_concern(&self)?;
         let record = need(self.record, "record")?;
-        if record.has_ttl {
-            return Err(Error::Unsupported { what: "record.ttlMs" });
-        }
         let Timestamp { stamp, writer } = need(record.timestamp, "record.timestamp")?;
         const NIL: [u8; 1] = [0xc0];
         let value = match self.op_type {
@@ -228,9 +225,13 @@ impl<'a> Raw<'a> {
             id,
             map: need(self.map, "mapName")?,
             key: need(self.key, "key")?,
-            value,
-            stamp,
-            writer,
+            version: Version {
+                stamp,
+                writer,
+                // What is deleted stays deleted.
+                ttl_ms: record.ttl_ms.filter(|_| value.is_some()),
+                value,
+            },
         })
     }
 }
@@ -275,13 +276,28 @@ pub(crate) fn write_key(key: &[u8], out: &mut Writer) {
     };
 }
 
-/// Writes `{value, timestamp}`.
-pub(crate) fn write_record(value: Option<&[u8]>, stamp: Stamp, writer: &str, out: &mut Writer) {
-    out.map(2).text("value");
-    match value {
+/// Reads a time to live: a whole number of milliseconds above zero.
+fn ttl_ms(reader: &mut Reader<'_>) -> Result<u64, Error> {
+    const FIELD: &str = "record.ttlMs";
+    let out_of_range = Error::Range { field: FIELD };
+    let ttl_ms = reader.u64().map_err(|_| out_of_range)?;
+    if (1..=MAX_MILLIS).contains(&ttl_ms) {
+        Ok(ttl_ms)
+    } else {
+        Err(out_of_range)
+    }
+}
+
+/// Writes `{value, timestamp}`, and `ttlMs` if there is one.
+pub(crate) fn write_record(version: &Version<'_>, out: &mut Writer) {
+    out.map(if version.ttl_ms.is_some() { 3 } else { 2 }).text("value");
+    match version.value {
         Some(value) => out.raw(value),
         None => out.null(),
     };
     out.text("timestamp");
-    Timestamp::write(stamp, writer, out);
+    Timestamp::write(version.stamp, version.writer, out);
+    if let Some(ttl_ms) = version.ttl_ms {
+        out.text("ttlMs").u64(ttl_ms);
+    }
 }

@@ -7,9 +7,9 @@ use crate::crdt::Record;
 use crate::env::WriterId;
 use crate::msgpack::{self, Reader, Writer};
 use crate::partition::{PARTITIONS, PartitionId};
-use crate::store::RecordKey;
+use crate::store::{Position, RecordKey};
 use crate::wire::fields::{Frame, each_field, need, put};
-use crate::wire::{Error, PROTOCOL_VERSION};
+use crate::wire::{Error, PEER_PROTOCOL_VERSION};
 
 /// A message from another node. Everything is borrowed from the frame.
 #[derive(Debug, Clone)]
@@ -67,11 +67,11 @@ pub struct Summary<'a> {
     pub round: u64,
     /// The partition.
     pub partition: PartitionId,
-    /// The range begins after this key; at the first, without one.
-    pub after: Option<&'a [u8]>,
-    /// The range ends with this key; with the last, without one.
-    pub upto: Option<&'a [u8]>,
-    /// For each record its key and [`VERSION_BYTES`] of version, ascending by key.
+    /// The range begins with this position; with the first, without one.
+    pub from: Option<Position<'a>>,
+    /// The range ends before this position; behind the last, without one.
+    pub until: Option<Position<'a>>,
+    /// For each record its key and [`VERSION_BYTES`] of version, ascending by position and key.
     pub rows: Rows<'a>,
 }
 
@@ -131,8 +131,8 @@ struct Raw<'a> {
     taken: Option<u64>,
     digests: Option<&'a [u8]>,
     partition: Option<u64>,
-    after: Option<&'a [u8]>,
-    upto: Option<&'a [u8]>,
+    from: Option<&'a [u8]>,
+    until: Option<&'a [u8]>,
     rows: Option<&'a [u8]>,
     keys: Option<&'a [u8]>,
 }
@@ -151,8 +151,8 @@ impl<'a> Raw<'a> {
             "round" => put(&mut raw.round, "round", reader, Reader::u64),
             "digests" => put(&mut raw.digests, "digests", reader, Reader::bin),
             "partition" => put(&mut raw.partition, "partition", reader, Reader::u64),
-            "after" => put(&mut raw.after, "after", reader, Reader::bin),
-            "upto" => put(&mut raw.upto, "upto", reader, Reader::bin),
+            "from" => put(&mut raw.from, "from", reader, Reader::bin),
+            "until" => put(&mut raw.until, "until", reader, Reader::bin),
             "rows" => put(&mut raw.rows, "rows", reader, Reader::raw),
             "keys" => put(&mut raw.keys, "keys", reader, Reader::raw),
             _ => Ok(false),
@@ -176,8 +176,8 @@ impl<'a> Raw<'a> {
         Ok(Summary {
             round: need(self.round, "round")?,
             partition: partition.ok_or(Error::Range { field: "partition" })?,
-            after: self.after,
-            upto: self.upto,
+            from: position(self.from, "from")?,
+            until: position(self.until, "until")?,
             rows: Rows::new(need(self.rows, "rows")?)?,
         })
     }
@@ -187,6 +187,11 @@ impl<'a> Raw<'a> {
         let left = reader.list()?;
         Ok(Keys { reader, left })
     }
+}
+
+fn position<'a>(bytes: Option<&'a [u8]>, field: &'static str) -> Result<Option<Position<'a>>, Error> {
+    let read = |bytes| Position::from_bytes(bytes).ok_or(Error::Range { field });
+    bytes.map(read).transpose()
 }
 
 impl<'a> PeerMessage<'a> {
@@ -238,7 +243,7 @@ fn message(kind: &str, fields: usize) -> Writer {
 /// Writes `PEER_HELLO`. The version is this kernel's, whatever `hello` says.
 pub fn hello(hello: &Hello<'_>) -> Bytes {
     let mut out = message("PEER_HELLO", 5);
-    out.text("protocolVersion").u64(PROTOCOL_VERSION);
+    out.text("protocolVersion").u64(PEER_PROTOCOL_VERSION);
     out.text("name").text(hello.name);
     out.text("boot").u64(hello.boot.0);
     out.text("routing").u64(hello.routing);
@@ -292,27 +297,27 @@ pub fn digests(round: u64, digests: impl Iterator<Item = u128>) -> Bytes {
     out.into_bytes()
 }
 
-/// Writes `SUMMARY` of these versions: the rows in `(after, upto]`.
+/// Writes `SUMMARY` of these versions: all rows from one position until another.
 pub fn summary(
     round: u64,
     partition: PartitionId,
-    after: Option<&[u8]>,
-    upto: Option<&[u8]>,
-    rows: &[(Bytes, [u8; VERSION_BYTES])],
+    from: Option<Position<'_>>,
+    until: Option<Position<'_>>,
+    rows: &[(RecordKey, [u8; VERSION_BYTES])],
 ) -> Bytes {
     let mut out = message("SUMMARY", 5);
     out.text("round").u64(round);
     out.text("partition").u64(partition.index() as u64);
-    for (name, bound) in [("after", after), ("upto", upto)] {
+    for (name, bound) in [("from", from), ("until", until)] {
         out.text(name);
         match bound {
-            Some(key) => out.bin(key),
+            Some(position) => out.bin(&position.to_bytes()),
             None => out.null(),
         };
     }
     out.text("rows").map(rows.len());
     for (key, version) in rows {
-        out.bin(key).bin(version);
+        out.bin(key.as_bytes()).bin(version);
     }
     out.into_bytes()
 }

@@ -95,7 +95,7 @@ pub fn query_unsub(id: &str) -> Bytes {
 
 /// Writes `QUERY_RESP`: the answer as it is now, in order. A client that gets another one forgets what it had.
 pub fn query_resp(id: &str, query: &Query, rows: &[Row]) -> Bytes {
-    let bytes: usize = rows.iter().map(|row| 32 + row.record.as_bytes().len()).sum();
+    let bytes: usize = rows.iter().map(|row| 32 + row.value.len()).sum();
     let mut out = Writer::with_capacity(64 + bytes);
     out.map(2).text("type").text("QUERY_RESP").text("payload");
     out.map(2).text("queryId").text(id).text("results").list(rows.len());

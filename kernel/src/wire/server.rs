@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::crdt::Record;
+use crate::crdt::Version;
 use crate::hlc::Stamp;
 use crate::msgpack::{Reader, Writer};
 use crate::wire::fields::{Frame, each_field, need, put};
@@ -166,17 +166,17 @@ pub fn sync_answer(node: &str, clock: Stamp, outcomes: &[Outcome<'_>]) -> Bytes 
 }
 
 /// Writes `VALUE`, the answer to `GET`. A tombstone is no value.
-pub fn value(id: &str, map: &str, key: &[u8], record: Option<&Record>) -> Bytes {
-    let record = record.filter(|record| !record.is_tombstone());
+pub fn value(id: &str, map: &str, key: &[u8], version: Option<Version<'_>>) -> Bytes {
+    let version = version.filter(|version| !version.is_tombstone());
     let mut out = Writer::new();
     out.map(2).text("type").text("VALUE").text("payload");
-    out.map(if record.is_some() { 5 } else { 4 }).text("id").text(id);
+    out.map(if version.is_some() { 5 } else { 4 }).text("id").text(id);
     out.text("mapName").text(map).text("key");
     write_key(key, &mut out);
-    out.text("found").bool(record.is_some());
-    if let Some(record) = record {
+    out.text("found").bool(version.is_some());
+    if let Some(version) = version {
         out.text("record");
-        write_record(record.value(), record.stamp(), record.writer_name(), &mut out);
+        write_record(&version, &mut out);
     }
     out.into_bytes()
 }

@@ -1,7 +1,7 @@
 //! Inputs at awkward moments.
 
 use bytes::Bytes;
-use kernel::crdt::Record;
+use kernel::crdt::{Record, Version};
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::{MAX_MILLIS, Stamp};
 use kernel::machine::{Command, Fetched, Input, Machine, Output, Phase, StorageError};
@@ -26,7 +26,7 @@ fn get(key: &str) -> Bytes {
     client::get_key(&get, None)
 }
 
-fn with_peer(name: &str, limits: Limits) -> NodeConfig {
+pub fn with_peer(name: &str, limits: Limits) -> NodeConfig {
     NodeConfig {
         peers: vec!["other".into()],
         limits,
@@ -210,7 +210,7 @@ fn a_stamp_at_the_end_of_time_leaves_a_disk_that_can_be_read() {
     wire.carry(&mut a, &mut b);
     let key = RecordKey::new("m", b"k", &Limits::default()).unwrap();
     let last = Stamp::new(MAX_MILLIS, u16::MAX, WriterId::of("w")).unwrap();
-    let record = Record::new(last, "w", Some(&[1]));
+    let record = Record::new(&Version::new(last, "w", Some(&[1])));
     for frame in peer::changes(std::iter::once((&key, &record)), 1_000) {
         b.receive(wire.b, &frame);
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use kernel::crdt::{Record, Version};
 use kernel::env::{ConnId, Now, PeerId, Ticket, WriterId};
 use kernel::hlc::Stamp;
 use kernel::machine::{
@@ -221,14 +222,17 @@ impl Host {
 
     /// Advances both clocks and wakes the node as often as it asks.
     pub fn advance(&mut self, ms: u64) {
-        let end = self.now.mono_us + ms * 1_000;
-        while let Some(at) = self.wake_us.filter(|at| *at <= end) {
-            let at = at.max(self.now.mono_us + 1);
-            self.now.wall_ms += (at - self.now.mono_us) / 1_000;
-            self.now.mono_us = at;
+        let start = self.now;
+        let end_us = start.mono_us + ms * 1_000;
+        let at = |mono_us| Now {
+            wall_ms: start.wall_ms + (mono_us - start.mono_us) / 1_000,
+            mono_us,
+        };
+        while let Some(wake_us) = self.wake_us.filter(|wake_us| *wake_us <= end_us) {
+            self.now = at(wake_us.max(self.now.mono_us + 1));
             self.step(Input::Wake);
         }
-        self.now.mono_us = end;
+        self.now = at(end_us);
     }
 
     /// Stops as a crash does: only the disk is left.
@@ -243,16 +247,22 @@ pub fn put<'a>(id: &'a str, key: &'a str, ms: u64, value: &'a [u8]) -> Op<'a> {
         id,
         map: "m",
         key: key.as_bytes(),
-        value: Some(value),
-        stamp: Stamp::new(ms, 0, WriterId::of("w")).expect("a time in range"),
-        writer: "w",
+        version: Version::new(
+            Stamp::new(ms, 0, WriterId::of("w")).expect("a time in range"),
+            "w",
+            Some(value),
+        ),
     }
 }
 
 pub fn delete<'a>(id: &'a str, key: &'a str, ms: u64) -> Op<'a> {
+    let written = put(id, key, ms, &[0]);
     Op {
-        value: None,
-        ..put(id, key, ms, &[0])
+        version: Version {
+            value: None,
+            ..written.version
+        },
+        ..written
     }
 }
 
@@ -309,6 +319,6 @@ fn drained(host: &mut Host, conn: ConnId, frame: &Bytes) {
 /// Every record, as bytes.
 pub fn contents(host: &Host) -> Vec<(Bytes, Bytes)> {
     let rows = host.node.store().rows();
-    rows.map(|(key, record)| (key.clone(), record.as_bytes().clone()))
+    rows.map(|(key, version)| (key.as_bytes().clone(), Record::new(&version).as_bytes().clone()))
         .collect()
 }

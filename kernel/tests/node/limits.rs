@@ -1,5 +1,6 @@
 //! Each limit, reached from outside.
 
+use kernel::crdt::Version;
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Stamp;
 use kernel::node::NodeConfig;
@@ -94,7 +95,7 @@ fn value_bytes_and_id_bytes_and_drift_ms() {
     let mut host = node(Limits {
         value_bytes: 4,
         id_bytes: 8,
-        drift_ms: 10,
+        max_drift_ms: 10,
         ..Limits::default()
     });
     let conn = host.open(1, CLIENT);
@@ -110,8 +111,11 @@ fn value_bytes_and_id_bytes_and_drift_ms() {
     );
     refused(put("123456789", "k", 5, &[1]), "the operation's id is over 8");
     let named = |writer| Op {
-        stamp: Stamp::new(5, 0, WriterId::of(writer)).expect("in range"),
-        writer,
+        version: Version::new(
+            Stamp::new(5, 0, WriterId::of(writer)).expect("in range"),
+            writer,
+            Some(&[1]),
+        ),
         ..put("1", "k", 5, &[1])
     };
     refused(named("123456789"), "timestamp.nodeId");

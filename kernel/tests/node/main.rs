@@ -2,6 +2,7 @@
 //! the test says so; what goes wrong by itself is the simulator's.
 
 mod edges;
+mod expiry;
 mod host;
 mod limits;
 mod queries;

@@ -11,7 +11,7 @@ use kernel::wire::server::ServerMessage;
 
 use crate::host::{CLIENT, Disk, EXCHANGE, Host, delete, put};
 
-fn ask(filter: &str) -> Query {
+pub fn ask(filter: &str) -> Query {
     Query {
         predicate: Predicate::parse(filter, &Limits::default()).expect("a filter"),
         ..Query::of("m")
@@ -19,7 +19,7 @@ fn ask(filter: &str) -> Query {
 }
 
 /// What was said on `conn`, a word or two for each frame.
-fn said(host: &mut Host, conn: ConnId) -> Vec<String> {
+pub fn said(host: &mut Host, conn: ConnId) -> Vec<String> {
     let frames = host.take(conn);
     let said = frames.iter().map(
         |frame| match ServerMessage::decode(frame, 64).expect("a message of the protocol") {

@@ -21,7 +21,13 @@ pub(super) fn set(args: &SetArgs) -> Exit {
         map: &args.map,
         key: &args.key,
     };
-    write(&args.node, at, Some(&value), &args.means)
+    write(
+        &args.node,
+        at,
+        Some(&value),
+        args.ttl.map(|ttl| ttl.as_millis() as u64),
+        &args.means,
+    )
 }
 
 pub(super) fn del(args: &DelArgs) -> Exit {
@@ -29,16 +35,16 @@ pub(super) fn del(args: &DelArgs) -> Exit {
         map: &args.map,
         key: &args.key,
     };
-    write(&args.node, at, None, &args.means)
+    write(&args.node, at, None, None, &args.means)
 }
 
-fn write(node: &NodeArgs, at: Place<'_>, value: Option<&[u8]>, means: &WriteArgs) -> Exit {
+fn write(node: &NodeArgs, at: Place<'_>, value: Option<&[u8]>, ttl_ms: Option<u64>, means: &WriteArgs) -> Exit {
     let (consistency, durability) = (means.consistency.word(), means.durability.word());
     let ask = Ask {
         consistency: Some(consistency),
         durability: Some(durability),
     };
-    let written = with_client(node, async |client| client.write(at, value, ask).await);
+    let written = with_client(node, async |client| client.write(at, value, ttl_ms, ask).await);
     written.unwrap_or_else(
         |exit| exit,
         |level| {

@@ -11,6 +11,7 @@ use async_tungstenite::tungstenite::Message;
 use bytes::Bytes;
 use futures_lite::StreamExt;
 use futures_lite::future::or;
+use kernel::crdt::Version;
 use kernel::env::{Limits, WriterId};
 use kernel::hlc::{Hlc, Stamp};
 use kernel::wire::client::{self as say, Get};
@@ -93,16 +94,26 @@ impl Client {
         }
     }
 
-    /// Writes a value, as MessagePack, or deletes what is there. Says what was reached, in the protocol's word.
-    pub async fn write(&mut self, at: Place<'_>, value: Option<&[u8]>, ask: Ask<'_>) -> Result<String, ClientError> {
+    /// Writes a value, as MessagePack, perhaps for a while only, or deletes what is there. Says what was reached, in the
+    /// protocol's word.
+    pub async fn write(
+        &mut self,
+        at: Place<'_>,
+        value: Option<&[u8]>,
+        ttl_ms: Option<u64>,
+        ask: Ask<'_>,
+    ) -> Result<String, ClientError> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let op = Op {
             id: ID,
             map: at.map,
             key: at.key.as_bytes(),
-            value,
-            stamp: self.hlc.tick(since_1970.as_millis() as u64),
-            writer: &self.writer,
+            version: Version {
+                stamp: self.hlc.now(since_1970.as_millis() as u64),
+                writer: &self.writer,
+                ttl_ms,
+                value,
+            },
         };
         let frame = say::op(&op, ask);
         // Once it may have left, only an answer tells what became of it.

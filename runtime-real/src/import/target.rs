@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::{MAX_MILLIS, Stamp};
 use kernel::wire::client::op_batch;
@@ -40,9 +41,7 @@ impl Target {
             id,
             map: &self.map,
             key: &row.key,
-            value: Some(&row.value),
-            stamp: self.stamp(row.number),
-            writer: &self.writer,
+            version: Version::new(self.stamp(row.number), &self.writer, Some(&row.value)),
         });
         op_batch(&ops.collect::<Vec<_>>())
     }

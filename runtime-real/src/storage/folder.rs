@@ -8,8 +8,8 @@ use super::error::FolderError;
 use super::log::Log;
 use super::records::Records;
 
-/// The newest layout of the folder that this version reads, and the one that it writes.
-const FORMAT: u32 = 1;
+/// The layout that this version writes. It reads the older ones too.
+const FORMAT: u32 = 2;
 
 /// A data folder, held exclusively until dropped.
 #[derive(Debug)]
@@ -67,10 +67,10 @@ impl Folder {
         // The format is written last. Where it stands both databases have been there: one that is not was lost, and an empty
         // one in its place would pass for a node that has nothing.
         let format = self.path.join("FORMAT");
-        let made = format.exists();
+        let made = fs::read_to_string(&format).ok();
         for dir in [&log, &records] {
             let file = dir.join("data.mdb");
-            if made && fs::metadata(&file).map_or(0, |found| found.len()) == 0 {
+            if made.is_some() && fs::metadata(&file).map_or(0, |found| found.len()) == 0 {
                 return Err(FolderError::Lost { path: file });
             }
             create_dir(dir)?;
@@ -87,7 +87,8 @@ impl Folder {
         for dir in [&log, &records, &self.path] {
             sync_dir(dir)?;
         }
-        if !made {
+        // An older version must not find what this one is going to write.
+        if made.is_none_or(|found| found.trim() != FORMAT.to_string()) {
             write_durably(&format, format!("{FORMAT}\n").as_bytes())?;
         }
         Ok(stores)
@@ -215,8 +216,8 @@ mod tests {
 
         let newer = dir.path().join("newer");
         fs::create_dir(&newer).unwrap();
-        fs::write(newer.join("FORMAT"), "2\n").unwrap();
-        assert!(refusal(&newer).contains("format 2"));
+        fs::write(newer.join("FORMAT"), "3\n").unwrap();
+        assert!(refusal(&newer).contains("format 3"));
         fs::write(newer.join("FORMAT"), "\u{1F600}").unwrap();
         assert!(refusal(&newer).starts_with("data_malformed:"));
         assert!(refusal(&file.join("below")).contains("below"));

@@ -103,12 +103,13 @@ fn operations(ops: Ops<'_>, limits: &Limits) {
 
 /// What the gate lets in makes a record that other nodes can read.
 fn admitted(op: &Op<'_>, limits: &Limits) {
-    let fits = op.writer.len() <= limits.id_bytes && op.value.is_none_or(|value| value.len() <= limits.value_bytes);
+    let fits = op.version.writer.len() <= limits.id_bytes
+        && op.version.value.is_none_or(|value| value.len() <= limits.value_bytes);
     if let (true, Ok(key)) = (fits, RecordKey::new(op.map, op.key, limits)) {
-        let record = Record::new(op.stamp, op.writer, op.value);
+        let record = Record::new(&op.version);
         assert_eq!(RecordKey::decode(key.as_bytes().clone(), limits).as_ref(), Ok(&key));
         assert_eq!(Record::decode(record.as_bytes().clone(), limits).as_ref(), Ok(&record));
-        assert_eq!((record.writer_name(), record.value()), (op.writer, op.value));
+        assert_eq!(record.version(), op.version);
     }
 }
 
@@ -142,10 +143,10 @@ fn named(bytes: &[u8], limits: &Limits) {
 
 fn version(bytes: &[u8], limits: &Limits) {
     if let Ok(record) = Record::decode(Bytes::copy_from_slice(bytes), limits) {
-        let rebuilt = Record::new(record.stamp(), record.writer_name(), record.value());
-        assert_eq!(rebuilt, record);
-        assert_eq!(record.is_tombstone(), record.value().is_none());
-        assert!(!record.wins_over(&record));
+        let version = record.version();
+        assert_eq!(Record::new(&version), record);
+        assert_eq!(version.is_tombstone(), version.value.is_none());
+        assert!(!version.wins_over(&version));
     }
 }
 
@@ -157,7 +158,7 @@ fn stored(data: &[u8], limits: &Limits) {
         for change in decode_entry(&bytes).iter().flat_map(|(_, changes)| changes) {
             assert!(change.entry_bytes() as usize <= bytes.len());
             assert!(change.key.map().len() + change.key.key().len() < change.key.as_bytes().len() + 1);
-            assert!(change.record.writer_name().len() < 256);
+            assert!(change.record.version().writer.len() < 256);
         }
     };
     entry(Bytes::copy_from_slice(data));

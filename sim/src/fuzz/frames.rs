@@ -82,8 +82,10 @@ fn writes(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut u64) -> Result<B
         let writer = *u.choose(&["w", "x", "a writer"])?;
         let stamp = Stamp::new(at_ms, u.int_in_range(0..=3)?, WriterId::of(writer)).unwrap_or(Stamp::ZERO);
         let value = if u.ratio(3, 4)? { Some(value(u)?) } else { None };
+        let brief = value.is_some() && u.ratio(1, 8)?;
         let version = Version {
             stamp,
+            ttl_ms: if brief { Some(u.int_in_range(1..=100)?) } else { None },
             value: value.map(Bytes::from),
             writer: writer.into(),
         };
@@ -119,9 +121,7 @@ fn op_of<'a>(name: &'a Bytes, version: &'a Version, id: &'a str) -> Op<'a> {
         id,
         map: std::str::from_utf8(&name[..end]).unwrap_or_default(),
         key: &name[end + 1..],
-        value: version.value.as_deref(),
-        stamp: version.stamp,
-        writer: &version.writer,
+        version: version.view(),
     }
 }
 
@@ -262,7 +262,8 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
         }
         5 => {
             let partition = kernel::partition::PartitionId::all().nth(u.int_in_range(0..=270)?);
-            let rows = [(Bytes::from_static(b"m\0a"), u.arbitrary()?)];
+            let row = kernel::store::RecordKey::new("m", b"a", &kernel::env::Limits::default());
+            let rows = [(row.expect("a short name"), u.arbitrary()?)];
             match partition {
                 Some(partition) => peer::summary(round, partition, None, None, &rows).into(),
                 None => peer::pong(0).into(),
@@ -278,7 +279,7 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
                 .text("rows")
                 .map(1);
             let stamp = Stamp::new(u.int_in_range(0..=2_000_000)?, 0, WriterId::of("p")).unwrap_or(Stamp::ZERO);
-            let record = kernel::crdt::Record::new(stamp, "p", Some(&value(u)?));
+            let record = kernel::crdt::Record::new(&kernel::crdt::Version::new(stamp, "p", Some(&value(u)?)));
             out.bin(b"m\0a").bin(record.as_bytes());
             out.into_vec()
         }

@@ -81,8 +81,9 @@ impl Node {
         rows.find_map(|row| {
             let (key, record) = row.ok()?;
             let record = Record::decode(Bytes::copy_from_slice(record), &Limits::default()).ok()?;
-            let early = !self.ever_had(record.stamp(), record.value());
-            early.then(|| (Bytes::copy_from_slice(key), Version::of(&record)))
+            let version = record.version();
+            let early = !self.ever_had(version.stamp, version.value);
+            early.then(|| (Bytes::copy_from_slice(key), Version::of(&version)))
         })
     }
 

@@ -64,8 +64,8 @@ pub struct Header {
     pub commit_bytes_in_flight: u64,
     /// `Limits::unsent_bytes`.
     pub unsent_bytes: u64,
-    /// `Limits::drift_ms`.
-    pub drift_ms: u64,
+    /// `Limits::max_drift_ms`.
+    pub max_drift_ms: u64,
     /// `Limits::heartbeat_ms`.
     pub heartbeat_ms: u64,
     /// `Limits::silence_ms`.
@@ -107,7 +107,7 @@ impl Default for Header {
             apply_delay_ms: 200,
             commit_bytes_in_flight: 1 << 20,
             unsent_bytes: 1 << 20,
-            drift_ms: 60_000,
+            max_drift_ms: 60_000,
             heartbeat_ms: 250,
             silence_ms: 1_000,
             anti_entropy_ms: 2_000,
@@ -157,7 +157,7 @@ impl Header {
             ("apply_delay_ms", Number(&mut self.apply_delay_ms)),
             ("commit_bytes_in_flight", Number(&mut self.commit_bytes_in_flight)),
             ("unsent_bytes", Number(&mut self.unsent_bytes)),
-            ("drift_ms", Number(&mut self.drift_ms)),
+            ("max_drift_ms", Number(&mut self.max_drift_ms)),
             ("heartbeat_ms", Number(&mut self.heartbeat_ms)),
             ("silence_ms", Number(&mut self.silence_ms)),
             ("anti_entropy_ms", Number(&mut self.anti_entropy_ms)),

@@ -163,7 +163,7 @@ pub const TABLE: &[Setting] = &[
     setting(
         "max-drift",
         "DURATION",
-        Field::Duration(|c| &mut c.limits.drift_ms),
+        Field::Duration(|c| &mut c.limits.max_drift_ms),
         "How far ahead of this node's clock a client's may be",
     ),
     setting(

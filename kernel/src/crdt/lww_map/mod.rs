@@ -1,0 +1,369 @@
+//! The last-writer-wins map (Shapiro et al., "A comprehensive study of CRDTs", 2011, section 3.2), with tombstones and times
+//! to live.
+
+mod leaf;
+mod trie;
+mod writers;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use crate::crdt::record::record_bytes;
+use crate::crdt::{DigestKey, Version};
+use crate::env::{Mutant, Mutants};
+use crate::hlc::Stamp;
+use leaf::LeafRow;
+use trie::Trie;
+use writers::Writers;
+
+/// A map from keys to the winning version of each, with a digest of all of them.
+///
+/// Rows lie packed in the leaves of a 16-ary trie over the hashes of their keys, so that a version costs less than forty bytes
+/// beside its key and value, a look-up two or three cache misses, and every prefix of the hashes has a digest: it is its own
+/// Merkle tree. The digest is the sum of one keyed SipHash-128 a row, over key, time and content. Two maps with equal digests
+/// are equal, but for an accident of probability 2^-128; that nobody can arrange one depends on the key being secret.
+///
+/// # The floor
+///
+/// [`LwwMap::collect`] raises the map's floor, a time as [`Stamp::time`] counts it. It may be raised only to where every replica
+/// holds all that any replica admitted, and admits nothing more. Then whatever is at or below it and not held is a deleted
+/// version, and the map refuses it; and nothing that was deleted comes back.
+#[derive(Debug, Clone)]
+pub struct LwwMap {
+    trie: Trie,
+    writers: Writers,
+    held: Held,
+    floor: u64,
+    digest_key: DigestKey,
+    mutants: Mutants,
+}
+
+/// How much a map holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Keys that have a version, deleted and expired ones included.
+    pub records: u64,
+    /// Of those, the deleted ones.
+    pub tombstones: u64,
+    /// Bytes of all keys and versions, as they are written to disk.
+    pub bytes: u64,
+}
+
+impl Held {
+    fn of(key: &[u8], version: &Version<'_>) -> Self {
+        Self {
+            records: 1,
+            tombstones: version.is_tombstone().into(),
+            bytes: (key.len() + record_bytes(version)) as u64,
+        }
+    }
+
+    /// This and `more`.
+    pub fn plus(self, more: Self) -> Self {
+        Self {
+            records: self.records + more.records,
+            tombstones: self.tombstones + more.tombstones,
+            bytes: self.bytes + more.bytes,
+        }
+    }
+
+    /// This without `less`, which is a part of it.
+    pub fn minus(self, less: Self) -> Self {
+        Self {
+            records: self.records - less.records,
+            tombstones: self.tombstones - less.tombstones,
+            bytes: self.bytes - less.bytes,
+        }
+    }
+}
+
+/// What a merge did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merged {
+    /// The version is the key's now.
+    Changed {
+        /// When the version before it would have expired.
+        expired_at_ms: Option<u64>,
+    },
+    /// The map held that version, or one that wins over it, or knows it to be deleted.
+    Unchanged,
+}
+
+impl Merged {
+    /// Whether anything changed.
+    pub fn is_change(self) -> bool {
+        self != Merged::Unchanged
+    }
+}
+
+/// A row of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<'m> {
+    /// The first 32 bits of [`DigestKey::place`]: rows ascend by it, and by their keys where it is the same.
+    pub place: u32,
+    /// The key.
+    pub key: &'m [u8],
+    /// Its version, perhaps a tombstone or expired.
+    pub version: Version<'m>,
+}
+
+impl LwwMap {
+    /// An empty map. Replicas whose digests are compared have the same key.
+    pub fn new(digest_key: DigestKey, mutants: Mutants) -> Self {
+        Self {
+            trie: Trie::default(),
+            writers: Writers::default(),
+            held: Held::default(),
+            floor: 0,
+            digest_key,
+            mutants,
+        }
+    }
+
+    /// The place of a key among the rows.
+    pub fn place(&self, key: &[u8]) -> u32 {
+        place(&self.digest_key, key)
+    }
+
+    /// Whether [`LwwMap::merge`] would change anything.
+    pub fn would_change(&self, key: &[u8], version: &Version<'_>) -> bool {
+        let place = self.place(key);
+        let held = self.trie.leaf(&self.trie.path(place)).find(place, key);
+        self.wins(held.map(|(_, row)| row).as_ref(), version)
+    }
+
+    fn wins(&self, held: Option<&LeafRow<'_>>, version: &Version<'_>) -> bool {
+        let Some(row) = held else {
+            // What every replica once held and this one does not is deleted.
+            return !is_below(version.stamp, self.floor);
+        };
+        if row.time != version.stamp.time() {
+            return row.time < version.stamp.time();
+        }
+        let held = self.version(row);
+        if self.mutants.is(Mutant::ApplyTwice) && held == *version {
+            return true;
+        }
+        if self.mutants.is(Mutant::DropTieBreak) && held.stamp == version.stamp {
+            return false;
+        }
+        version.wins_over(&held)
+    }
+
+    /// Takes `version` if it wins over the one held.
+    ///
+    /// # Panics
+    /// If the key has 2^15 bytes or more: `Limits` keep it far below.
+    pub fn merge(&mut self, key: &[u8], version: &Version<'_>) -> Merged {
+        let place = self.place(key);
+        let path = self.trie.path(place);
+        let found = self.trie.leaf(&path).find(place, key);
+        if !self.wins(found.as_ref().map(|(_, row)| row), version) {
+            return Merged::Unchanged;
+        }
+        let old = found.map(|(found, row)| {
+            let old = self.version(&row);
+            (
+                found,
+                row.writer,
+                Held::of(key, &old),
+                old.expires_at_ms(),
+                self.digest_of(key, &old),
+            )
+        });
+        if version.is_tombstone() && self.mutants.is(Mutant::ForgetTombstone) {
+            self.remove(place, key);
+            return Merged::Changed { expired_at_ms: None };
+        }
+        let digest = self.digest_of(key, version);
+        let row = LeafRow {
+            place,
+            time: version.stamp.time(),
+            writer: self.writers.hold(version.stamp.writer(), version.writer),
+            ttl_ms: version.ttl_ms,
+            key,
+            value: version.value.unwrap_or_default(),
+        };
+        let leaf = self.trie.leaf_mut(&path);
+        let mut expired_at_ms = None;
+        if let Some((found, writer, held, expires_at_ms, old_digest)) = old {
+            leaf.replace(found, &row);
+            self.writers.release(writer);
+            self.held = self.held.minus(held);
+            self.trie.account(&path, digest.wrapping_sub(old_digest), 0);
+            expired_at_ms = expires_at_ms;
+        } else {
+            leaf.push(&row);
+            self.trie.account(&path, digest, 1);
+        }
+        self.held = self.held.plus(Held::of(key, version));
+        self.split(place);
+        Merged::Changed { expired_at_ms }
+    }
+
+    /// Splits the leaf of a place until it is not full any more.
+    fn split(&mut self, place: u32) {
+        loop {
+            let path = self.trie.path(place);
+            let (trie, writers, key) = (&mut self.trie, &self.writers, &self.digest_key);
+            if !trie.leaf(&path).is_full() {
+                return;
+            }
+            let digest = |leaf: &leaf::Leaf| {
+                let digests = leaf.rows().map(|row| digest(key, row.key, &version(writers, &row)));
+                digests.fold(0, u128::wrapping_add)
+            };
+            if !trie.split(&path, place, digest) {
+                return;
+            }
+        }
+    }
+
+    fn remove(&mut self, place: u32, key: &[u8]) {
+        let path = self.trie.path(place);
+        let Some((_, row)) = self.trie.leaf(&path).find(place, key) else {
+            return;
+        };
+        let (old, writer) = (self.version(&row), row.writer);
+        let (digest, held) = (self.digest_of(key, &old), Held::of(key, &old));
+        self.trie.leaf_mut(&path).retain(|row| row.key != key);
+        self.trie.account(&path, digest.wrapping_neg(), -1);
+        self.writers.release(writer);
+        self.held = self.held.minus(held);
+    }
+
+    /// Takes all that `other` holds: a replica's whole state, where [`LwwMap::merge`] takes a part of it.
+    ///
+    /// Of two states the one with the lower floor is first replaced at or below the higher: what it holds there and the other
+    /// does not is deleted. Equal parts are found by their digests and passed over.
+    pub fn merge_map(&mut self, other: &LwwMap) {
+        if other.floor > self.floor {
+            let gone = self.rows_where(|row| is_below(row.version.stamp, other.floor) && other.get(row.key).is_none());
+            gone.iter().for_each(|(place, key)| self.remove(*place, key));
+            self.floor = other.floor;
+        }
+        for row in other.iter() {
+            self.merge(row.key, &row.version);
+        }
+    }
+
+    /// Raises the floor, and forgets what no replica needs any more: tombstones at or below it, and versions that were written
+    /// and have expired at or below it. `gone` is told of each key. A floor that is not higher changes nothing.
+    pub fn collect(&mut self, floor: u64, mut gone: impl FnMut(&[u8])) {
+        if floor <= self.floor {
+            return;
+        }
+        self.floor = floor;
+        let floor_ms = floor >> 16;
+        // A function of the version and the floor, not of this replica's time: all replicas forget the same.
+        let dead = self.rows_where(|Row { version, .. }| {
+            is_below(version.stamp, floor) && (version.is_tombstone() || version.is_expired(floor_ms))
+        });
+        for (place, key) in &dead {
+            self.remove(*place, key);
+            gone(key);
+        }
+        // What is left would fit a quarter of the leaves: the rest of the memory comes back.
+        if self.trie.leaf_count() > 64 && self.held.records < 4 * self.trie.leaf_count() as u64 {
+            let mut smaller = Self::new(self.digest_key, self.mutants);
+            for row in self.iter() {
+                smaller.merge(row.key, &row.version);
+            }
+            smaller.floor = self.floor;
+            *self = smaller;
+        }
+    }
+
+    fn rows_where(&self, mut wanted: impl FnMut(&Row<'_>) -> bool) -> Vec<(u32, Vec<u8>)> {
+        let rows = self.iter().filter(|row| wanted(row));
+        rows.map(|row| (row.place, row.key.to_vec())).collect()
+    }
+
+    /// The floor: nothing at or below it is taken any more.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// The version of `key`, a tombstone or expired one included.
+    pub fn get(&self, key: &[u8]) -> Option<Version<'_>> {
+        let place = self.place(key);
+        let (_, row) = self.trie.leaf(&self.trie.path(place)).find(place, key)?;
+        Some(self.version(&row))
+    }
+
+    fn version<'m>(&'m self, row: &LeafRow<'m>) -> Version<'m> {
+        version(&self.writers, row)
+    }
+
+    /// All rows, ascending by place and key, tombstones and expired ones included.
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        self.iter_from(0)
+    }
+
+    /// All rows at `first` and behind it.
+    pub fn iter_from(&self, first: u32) -> impl Iterator<Item = Row<'_>> {
+        let leaves = self.trie.leaves_from(first);
+        let rows = leaves.flat_map(|leaf| leaf.sorted_rows());
+        rows.skip_while(move |row| row.place < first).map(|row| Row {
+            place: row.place,
+            key: row.key,
+            version: self.version(&row),
+        })
+    }
+
+    /// How many keys have a version, deleted ones included.
+    pub fn len(&self) -> usize {
+        self.held.records as usize
+    }
+
+    /// Whether no key has a version.
+    pub fn is_empty(&self) -> bool {
+        self.held.records == 0
+    }
+
+    /// How much it holds.
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
+    /// The digest of all versions.
+    pub fn digest(&self) -> u128 {
+        self.trie.sum().0
+    }
+
+    /// The digest of one version.
+    pub fn digest_of(&self, key: &[u8], version: &Version<'_>) -> u128 {
+        digest(&self.digest_key, key, version)
+    }
+}
+
+/// Whether a stamp is at or below a floor. Nothing is at or below the first one, 0.
+fn is_below(stamp: Stamp, floor: u64) -> bool {
+    floor > 0 && stamp.time() <= floor
+}
+
+fn place(digest_key: &DigestKey, key: &[u8]) -> u32 {
+    (digest_key.place(key) >> 32) as u32
+}
+
+fn version<'m>(writers: &'m Writers, row: &LeafRow<'m>) -> Version<'m> {
+    let (writer, name) = writers.get(row.writer);
+    Version {
+        stamp: Stamp::join(row.time, writer),
+        writer: name,
+        ttl_ms: row.ttl_ms,
+        value: (!row.value.is_empty()).then_some(row.value),
+    }
+}
+
+/// Covers `stamp (16) · time to live (8) · length of the key (4) · length of the writer's name (4) · name · key · value`.
+fn digest(digest_key: &DigestKey, key: &[u8], version: &Version<'_>) -> u128 {
+    let mut head = [0; 32];
+    head[..16].copy_from_slice(&version.stamp.to_bytes());
+    head[16..24].copy_from_slice(&version.ttl_ms.unwrap_or(0).to_be_bytes());
+    head[24..28].copy_from_slice(&(key.len() as u32).to_be_bytes());
+    head[28..].copy_from_slice(&(version.writer.len() as u32).to_be_bytes());
+    digest_key.digest_of([&head, version.writer.as_bytes(), key, version.value.unwrap_or_default()])
+}

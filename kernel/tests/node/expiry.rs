@@ -1,0 +1,171 @@
+//! Times to live: what has expired is not read, wherever it is asked for, and those who watch are told.
+
+use kernel::crdt::Version;
+use kernel::env::{ConnId, Limits};
+use kernel::hlc::Stamp;
+use kernel::node::NodeConfig;
+use kernel::wire::client::{self, Get};
+use kernel::wire::op::{Ask, Op};
+use kernel::wire::query::query_sub;
+use kernel::wire::server::ServerMessage;
+
+use crate::edges::with_peer;
+use crate::host::{CLIENT, Disk, Host, Wire, contents, put};
+use crate::queries::{ask, said};
+
+const WRITER: ConnId = ConnId(100);
+
+fn write(host: &mut Host, op: Op<'_>) {
+    host.receive(WRITER, &client::op(&op, Ask::default()));
+    host.take(WRITER);
+}
+
+fn brief<'a>(key: &'a str, ms: u64, ttl_ms: u64) -> Op<'a> {
+    let written = put("1", key, ms, &[7]);
+    Op {
+        version: Version {
+            ttl_ms: Some(ttl_ms),
+            ..written.version
+        },
+        ..written
+    }
+}
+
+/// Whether a read finds something.
+fn get(host: &mut Host, key: &str) -> bool {
+    let get = Get {
+        id: "g",
+        map: "m",
+        key: key.as_bytes(),
+    };
+    host.receive(WRITER, &client::get_key(&get, None));
+    let frames = host.take(WRITER);
+    let frame = frames.last().expect("an answer");
+    match ServerMessage::decode(frame, 64).expect("a message of the protocol") {
+        ServerMessage::Value { found, .. } => found.is_some(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn host() -> Host {
+    let mut host = Host::new("n");
+    host.open(WRITER.0, CLIENT);
+    host.take(WRITER);
+    host
+}
+
+#[test]
+fn a_value_is_read_until_its_time_and_a_restart_makes_no_difference() {
+    let mut host = host();
+    let start_ms = host.now.wall_ms;
+    write(&mut host, brief("k", start_ms, 500));
+    write(&mut host, put("2", "for ever", start_ms, &[1]));
+    assert!(get(&mut host, "k"));
+    assert!(get(&mut host, "for ever"));
+    host.advance(499);
+    assert!(get(&mut host, "k"));
+    host.advance(1);
+    assert!(!get(&mut host, "k"));
+    assert!(get(&mut host, "for ever"));
+    let now = host.now;
+    let mut host = Host::boot(NodeConfig::new("n"), host.crash(), 9);
+    host.now.wall_ms = now.wall_ms - 400;
+    host.open(WRITER.0, CLIENT);
+    assert!(!get(&mut host, "k"), "nor when the wall clock was put back");
+    // An expired version still wins over what is older than it.
+    write(&mut host, put("3", "k", start_ms - 1, &[1]));
+    assert!(!get(&mut host, "k"));
+    write(&mut host, put("4", "k", start_ms + 1, &[1]));
+    assert!(get(&mut host, "k"));
+}
+
+#[test]
+fn who_watches_is_told_when_a_value_expires() {
+    let mut host = host();
+    let start_ms = host.now.wall_ms;
+    let watcher = host.open(1, CLIENT);
+    host.take(watcher);
+    host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    write(&mut host, brief("a", start_ms, 500));
+    write(&mut host, brief("b", start_ms, 300));
+    write(&mut host, brief("c", start_ms, 300));
+    write(&mut host, put("1", "c", start_ms + 1, &[1]));
+    assert_eq!(
+        said(&mut host, watcher),
+        ["q: ", "q: ENTER a", "q: ENTER b", "q: ENTER c", "q: UPDATE c"]
+    );
+    host.advance(299);
+    assert!(said(&mut host, watcher).is_empty());
+    // Nothing but the time makes the node step.
+    host.advance(1);
+    assert_eq!(said(&mut host, watcher), ["q: LEAVE b"]);
+    host.advance(1_000);
+    assert_eq!(said(&mut host, watcher), ["q: LEAVE a"]);
+    host.receive(watcher, &query_sub("again", &ask("_key != zzz")));
+    assert_eq!(said(&mut host, watcher), ["again: c"]);
+}
+
+#[test]
+fn what_is_expired_when_it_comes_is_taken_and_never_shown() {
+    let mut host = host();
+    let start_ms = host.now.wall_ms;
+    let watcher = host.open(1, CLIENT);
+    host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    host.take(watcher);
+    write(&mut host, brief("k", start_ms - 1_000, 500));
+    assert!(said(&mut host, watcher).is_empty());
+    assert!(!get(&mut host, "k"));
+    assert_eq!(contents(&host).len(), 1, "it is a version like any other");
+}
+
+/// Replicas with different clocks hold the same and have the same digest, whether it has expired for them or not.
+#[test]
+fn replicas_agree_on_what_expires_when() {
+    let mut a = Host::boot(with_peer("a", Limits::default()), Disk::default(), 1);
+    let mut b = Host::new("b");
+    let wire = Wire::connect(&mut a, &mut b, 1);
+    wire.carry(&mut a, &mut b);
+    b.open(WRITER.0, CLIENT);
+    let start_ms = b.now.wall_ms;
+    write(&mut b, brief("k", start_ms, 500));
+    b.now.wall_ms += 2_000;
+    wire.carry(&mut a, &mut b);
+    a.open(WRITER.0, CLIENT);
+    assert_eq!((get(&mut a, "k"), get(&mut b, "k")), (true, false));
+    assert_eq!(contents(&a), contents(&b));
+    a.now.wall_ms += 2_000;
+    assert!(!get(&mut a, "k"));
+}
+
+/// The clock that a node tells its clients is never beyond what its disk knows, and is not behind it after a crash.
+#[test]
+fn clock_window_ms() {
+    let config = |window_ms| NodeConfig {
+        limits: Limits {
+            clock_window_ms: window_ms,
+            ..Limits::default()
+        },
+        ..NodeConfig::new("n")
+    };
+    let told = |host: &mut Host, conn: u64| -> Stamp {
+        let conn = host.open(conn, CLIENT);
+        let frames = host.take(conn);
+        match ServerMessage::decode(&frames[0], 64).expect("a message of the protocol") {
+            ServerMessage::AuthAck { clock } => clock.expect("a clock"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut host = Host::boot(config(400), Disk::default(), 1);
+    let start_ms = host.now.wall_ms;
+    assert_eq!(told(&mut host, 1).millis(), 0, "nothing is reserved yet");
+    host.open(WRITER.0, CLIENT);
+    write(&mut host, put("1", "k", start_ms, &[1]));
+    host.now.wall_ms += 300;
+    assert_eq!(told(&mut host, 2).millis(), start_ms + 300);
+    host.now.wall_ms += 300;
+    let last = told(&mut host, 3);
+    assert_eq!(last.millis(), start_ms + 400, "what follows is not reserved");
+    let mut again = Host::boot(config(400), host.crash(), 2);
+    again.now.wall_ms = start_ms / 2;
+    assert!(told(&mut again, 4).time() >= last.time());
+}
