@@ -6,6 +6,7 @@
 //! ```
 
 mod lww_merge;
+mod lww_sorted;
 mod memory;
 mod row;
 mod socket_writes;
@@ -81,6 +82,11 @@ const BENCHES: &[Bench] = &[
         "lww-merge",
         "merging versions into the last-writer-wins map, beside a BTreeMap and a HashMap of the same bytes",
         lww_merge::run,
+    ),
+    (
+        "lww-sorted",
+        "merging a replica's whole state into another's, beside two sorted vectors",
+        lww_sorted::run,
     ),
     (
         "socket-writes",

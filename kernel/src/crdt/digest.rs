@@ -42,7 +42,7 @@ impl DigestKey {
     /// The digest of bytes in pieces: that of their concatenation. Let the first say where the others end, if that matters.
     pub fn digest_of(&self, pieces: [&[u8]; 4]) -> u128 {
         // Most records are short, and hashing one piece is faster than four.
-        const SHORT: usize = 256;
+        const SHORT: usize = 160;
         let len = pieces.iter().map(|piece| piece.len()).sum();
         if len <= SHORT {
             let mut joined = [0; SHORT];

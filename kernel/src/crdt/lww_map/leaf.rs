@@ -1,10 +1,14 @@
-//! A leaf of the trie: a few dozen rows in two pieces of memory.
+//! A leaf of the trie: a few dozen rows in one piece of memory.
 
 use alloc::vec::Vec;
 
 /// Rows, and bytes, beyond which a leaf is split.
-const ROWS_MAX: usize = 40;
+const ROWS_MAX: u32 = 40;
 const BYTES_MAX: usize = 4 << 10;
+
+/// In which steps a leaf's memory grows.
+const BYTES_STEP: usize = 256;
+const SLOTS_STEP: u32 = 8;
 
 /// The mark of a row whose value expires, beside the length of its key.
 const HAS_TTL: u16 = 1 << 15;
@@ -15,18 +19,41 @@ const TTL_BYTES: usize = 8;
 
 /// Rows of keys whose places share their first bits, in the order in which they came.
 ///
-/// A row is `time (8) · writer (4) · marks and length of the key (2) · [time to live (8)] · key · value`. What is not there
-/// is a pointer and an allocation a row: a leaf has two allocations, filled to more than four fifths.
+/// All of it is one piece of memory, so that a look-up touches little of it: first a slot a row, `place (4) · length (4)`, and
+/// some to spare; then the rows, `time (8) · writer (4) · marks and length of the key (2) · [time to live (8)] · key · value`.
+/// What is not there is a pointer and an allocation a row.
 #[derive(Debug, Clone, Default)]
 pub struct Leaf {
-    slots: Vec<Slot>,
     bytes: Vec<u8>,
+    rows: u32,
+    slots: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     place: u32,
     len: u32,
+}
+
+const SLOT_BYTES: usize = 8;
+
+impl Slot {
+    fn of_row(row: &LeafRow<'_>) -> Self {
+        let len = u32::try_from(row.len()).expect("values are bounded by Limits");
+        Self { place: row.place, len }
+    }
+
+    fn read(bytes: [u8; SLOT_BYTES]) -> Self {
+        let both = u64::from_le_bytes(bytes);
+        Self {
+            place: both as u32,
+            len: (both >> 32) as u32,
+        }
+    }
+
+    fn to_bytes(self) -> [u8; SLOT_BYTES] {
+        (u64::from(self.place) | u64::from(self.len) << 32).to_le_bytes()
+    }
 }
 
 /// Where a row lies.
@@ -59,21 +86,35 @@ impl LeafRow<'_> {
         HEAD_BYTES + ttl + self.key.len() + self.value.len()
     }
 
-    /// Writes the row over bytes of just its length.
-    fn write(&self, out: &mut [u8]) {
+    /// What stands before the key, and how much of it.
+    fn head(&self) -> ([u8; HEAD_BYTES + TTL_BYTES], usize) {
         let key_len = u16::try_from(self.key.len()).expect("keys are bounded by Limits");
         assert!(key_len < HAS_TTL, "keys are bounded by Limits");
-        let mark = if self.ttl_ms.is_some() { HAS_TTL } else { 0 };
-        let (head, mut rest) = out.split_at_mut(HEAD_BYTES);
+        let mut head = [0; HEAD_BYTES + TTL_BYTES];
         head[..8].copy_from_slice(&self.time.to_le_bytes());
         head[8..12].copy_from_slice(&self.writer.to_le_bytes());
-        head[12..].copy_from_slice(&(key_len | mark).to_le_bytes());
-        if let Some(ttl_ms) = self.ttl_ms {
-            let (ttl, behind) = rest.split_at_mut(TTL_BYTES);
-            ttl.copy_from_slice(&ttl_ms.to_le_bytes());
-            rest = behind;
-        }
+        let Some(ttl_ms) = self.ttl_ms else {
+            head[12..14].copy_from_slice(&key_len.to_le_bytes());
+            return (head, HEAD_BYTES);
+        };
+        head[12..14].copy_from_slice(&(key_len | HAS_TTL).to_le_bytes());
+        head[HEAD_BYTES..].copy_from_slice(&ttl_ms.to_le_bytes());
+        (head, head.len())
+    }
+
+    fn append(&self, out: &mut Vec<u8>) {
+        let (head, head_len) = self.head();
+        out.extend_from_slice(&head[..head_len]);
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.value);
+    }
+
+    /// Writes the row over bytes of just its length.
+    fn overwrite(&self, out: &mut [u8]) {
+        let (head, head_len) = self.head();
+        let (first, rest) = out.split_at_mut(head_len);
         let (key, value) = rest.split_at_mut(self.key.len());
+        first.copy_from_slice(&head[..head_len]);
         key.copy_from_slice(self.key);
         value.copy_from_slice(self.value);
     }
@@ -84,9 +125,27 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 }
 
 impl Leaf {
-    fn row(&self, index: usize, at: usize) -> LeafRow<'_> {
-        let Slot { place, len } = self.slots[index];
-        let bytes = &self.bytes[at..at + len as usize];
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        let slots = &self.bytes[..self.rows as usize * SLOT_BYTES];
+        slots.as_chunks().0.iter().map(|bytes| Slot::read(*bytes))
+    }
+
+    fn slot(&self, index: usize) -> Slot {
+        Slot::read(number(&self.bytes, index * SLOT_BYTES))
+    }
+
+    fn set_slot(&mut self, index: usize, slot: Slot) {
+        let at = index * SLOT_BYTES;
+        self.bytes[at..at + SLOT_BYTES].copy_from_slice(&slot.to_bytes());
+    }
+
+    /// Where the first row lies.
+    fn first_at(&self) -> usize {
+        self.slots as usize * SLOT_BYTES
+    }
+
+    fn row(&self, slot: Slot, at: usize) -> LeafRow<'_> {
+        let bytes = &self.bytes[at..at + slot.len as usize];
         let marked = u16::from_le_bytes(number(bytes, 12));
         let (ttl_ms, key_at) = match marked & HAS_TTL {
             0 => (None, HEAD_BYTES),
@@ -97,7 +156,7 @@ impl Leaf {
         };
         let (key, value) = bytes[key_at..].split_at((marked & !HAS_TTL).into());
         LeafRow {
-            place,
+            place: slot.place,
             time: u64::from_le_bytes(number(bytes, 0)),
             writer: u32::from_le_bytes(number(bytes, 8)),
             ttl_ms,
@@ -108,10 +167,10 @@ impl Leaf {
 
     /// The row of a key.
     pub fn find(&self, place: u32, key: &[u8]) -> Option<(Found, LeafRow<'_>)> {
-        let mut at = 0;
-        for (index, slot) in self.slots.iter().enumerate() {
+        let mut at = self.first_at();
+        for (index, slot) in self.slots().enumerate() {
             if slot.place == place {
-                let row = self.row(index, at);
+                let row = self.row(slot, at);
                 if row.key == key {
                     return Some((Found { index, at }, row));
                 }
@@ -123,11 +182,11 @@ impl Leaf {
 
     /// All rows, in the order in which they came.
     pub fn rows(&self) -> impl Iterator<Item = LeafRow<'_>> {
-        let mut next_at = 0;
-        self.slots.iter().enumerate().map(move |(index, slot)| {
+        let mut next_at = self.first_at();
+        self.slots().map(move |slot| {
             let at = next_at;
             next_at += slot.len as usize;
-            self.row(index, at)
+            self.row(slot, at)
         })
     }
 
@@ -140,21 +199,31 @@ impl Leaf {
 
     /// Adds the row of a key that has none.
     pub fn push(&mut self, row: &LeafRow<'_>) {
-        let (at, len) = (self.bytes.len(), row.len());
-        grow(&mut self.bytes, len);
-        grow(&mut self.slots, 1);
-        self.bytes.resize(at + len, 0);
-        row.write(&mut self.bytes[at..]);
-        let len = u32::try_from(len).expect("values are bounded by Limits");
-        self.slots.push(Slot { place: row.place, len });
+        if self.rows == self.slots {
+            self.open_slots(SLOTS_STEP);
+        }
+        self.grow(row.len());
+        row.append(&mut self.bytes);
+        self.set_slot(self.rows as usize, Slot::of_row(row));
+        self.rows += 1;
+    }
+
+    /// Makes room for more slots.
+    fn open_slots(&mut self, more: u32) {
+        let (first_at, end) = (self.first_at(), self.bytes.len());
+        let added = more as usize * SLOT_BYTES;
+        self.grow(added);
+        self.bytes.resize(end + added, 0);
+        self.bytes.copy_within(first_at..end, first_at + added);
+        self.slots += more;
     }
 
     /// Puts a row in the place of another of the same key.
     pub fn replace(&mut self, old: Found, row: &LeafRow<'_>) {
-        let (old_end, end) = (old.at + self.slots[old.index].len as usize, old.at + row.len());
-        let all = self.bytes.len();
+        let old_end = old.at + self.slot(old.index).len as usize;
+        let (end, all) = (old.at + row.len(), self.bytes.len());
         if end > old_end {
-            grow(&mut self.bytes, end - old_end);
+            self.grow(end - old_end);
             self.bytes.resize(all + (end - old_end), 0);
             self.bytes.copy_within(old_end..all, end);
         } else if end < old_end {
@@ -164,8 +233,8 @@ impl Leaf {
                 self.bytes.shrink_to_fit();
             }
         }
-        row.write(&mut self.bytes[old.at..end]);
-        self.slots[old.index].len = u32::try_from(end - old.at).expect("values are bounded by Limits");
+        row.overwrite(&mut self.bytes[old.at..end]);
+        self.set_slot(old.index, Slot::of_row(row));
     }
 
     /// Keeps the rows that `keep` says.
@@ -174,23 +243,23 @@ impl Leaf {
         for row in self.rows().filter(|row| keep(row)) {
             kept.push(&row);
         }
-        if kept.slots.len() < self.slots.len() {
+        if kept.rows < self.rows {
             *self = kept;
         }
     }
 
     /// Whether it should be two.
     pub fn is_full(&self) -> bool {
-        self.slots.len() > ROWS_MAX || (self.bytes.len() > BYTES_MAX && self.slots.len() > 1)
+        self.rows > ROWS_MAX || (self.bytes.len() > BYTES_MAX && self.rows > 1)
     }
 
     /// Takes out the rows of one half: those whose place has a bit of `mask`.
     pub fn split_off(&mut self, mask: u32) -> Leaf {
-        let half = self.bytes.len() / 2;
-        let mut halves = [0, 1].map(|_| Leaf {
-            slots: Vec::with_capacity(ROWS_MAX * 5 / 8),
-            bytes: Vec::with_capacity(half + half / 4),
-        });
+        let mut halves = [Leaf::default(), Leaf::default()];
+        for leaf in &mut halves {
+            leaf.grow(self.bytes.len() * 9 / 16);
+            leaf.open_slots((self.rows * 5 / 8).next_multiple_of(SLOTS_STEP));
+        }
         for row in self.rows() {
             halves[usize::from(row.place & mask != 0)].push(&row);
         }
@@ -201,13 +270,16 @@ impl Leaf {
 
     /// Rows that it holds.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.rows as usize
     }
-}
 
-/// Makes room for `more`: by a quarter, where a vector by itself would take twice as much.
-fn grow<T>(vec: &mut Vec<T>, more: usize) {
-    if vec.capacity() - vec.len() < more {
-        vec.reserve_exact(more.max(vec.len() / 4));
+    /// Makes room for `more` bytes, in whole steps, where a vector by itself would take twice as much: leaves that take and give
+    /// back memory of few sizes use each other's.
+    fn grow(&mut self, more: usize) {
+        let needed = self.bytes.len() + more;
+        if needed > self.bytes.capacity() {
+            self.bytes
+                .reserve_exact(needed.next_multiple_of(BYTES_STEP) - self.bytes.len());
+        }
     }
 }

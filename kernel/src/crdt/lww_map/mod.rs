@@ -15,7 +15,7 @@ use crate::crdt::{DigestKey, Version};
 use crate::env::{Mutant, Mutants};
 use crate::hlc::Stamp;
 use leaf::LeafRow;
-use trie::Trie;
+use trie::{Path, Trie};
 use writers::Writers;
 
 /// A map from keys to the winning version of each, with a digest of all of them.
@@ -158,8 +158,12 @@ impl LwwMap {
     /// If the key has 2^15 bytes or more: `Limits` keep it far below.
     pub fn merge(&mut self, key: &[u8], version: &Version<'_>) -> Merged {
         let place = self.place(key);
-        let path = self.trie.path(place);
-        let found = self.trie.leaf(&path).find(place, key);
+        self.merge_at(&self.trie.path(place), place, key, version)
+    }
+
+    /// Merges at the end of the way to the place of `key`.
+    fn merge_at(&mut self, path: &Path, place: u32, key: &[u8], version: &Version<'_>) -> Merged {
+        let found = self.trie.leaf(path).find(place, key);
         if !self.wins(found.as_ref().map(|(_, row)| row), version) {
             return Merged::Unchanged;
         }
@@ -186,17 +190,17 @@ impl LwwMap {
             key,
             value: version.value.unwrap_or_default(),
         };
-        let leaf = self.trie.leaf_mut(&path);
+        let leaf = self.trie.leaf_mut(path);
         let mut expired_at_ms = None;
         if let Some((found, writer, held, expires_at_ms, old_digest)) = old {
             leaf.replace(found, &row);
             self.writers.release(writer);
             self.held = self.held.minus(held);
-            self.trie.account(&path, digest.wrapping_sub(old_digest), 0);
+            self.trie.account(path, digest.wrapping_sub(old_digest), 0);
             expired_at_ms = expires_at_ms;
         } else {
             leaf.push(&row);
-            self.trie.account(&path, digest, 1);
+            self.trie.account(path, digest, 1);
         }
         self.held = self.held.plus(Held::of(key, version));
         self.split(place);
@@ -237,16 +241,33 @@ impl LwwMap {
     /// Takes all that `other` holds: a replica's whole state, where [`LwwMap::merge`] takes a part of it.
     ///
     /// Of two states the one with the lower floor is first replaced at or below the higher: what it holds there and the other
-    /// does not is deleted. Equal parts are found by their digests and passed over.
+    /// does not is deleted. Both lie in the same order, so that the two are walked through side by side.
     pub fn merge_map(&mut self, other: &LwwMap) {
         if other.floor > self.floor {
             let gone = self.rows_where(|row| is_below(row.version.stamp, other.floor) && other.get(row.key).is_none());
             gone.iter().for_each(|(place, key)| self.remove(*place, key));
             self.floor = other.floor;
         }
-        for row in other.iter() {
-            self.merge(row.key, &row.version);
+        for leaf in other.trie.leaves_from(0) {
+            let mut path = None;
+            for row in leaf.rows() {
+                let here = path.filter(|path| self.trie.leads_to(path, row.place));
+                let here = here.unwrap_or_else(|| self.trie.path(row.place));
+                let held = self.trie.leaf(&here).find(row.place, row.key);
+                // Most rows are the same, or older: that much is seen without a look at the writers.
+                if held.is_some_and(|(_, held)| held.time > row.time || self.is_same(&held, other, &row)) {
+                    path = Some(here);
+                    continue;
+                }
+                self.merge_at(&here, row.place, row.key, &other.version(&row));
+                path = None;
+            }
         }
+    }
+
+    fn is_same(&self, held: &LeafRow<'_>, other: &LwwMap, row: &LeafRow<'_>) -> bool {
+        (held.time, held.ttl_ms, held.value) == (row.time, row.ttl_ms, row.value)
+            && self.writers.get(held.writer) == other.writers.get(row.writer)
     }
 
     /// Raises the floor, and forgets what no replica needs any more: tombstones at or below it, and versions that were written

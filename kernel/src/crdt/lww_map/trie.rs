@@ -58,6 +58,7 @@ impl Child {
 /// Where a place leads: the leaf, and the nodes above it.
 #[derive(Debug, Clone, Copy)]
 pub struct Path {
+    place: u32,
     nodes: [u32; DEPTH_MAX],
     depth: usize,
     leaf: usize,
@@ -84,6 +85,7 @@ impl Trie {
     /// The way to the leaf of a place.
     pub fn path(&self, place: u32) -> Path {
         let mut path = Path {
+            place,
             nodes: [0; DEPTH_MAX],
             depth: 1,
             leaf: 0,
@@ -102,6 +104,15 @@ impl Trie {
                 }
             }
         }
+    }
+
+    /// Whether a way is also the way to another place.
+    pub fn leads_to(&self, path: &Path, place: u32) -> bool {
+        let depth = path.depth - 1;
+        let above = u32::BITS - BITS * depth as u32;
+        let same_node = depth == 0 || path.place >> above == place >> above;
+        let node = &self.nodes[path.nodes[depth] as usize];
+        same_node && node.children[digit(place, depth)] == Child::leaf(path.leaf)
     }
 
     /// The leaf at the end of a way.
