@@ -1,0 +1,181 @@
+//! Whether a node may trust its own wall clock. The defence that CockroachDB and YugabyteDB put before a hybrid clock: the
+//! median of the others.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::env::{NodeId, Now};
+
+/// What a node knows of its own wall clock, from the monotonic one and from what its peers say theirs show.
+///
+/// A jump of the wall clock against the monotonic one is believed only once a majority of the peers agree with what it shows
+/// since; and a node that is further than half the drift bound from their median admits nothing. Two nodes that admit are then
+/// never further apart than the bound. A node without peers has nobody to ask, and believes its clock.
+#[derive(Debug, Clone, Default)]
+pub struct ClockTrust {
+    last: Option<Now>,
+    /// When the wall clock jumped, if nobody has confirmed it yet.
+    jumped_us: Option<u64>,
+    peers: BTreeMap<NodeId, Heard>,
+}
+
+/// What a peer's wall clock showed, and when.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    wall_ms: u64,
+    mono_us: u64,
+}
+
+/// What is to be thought of a wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Stamps may be admitted by it.
+    Sure,
+    /// It is too far from the peers' median: nothing may be admitted.
+    Off {
+        /// Milliseconds by which the median is ahead of it; negative if it is behind.
+        by_ms: i64,
+    },
+    /// It has jumped, and too few peers have said yet that it is right.
+    Jumped,
+}
+
+impl ClockTrust {
+    /// Takes note of the time. Called with every step; `max_drift_ms` as in [`Limits`](crate::env::Limits).
+    pub fn tick(&mut self, now: Now, max_drift_ms: u64) {
+        if let Some(last) = self.last {
+            let passed_ms = now.mono_us.saturating_sub(last.mono_us) / 1_000;
+            let expected_ms = last.wall_ms.saturating_add(passed_ms);
+            if now.wall_ms.abs_diff(expected_ms) > max_drift_ms / 2 {
+                self.jumped_us = Some(now.mono_us);
+            }
+        }
+        self.last = Some(now);
+    }
+
+    /// A peer says what its wall clock shows.
+    pub fn heard(&mut self, peer: NodeId, wall_ms: u64, now: Now) {
+        let mono_us = now.mono_us;
+        self.peers.insert(peer, Heard { wall_ms, mono_us });
+    }
+
+    /// What to think of the wall clock. `peers` are all the others that belong to the cluster, heard of or not; what one of them
+    /// said longer than `silence_ms` ago does not count.
+    pub fn verdict(&mut self, now: Now, peers: &[NodeId], max_drift_ms: u64, silence_ms: u64) -> Trust {
+        self.peers.retain(|peer, _| peers.contains(peer));
+        let fresh = |heard: &Heard| now.mono_us.saturating_sub(heard.mono_us) <= silence_ms.saturating_mul(1_000);
+        let heard: Vec<Heard> = self.peers.values().copied().filter(fresh).collect();
+        let bound_ms = i64::try_from(max_drift_ms / 2).unwrap_or(i64::MAX);
+        let agree = |heard: &Heard| ahead_ms(heard, now).abs() <= bound_ms;
+        if let Some(jumped_us) = self.jumped_us {
+            let confirming = heard.iter().filter(|heard| heard.mono_us >= jumped_us && agree(heard));
+            if confirming.count() * 2 > peers.len() || peers.is_empty() {
+                self.jumped_us = None;
+            } else {
+                return Trust::Jumped;
+            }
+        }
+        let mut ahead: Vec<i64> = heard.iter().map(|heard| ahead_ms(heard, now)).collect();
+        ahead.sort_unstable();
+        // The lower one of two in the middle: any rule would do, if it is the same on every machine.
+        match ahead.get(ahead.len().saturating_sub(1) / 2) {
+            Some(by_ms) if by_ms.abs() > bound_ms => Trust::Off { by_ms: *by_ms },
+            _ => Trust::Sure,
+        }
+    }
+}
+
+/// How far a peer's wall clock is ahead of this node's, if it went on as the monotonic one did.
+fn ahead_ms(heard: &Heard, now: Now) -> i64 {
+    let passed_ms = now.mono_us.saturating_sub(heard.mono_us) / 1_000;
+    let theirs_ms = heard.wall_ms.saturating_add(passed_ms);
+    let difference = i128::from(theirs_ms) - i128::from(now.wall_ms);
+    i64::try_from(difference).unwrap_or(if difference > 0 { i64::MAX } else { i64::MIN + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND_MS: u64 = 60_000;
+    const SILENCE_MS: u64 = 5_000;
+
+    fn now(wall_ms: u64, mono_ms: u64) -> Now {
+        Now {
+            wall_ms,
+            mono_us: mono_ms * 1_000,
+        }
+    }
+
+    fn peers(count: u64) -> Vec<NodeId> {
+        (0..count).map(NodeId).collect()
+    }
+
+    fn verdict(trust: &mut ClockTrust, now: Now, count: u64) -> Trust {
+        trust.tick(now, BOUND_MS);
+        trust.verdict(now, &peers(count), BOUND_MS, SILENCE_MS)
+    }
+
+    #[test]
+    fn a_node_alone_believes_its_clock() {
+        let mut trust = ClockTrust::default();
+        assert_eq!(verdict(&mut trust, now(1_000_000, 0), 0), Trust::Sure);
+        assert_eq!(verdict(&mut trust, now(9_000_000, 1), 0), Trust::Sure);
+        let mut trust = ClockTrust::default();
+        assert_eq!(verdict(&mut trust, now(1_000_000, 0), 2), Trust::Sure, "nobody has spoken yet");
+    }
+
+    #[test]
+    fn far_future_clock() {
+        let mut trust = ClockTrust::default();
+        let here = now(1_000_000, 0);
+        // One liar among three changes nothing, neither do two of four.
+        for (peer, ahead_ms) in [(0, 10), (1, -20), (2, 9_000_000)] {
+            trust.heard(NodeId(peer), 1_000_000u64.saturating_add_signed(ahead_ms), here);
+        }
+        assert_eq!(verdict(&mut trust, here, 3), Trust::Sure);
+        // But a majority does: it is this node that is off.
+        trust.heard(NodeId(1), 1_000_000 - 30_001, here);
+        trust.heard(NodeId(0), 1_000_000 - 30_002, here);
+        assert_eq!(verdict(&mut trust, here, 3), Trust::Off { by_ms: -30_001 });
+        trust.heard(NodeId(1), 1_000_000 - 30_000, here);
+        assert_eq!(verdict(&mut trust, here, 3), Trust::Sure, "half the bound is near enough");
+        // The liar is not a member any more.
+        trust.heard(NodeId(1), 1_000_000 + 30_001, here);
+        trust.heard(NodeId(0), 1_000_000 + 30_001, here);
+        assert_eq!(verdict(&mut trust, here, 2), Trust::Off { by_ms: 30_001 });
+        assert_eq!(verdict(&mut trust, now(1_006_000, 6_000), 2), Trust::Sure, "that was too long ago");
+    }
+
+    #[test]
+    fn a_jump_is_believed_once_a_majority_agrees() {
+        let mut trust = ClockTrust::default();
+        assert_eq!(verdict(&mut trust, now(1_000_000, 0), 3), Trust::Sure);
+        assert_eq!(verdict(&mut trust, now(1_031_000, 1_000), 3), Trust::Sure, "half the bound is no jump");
+        trust.heard(NodeId(0), 4_000_000, now(1_031_000, 1_000));
+        let jumped = now(4_000_000, 2_000);
+        assert_eq!(verdict(&mut trust, jumped, 3), Trust::Jumped, "what was said before does not count");
+        trust.heard(NodeId(1), 4_000_100, jumped);
+        assert_eq!(verdict(&mut trust, jumped, 3), Trust::Jumped, "one of three");
+        trust.heard(NodeId(2), 1_032_000, jumped);
+        assert_eq!(verdict(&mut trust, jumped, 3), Trust::Jumped, "one of three, and one against it");
+        trust.heard(NodeId(0), 3_999_000, jumped);
+        assert_eq!(verdict(&mut trust, jumped, 3), Trust::Sure);
+        assert_eq!(verdict(&mut trust, now(4_001_000, 3_000), 3), Trust::Sure, "and stays believed");
+        assert_eq!(verdict(&mut trust, now(1_002_000, 4_000), 3), Trust::Jumped, "back again");
+    }
+
+    #[test]
+    fn clocks_at_the_ends_of_time_do_not_overflow() {
+        let mut trust = ClockTrust::default();
+        trust.heard(NodeId(0), u64::MAX, now(0, 0));
+        assert_eq!(verdict(&mut trust, now(0, 0), 1), Trust::Off { by_ms: i64::MAX });
+        trust.heard(NodeId(0), 0, now(0, 0));
+        let far = Now {
+            wall_ms: u64::MAX,
+            mono_us: 1,
+        };
+        assert_eq!(trust.verdict(far, &peers(1), u64::MAX, u64::MAX), Trust::Sure);
+        assert!(matches!(trust.verdict(far, &peers(1), 0, u64::MAX), Trust::Off { .. }));
+    }
+}
