@@ -1,7 +1,11 @@
 //! The hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): time stamps that follow the wall
 //! clock where they can and causality always.
 
+mod trust;
+
 use crate::env::WriterId;
+
+pub use trust::{ClockTrust, Trust};
 
 /// The latest millisecond that a write may be stamped with (in the year 6429): half of what a stamp can hold. A clock that
 /// has observed the last of them goes on into the other half, and can always take its next step.
