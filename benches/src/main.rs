@@ -5,6 +5,7 @@
 //! cargo run --release -p benches -- run socket-writes --json
 //! ```
 
+mod churn;
 mod lww_merge;
 mod lww_sorted;
 mod memory;
@@ -87,6 +88,11 @@ const BENCHES: &[Bench] = &[
         "lww-sorted",
         "merging a replica's whole state into another's, beside two sorted vectors",
         lww_sorted::run,
+    ),
+    (
+        "churn",
+        "ten million keys set and deleted: what is held for them",
+        churn::run,
     ),
     (
         "socket-writes",

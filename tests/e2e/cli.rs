@@ -54,6 +54,28 @@ fn values_come_back_as_they_were_set() {
 }
 
 #[test]
+fn a_value_with_a_time_to_live_goes_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let node = Process::start(&data);
+    node.ok(&["set", "m", "brief", "1", "--ttl", "400ms"]);
+    node.ok(&["set", "m", "long", "1", "--ttl", "60m"]);
+    node.ok(&["set", "m", "again", "1", "--ttl", "1ms"]);
+    node.ok(&["set", "m", "again", "2"]);
+    let gone = |node: &Process| node.cli(&["get", "m", "brief"]).code == Some(1);
+    eventually("the value expires", || gone(&node).then_some(()));
+    assert_eq!(node.ok(&["get", "m", "again"]).trim(), "2");
+    node.kill();
+    let node = Process::start(&data);
+    assert!(gone(&node), "and stays away");
+    assert_eq!(node.ok(&["get", "m", "long"]).trim(), "1");
+    for wrong in ["0s", "1", "-1s", "soon", "999999999999999m"] {
+        let refused = node.cli(&["set", "m", "k", "1", "--ttl", wrong]);
+        assert_eq!(refused.code, Some(2), "{wrong}: {refused:?}");
+    }
+}
+
+#[test]
 fn exit_codes_tell_what_happened() {
     let dir = tempfile::tempdir().unwrap();
     let node = Process::start(&dir.path().join("data"));

@@ -122,7 +122,11 @@ mod tests {
         assert_eq!(verdict(&mut trust, now(1_000_000, 0), 0), Trust::Sure);
         assert_eq!(verdict(&mut trust, now(9_000_000, 1), 0), Trust::Sure);
         let mut trust = ClockTrust::default();
-        assert_eq!(verdict(&mut trust, now(1_000_000, 0), 2), Trust::Sure, "nobody has spoken yet");
+        assert_eq!(
+            verdict(&mut trust, now(1_000_000, 0), 2),
+            Trust::Sure,
+            "nobody has spoken yet"
+        );
     }
 
     #[test]
@@ -139,30 +143,58 @@ mod tests {
         trust.heard(NodeId(0), 1_000_000 - 30_002, here);
         assert_eq!(verdict(&mut trust, here, 3), Trust::Off { by_ms: -30_001 });
         trust.heard(NodeId(1), 1_000_000 - 30_000, here);
-        assert_eq!(verdict(&mut trust, here, 3), Trust::Sure, "half the bound is near enough");
+        assert_eq!(
+            verdict(&mut trust, here, 3),
+            Trust::Sure,
+            "half the bound is near enough"
+        );
         // The liar is not a member any more.
         trust.heard(NodeId(1), 1_000_000 + 30_001, here);
         trust.heard(NodeId(0), 1_000_000 + 30_001, here);
         assert_eq!(verdict(&mut trust, here, 2), Trust::Off { by_ms: 30_001 });
-        assert_eq!(verdict(&mut trust, now(1_006_000, 6_000), 2), Trust::Sure, "that was too long ago");
+        assert_eq!(
+            verdict(&mut trust, now(1_006_000, 6_000), 2),
+            Trust::Sure,
+            "that was too long ago"
+        );
     }
 
     #[test]
     fn a_jump_is_believed_once_a_majority_agrees() {
         let mut trust = ClockTrust::default();
         assert_eq!(verdict(&mut trust, now(1_000_000, 0), 3), Trust::Sure);
-        assert_eq!(verdict(&mut trust, now(1_031_000, 1_000), 3), Trust::Sure, "half the bound is no jump");
+        assert_eq!(
+            verdict(&mut trust, now(1_031_000, 1_000), 3),
+            Trust::Sure,
+            "half the bound is no jump"
+        );
         trust.heard(NodeId(0), 4_000_000, now(1_031_000, 1_000));
         let jumped = now(4_000_000, 2_000);
-        assert_eq!(verdict(&mut trust, jumped, 3), Trust::Jumped, "what was said before does not count");
+        assert_eq!(
+            verdict(&mut trust, jumped, 3),
+            Trust::Jumped,
+            "what was said before does not count"
+        );
         trust.heard(NodeId(1), 4_000_100, jumped);
         assert_eq!(verdict(&mut trust, jumped, 3), Trust::Jumped, "one of three");
         trust.heard(NodeId(2), 1_032_000, jumped);
-        assert_eq!(verdict(&mut trust, jumped, 3), Trust::Jumped, "one of three, and one against it");
+        assert_eq!(
+            verdict(&mut trust, jumped, 3),
+            Trust::Jumped,
+            "one of three, and one against it"
+        );
         trust.heard(NodeId(0), 3_999_000, jumped);
         assert_eq!(verdict(&mut trust, jumped, 3), Trust::Sure);
-        assert_eq!(verdict(&mut trust, now(4_001_000, 3_000), 3), Trust::Sure, "and stays believed");
-        assert_eq!(verdict(&mut trust, now(1_002_000, 4_000), 3), Trust::Jumped, "back again");
+        assert_eq!(
+            verdict(&mut trust, now(4_001_000, 3_000), 3),
+            Trust::Sure,
+            "and stays believed"
+        );
+        assert_eq!(
+            verdict(&mut trust, now(1_002_000, 4_000), 3),
+            Trust::Jumped,
+            "back again"
+        );
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! What can be said on the command line.
 
-use std::time::Duration;
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::export::ExportArgs;
 use super::import::ImportArgs;
 use super::query::QueryArgs;
 use super::settings::{self, SettingArgs};
-use super::times::duration;
+use super::times::ttl_ms;
 
 /// The version, and whether switches for deliberately broken behaviour are compiled in.
 pub(super) const VERSION: &str = match kernel::env::TESTING {
@@ -130,8 +128,8 @@ pub(super) struct SetArgs {
     #[arg(allow_hyphen_values = true)]
     pub value: String,
     /// Expires after so long, counted from the time of the write: 250ms, 10s, 5m
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub ttl: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = ttl_ms)]
+    pub ttl: Option<u64>,
     #[command(flatten)]
     pub means: WriteArgs,
     #[command(flatten)]

@@ -21,13 +21,7 @@ pub(super) fn set(args: &SetArgs) -> Exit {
         map: &args.map,
         key: &args.key,
     };
-    write(
-        &args.node,
-        at,
-        Some(&value),
-        args.ttl.map(|ttl| ttl.as_millis() as u64),
-        &args.means,
-    )
+    write(&args.node, at, Some(&value), args.ttl, &args.means)
 }
 
 pub(super) fn del(args: &DelArgs) -> Exit {

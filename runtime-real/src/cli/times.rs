@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kernel::hlc::MAX_MILLIS;
+
 /// Milliseconds since the Unix epoch.
 pub(super) fn millis(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
@@ -26,6 +28,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// A time to live, in milliseconds: as [`duration`], and one that there can be.
+pub(super) fn ttl_ms(text: &str) -> Result<u64, String> {
+    let ttl_ms = u64::try_from(duration(text)?.as_millis()).unwrap_or(u64::MAX);
+    match ttl_ms {
+        1..=MAX_MILLIS => Ok(ttl_ms),
+        _ => Err(format!("a time to live is between 1ms and {MAX_MILLIS}ms")),
+    }
 }
 
 #[cfg(test)]
