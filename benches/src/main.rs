@@ -6,6 +6,7 @@
 //! ```
 
 mod lww_merge;
+mod riblt;
 mod row;
 mod socket_writes;
 
@@ -72,6 +73,11 @@ const BENCHES: &[Bench] = &[
         "lww-merge",
         "merging versions into the last-writer-wins map, beside a BTreeMap and a HashMap of the same bytes",
         lww_merge::run,
+    ),
+    (
+        "riblt",
+        "finding what differs between two sets, by coded symbols and by a Merkle walk",
+        riblt::run,
     ),
     (
         "socket-writes",
