@@ -136,7 +136,7 @@ fn by_walk(here: &Side, there: &Side, differences: usize) -> Rows {
 }
 
 fn compare(here: &Side, differences: usize, rng: &mut SeededRng) -> Rows {
-    let runs = if differences > 1_000 { 2 } else { 10 };
+    let runs = if differences > 1_000 { 2 } else { 20 };
     let (mut spent, mut total, mut worst, mut rounds) = (Duration::ZERO, 0, 0, 0);
     let mut rows = Vec::new();
     for run in 0..runs {

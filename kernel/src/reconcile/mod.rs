@@ -35,8 +35,7 @@
 //!   once for each of them that is peeled, at most. What is found is believed if its check is right (2^-32) and if it belongs into
 //!   symbol i (1/(1 + i/2)); if it seems to be ours, also only if we have it, which by chance is never so. That makes
 //!   d × 2^-32 × Σ 1/(1 + i/2)², at most 2.6 × 2^-32 × d false peels: one in 16 million runs with 100 differences, one in
-//!   16,000 with 100,000. What is then left over cannot be peeled, and the decoder stops at its bound. Only if nothing but the
-//!   first symbol has come is the phantom all that it sees, and takes for the difference: the sums tell.
+//!   16,000 with 100,000. What is then left over cannot be peeled, and the decoder stops at its bound.
 //! - *Symbols that are damaged or lies* leave something that cannot be peeled. The decoder stops at its bound, with an
 //!   error, and the caller falls back to the walk. Time and memory are bounded by the symbols that were received.
 //!
