@@ -56,7 +56,7 @@ pub struct Cost {
 #[derive(Debug, Clone)]
 pub struct Walk {
     bounds: WalkBounds,
-    /// Prefixes that differ and are yet to be asked about, level by level.
+    /// Prefixes that differ and are yet to be asked about.
     frontier: VecDeque<Prefix>,
     /// Those of the question under way.
     asked: Vec<Prefix>,
@@ -105,9 +105,7 @@ impl Walk {
         self.cost.bytes_answered += answer.len() as u64;
         self.total += parts.len();
         let asked = core::mem::take(&mut self.asked);
-        for left in asked[parts.len()..].iter().rev() {
-            self.frontier.push_front(*left);
-        }
+        self.frontier.extend(&asked[parts.len()..]);
         for (prefix, part) in asked.into_iter().zip(parts) {
             match part {
                 Part::Children(_) if prefix.is_whole() => return Err(WalkError::Stray),

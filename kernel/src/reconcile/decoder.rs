@@ -151,22 +151,26 @@ impl Decoder {
     }
 
     /// How many items came apart so far.
-    fn peeled(&self) -> usize {
+    pub(super) fn peeled(&self) -> usize {
         self.only_here.len() + self.only_there.len()
     }
 
-    /// Takes a batch of the other side's symbols. Those that it has are passed over: a batch may come twice.
+    /// Takes a batch of the other side's symbols. Those that it has are passed over, as a batch may come twice;
+    /// and so is everything once it is done.
     ///
     /// # Errors
     /// [`ReconcileError`], whatever the bytes are. After anything but a gap it is of no use.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Progress, ReconcileError> {
+        if self.done {
+            return Ok(Progress::Done);
+        }
         let (from, symbols) = batch::decode(bytes)?;
         let held = self.symbols.len();
         let Some(new) = held.checked_sub(from) else {
             return Err(ReconcileError::Gap { from, expected: held });
         };
         let new = symbols.get(new..).unwrap_or_default();
-        if self.done || new.is_empty() {
+        if new.is_empty() {
             return Ok(self.progress());
         }
         // Beyond the bound nothing is kept: what fits may yet be enough.

@@ -25,8 +25,7 @@ impl Mapping {
         debug_assert!(self.next < 1 << 30, "symbol {} is beyond all bounds", self.next);
         let drawn = self.draw();
         let greater = (drawn >> 32).max(drawn & u64::from(u32::MAX)) + 1;
-        let gap = ((2 * self.next + 3) * ((1 << 32) - greater)).div_ceil(2 * greater);
-        self.next += gap.max(1);
+        self.next += gap(self.next, greater);
     }
 
     /// The next symbol, if it is below `len`.
@@ -45,6 +44,12 @@ impl Mapping {
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
     }
+}
+
+/// How far it is from symbol `index` to the next, for a draw of 1 to 2^32. The last of these would go nowhere.
+fn gap(index: u64, greater: u64) -> u64 {
+    let gap = ((2 * index + 3) * ((1 << 32) - greater)).div_ceil(2 * greater);
+    gap.max(1)
 }
 
 #[cfg(test)]
@@ -85,11 +90,15 @@ mod tests {
             let indexes = indexes(seed, 1 << 24);
             assert!(indexes.len() < 80 && indexes.is_sorted_by(|a, b| a < b), "{indexes:?}");
         }
-        // The least and the greatest draw, from as far as a mapping goes.
-        for index in [0, 5, 1 << 29] {
-            let far = (2 * index + 3) * ((1u64 << 32) - 1);
-            assert!(index.checked_add(far).is_some());
-        }
+    }
+
+    #[test]
+    fn the_least_and_the_greatest_draw_go_on_too() {
+        assert_eq!(gap(0, 1 << 32), 1);
+        assert_eq!(gap(1 << 29, 1 << 32), 1);
+        assert_eq!(gap(5, 1 << 31), 7, "6.5 further, rounded up");
+        assert_eq!(gap(0, 1), 3 * ((1 << 32) - 1) / 2 + 1);
+        assert!(gap(1 << 29, 1) > 1 << 60);
     }
 
     #[test]
