@@ -1,18 +1,19 @@
 //! Finding what differs between two sets of a million items: by coded symbols, and by a Merkle walk over the same sets.
 //!
 //! Of `orrery` and `merkle-walk` the operations are differences found, the bytes are all that crossed, both ways, before any
-//! record does, and the note says how many *rounds* that took: questions that had to be answered before the next could be asked.
-//! Symbols can as well be streamed without waiting; then there is one round, and what is under way when the receiver is
-//! done is lost. Both sides have their set's first symbols, and their tree, before it begins. The `bound` is what it takes to name
+//! record does, in batches and questions whole, and the note says how many *rounds* that took: questions that had to be
+//! answered before the next could be asked. Symbols can as well be streamed without waiting; then there is one round, and what is
+//! under way when the receiver is done is lost. The time of `orrery` is the decoder's, that of `merkle-walk` is both sides'. Both sides have their set's first symbols, and their tree, before it begins. The `bound` is what it takes to name
 //! the differences, 8 bytes of key and 4 of digest each, if one knew them.
 
+use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use kernel::crdt::DigestKey;
 use kernel::env::SeededRng;
 use kernel::merkle::{Item, Trie, Walk, WalkBounds, answer};
-use kernel::reconcile::{Decoder, Encoder, Progress, Sketch};
+use kernel::reconcile::{Decoder, Encoder, Sketch};
 
 use crate::row::Row;
 use crate::{Load, Rows};
@@ -23,8 +24,6 @@ const DIFFERENCES: [usize; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
 const KEPT: usize = 1 << 18;
 /// Symbols that a partition could well keep.
 const KEPT_SMALL: usize = 1 << 12;
-/// What one asks for symbols with: the number of the first, and how many.
-const ASK_BYTES: usize = 8;
 const BOUNDS: WalkBounds = WalkBounds {
     message_bytes: 1 << 20,
     prefixes: usize::MAX,
@@ -96,21 +95,21 @@ fn row(subject: &'static str, ops: usize, wall: Duration, bytes: u64, note: Stri
 }
 
 /// Reconciles by symbols: the time of the decoder, bytes and rounds.
-fn by_symbols(here: &Side, there: &Side, differences: usize) -> Result<(Duration, usize, usize), &'static str> {
+fn by_symbols(here: &Side, there: &Side, differences: usize) -> Result<(Duration, usize, usize), Box<dyn Error>> {
     let mut there = there.encoder();
     let mut decoder = Decoder::new(here.encoder(), KEPT);
     let (mut spent, mut bytes, mut rounds) = (Duration::ZERO, 0, 0);
-    while let Progress::More { from, count } = decoder.progress() {
-        let batch = there.batch(from, count);
-        bytes += ASK_BYTES + batch.len();
+    while let Some(question) = decoder.ask() {
+        let batch = there.answer(&question, KEPT, BOUNDS.message_bytes)?;
+        bytes += question.len() + batch.len();
         rounds += 1;
         let start = Instant::now();
-        decoder.take(&batch).map_err(|_| "the symbols did not suffice")?;
+        decoder.take(&batch)?;
         spent += start.elapsed();
     }
     let found = decoder.differences().ok_or("a decoder that is not done")?;
     if found.only_here.len() + found.only_there.len() != differences {
-        return Err("other differences were found");
+        return Err("other differences were found".into());
     }
     Ok((spent, bytes, rounds))
 }

@@ -1,34 +1,66 @@
-//! Symbols as bytes: `version (1) · number of the first (4, big-endian) · symbol (13) …`
+//! The two messages of a reconciliation as bytes. Numbers are big-endian.
+//!
+//! ```text
+//! question   version (1) · number of the first symbol (4) · how many (4)
+//! batch      version (1) · number of the first symbol (4) · symbol (13) …
+//! ```
 
 use alloc::vec::Vec;
 
 use crate::reconcile::{SYMBOL_BYTES, SYMBOLS_MAX, Symbol};
 
 const VERSION: u8 = 1;
+/// The bytes of a batch before its symbols.
+pub(super) const HEAD_BYTES: usize = 5;
 
-/// Why bytes are not a batch of symbols.
+/// Why bytes are not a batch of symbols, or a question for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadBatch {
-    /// Not a whole number of symbols, or none.
-    #[error("the batch is cut short")]
+    /// Not a whole number of symbols, or none; or a question of another length.
+    #[error("the message is cut short")]
     Short,
     /// Written by a build that this one does not know.
-    #[error("the batch has version {0}")]
+    #[error("the message has version {0}")]
     Version(u8),
-    /// Symbols beyond [`SYMBOLS_MAX`].
-    #[error("symbols beyond number {SYMBOLS_MAX}")]
-    Beyond,
+    /// Symbols beyond [`SYMBOLS_MAX`], or beyond the bound of who was asked.
+    #[error("symbols beyond number {0}")]
+    Beyond(usize),
 }
 
 pub(super) fn encode(from: usize, symbols: &[Symbol]) -> Vec<u8> {
     let number = u32::try_from(from).expect("there are at most SYMBOLS_MAX");
-    let mut out = Vec::with_capacity(5 + SYMBOL_BYTES * symbols.len());
+    let mut out = Vec::with_capacity(HEAD_BYTES + SYMBOL_BYTES * symbols.len());
     out.push(VERSION);
     out.extend_from_slice(&number.to_be_bytes());
     for symbol in symbols {
         out.extend_from_slice(&symbol.to_bytes());
     }
     out
+}
+
+pub(super) fn encode_question(from: usize, count: usize) -> Vec<u8> {
+    let number = |number: usize| {
+        u32::try_from(number)
+            .expect("there are at most SYMBOLS_MAX")
+            .to_be_bytes()
+    };
+    [&[VERSION][..], &number(from), &number(count)].concat()
+}
+
+/// Reads a question: the number of the first symbol, and how many.
+pub(super) fn decode_question(bytes: &[u8]) -> Result<(usize, usize), BadBatch> {
+    let (&version, rest) = bytes.split_first().ok_or(BadBatch::Short)?;
+    if version != VERSION {
+        return Err(BadBatch::Version(version));
+    }
+    let ([from, count], []) = rest.as_chunks() else {
+        return Err(BadBatch::Short);
+    };
+    let number = |bytes: &[u8; 4]| u32::from_be_bytes(*bytes) as usize;
+    match number(count) {
+        0 => Err(BadBatch::Short),
+        count => Ok((number(from), count)),
+    }
 }
 
 /// Reads a batch: the number of its first symbol, and the symbols in place.
@@ -44,7 +76,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(usize, &[[u8; SYMBOL_BYTES]]), Bad
         return Err(BadBatch::Short);
     }
     if from > SYMBOLS_MAX || symbols.len() > SYMBOLS_MAX - from {
-        return Err(BadBatch::Beyond);
+        return Err(BadBatch::Beyond(SYMBOLS_MAX));
     }
     Ok((from, symbols))
 }
@@ -71,16 +103,32 @@ mod tests {
         );
         assert_eq!(
             decode(&[&[1, 1, 0, 0, 0][..], &[7; 13]].concat()),
-            Err(BadBatch::Beyond)
+            Err(BadBatch::Beyond(SYMBOLS_MAX))
         );
         assert_eq!(
             decode(&[&[1, 0, 0xff, 0xff, 0xff][..], &[7; 26]].concat()),
-            Err(BadBatch::Beyond)
+            Err(BadBatch::Beyond(SYMBOLS_MAX))
         );
         assert!(decode(&[&[1, 0, 0xff, 0xff, 0xff][..], &[7; 13]].concat()).is_ok());
         assert_eq!(
             decode(&[&[1, 0xff, 0xff, 0xff, 0xff][..], &[7; 13]].concat()),
-            Err(BadBatch::Beyond)
+            Err(BadBatch::Beyond(SYMBOLS_MAX))
+        );
+    }
+
+    #[test]
+    fn what_is_no_question_is_refused_by_name() {
+        let question = encode_question(258, 1 << 20);
+        assert_eq!(question, [1, 0, 0, 1, 2, 0, 16, 0, 0]);
+        assert_eq!(decode_question(&question), Ok((258, 1 << 20)));
+        assert_eq!(decode_question(&[0xff; 9]), Err(BadBatch::Version(0xff)));
+        assert_eq!(decode_question(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(BadBatch::Short));
+        for len in [0, 1, 5, 8] {
+            assert_eq!(decode_question(&question[..len]), Err(BadBatch::Short));
+        }
+        assert_eq!(
+            decode_question(&[&question[..], &[0; 4]].concat()),
+            Err(BadBatch::Short)
         );
     }
 

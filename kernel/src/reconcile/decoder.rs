@@ -34,7 +34,8 @@ const NEXT_PERCENT: [(usize, usize); 10] = [
     (1_000, 105),
 ];
 
-/// The receiving side. Give it the batches of the other side's [`Encoder`] with [`Decoder::take`] until it is done.
+/// The receiving side. It does no I/O: call [`Decoder::ask`], carry the question to the other side's [`Encoder::answer`] and the
+/// batch back, call [`Decoder::take`], until there is nothing to ask. Batches may also be streamed unasked.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     here: Encoder,
@@ -147,6 +148,14 @@ impl Decoder {
         Progress::More {
             from,
             count: wanted.min(self.bound - from),
+        }
+    }
+
+    /// The question for what it needs next, 9 bytes. `None`: it is done.
+    pub fn ask(&self) -> Option<Vec<u8>> {
+        match self.progress() {
+            Progress::More { from, count } => Some(batch::encode_question(from, count)),
+            Progress::Done => None,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::crdt::DigestKey;
 use crate::merkle::Item;
 use crate::reconcile::mapping::Mapping;
 use crate::reconcile::symbol::Code;
-use crate::reconcile::{SYMBOLS_MAX, ShortItem, Sketch, Symbol, batch};
+use crate::reconcile::{BadBatch, SYMBOL_BYTES, SYMBOLS_MAX, ShortItem, Sketch, Symbol, batch};
 
 /// The symbols of a frozen set, as many as are asked for: of what is sent, and of what is compared with it.
 ///
@@ -70,6 +70,21 @@ impl Encoder {
     /// If they go beyond [`SYMBOLS_MAX`].
     pub fn batch(&mut self, from: usize, count: usize) -> Vec<u8> {
         batch::encode(from, self.symbols(from, count))
+    }
+
+    /// Answers a decoder's question with a batch: of what it asks for as much as `message_bytes` have room for, but one symbol in any
+    /// case, and none from number `bound` on.
+    ///
+    /// # Errors
+    /// [`BadBatch`], if the question is none or goes on where the bound is reached.
+    pub fn answer(&mut self, question: &[u8], bound: usize, message_bytes: usize) -> Result<Vec<u8>, BadBatch> {
+        let (from, count) = batch::decode_question(question)?;
+        let bound = bound.min(SYMBOLS_MAX);
+        if from >= bound {
+            return Err(BadBatch::Beyond(bound));
+        }
+        let room = message_bytes.saturating_sub(batch::HEAD_BYTES) / SYMBOL_BYTES;
+        Ok(self.batch(from, count.min(room.max(1)).min(bound - from)))
     }
 
     fn extend(&mut self, len: usize) {

@@ -13,6 +13,24 @@
 //! Decoder   another side's symbols and one's own Encoder  ->   the differences
 //! ```
 //!
+//! ```
+//! use kernel::crdt::DigestKey;
+//! use kernel::merkle::Item;
+//! use kernel::reconcile::{Decoder, Encoder, ShortItem};
+//!
+//! let key = DigestKey::new([1; 16]);
+//! let item = |n: u64| Item { key_hash: n << 40, digest: n.into() };
+//! let mut there = Encoder::new(&key, (1..1_001).map(item).collect());
+//! let mut decoder = Decoder::new(Encoder::new(&key, (0..1_000).map(item).collect()), 10_000);
+//! while let Some(question) = decoder.ask() {
+//!     decoder.take(&there.answer(&question, 10_000, 64 << 10)?)?;
+//! }
+//! let found = decoder.differences().unwrap_or_default();
+//! assert_eq!(found.only_here, [item(0)]);
+//! assert_eq!(found.only_there, [ShortItem::of(item(1_000))]);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
 //! Where this differs from the paper:
 //! - **Symbols are sums modulo 2^104, not xors with a count.** Of a difference one side's items come with a plus and the
 //!   other's with a minus, so a symbol of one item says by itself whose it is, and no count is sent. An item that was

@@ -43,10 +43,9 @@ fn naive(here: &[Item], there: &[Item]) -> Differences {
 fn reconciled(here: Encoder, mut there: Encoder, bound: usize) -> Result<(Differences, usize), ReconcileError> {
     let mut decoder = Decoder::new(here, bound);
     let mut bytes = 0;
-    while let Progress::More { from, count } = decoder.progress() {
-        assert_eq!(from, decoder.symbols());
-        let batch = there.batch(from, count);
-        bytes += batch.len();
+    while let Some(question) = decoder.ask() {
+        let batch = there.answer(&question, bound, 1 << 20)?;
+        bytes += question.len() + batch.len();
         decoder.take(&batch)?;
     }
     Ok((decoder.differences().unwrap(), bytes))
@@ -212,6 +211,30 @@ fn many_differences_take_few_questions() {
         "{rounds} rounds, the last of {last} symbols"
     );
     assert!(decoder.symbols() * 100 < 20_000 * 145, "{} symbols", decoder.symbols());
+}
+
+#[test]
+fn an_answer_keeps_to_its_bounds() {
+    let mut there = encoder(&random(&mut SeededRng::from_u64(14), 100));
+    let question = [1, 0, 0, 0, 10, 0xff, 0xff, 0xff, 0xff];
+    assert_eq!(there.answer(&question, 1_000, 60).unwrap(), there.batch(10, 4));
+    assert_eq!(there.answer(&question, 1_000, 0).unwrap(), there.batch(10, 1));
+    assert_eq!(there.answer(&question, 17, 1 << 20).unwrap(), there.batch(10, 7));
+    assert_eq!(there.answer(&question, 10, 1 << 20), Err(BadBatch::Beyond(10)));
+    assert_eq!(
+        there.answer(&[1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1], usize::MAX, 60),
+        Err(BadBatch::Beyond(1 << 24))
+    );
+    assert_eq!(
+        there.answer(&[1, 0, 0, 0, 0, 0, 0, 0, 1, 0], 10, 60),
+        Err(BadBatch::Short)
+    );
+    // A short batch is asked on from.
+    let mut decoder = Decoder::new(encoder(&[]), 1_000);
+    while let Some(question) = decoder.ask() {
+        decoder.take(&there.answer(&question, 1_000, 50).unwrap()).unwrap();
+    }
+    assert_eq!(decoder.differences().unwrap().only_there.len(), 100);
 }
 
 #[test]
