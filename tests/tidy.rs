@@ -16,6 +16,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("value", 0),
     ("hlc", 1),
     ("crdt", 2),
+    ("merkle", 2),
+    ("reconcile", 2),
     ("partition", 3),
     ("store", 4),
     ("query", 6),

@@ -9,6 +9,7 @@ mod churn;
 mod lww_merge;
 mod lww_sorted;
 mod memory;
+mod riblt;
 mod row;
 mod socket_writes;
 
@@ -93,6 +94,11 @@ const BENCHES: &[Bench] = &[
         "churn",
         "ten million keys set and deleted: what is held for them",
         churn::run,
+    ),
+    (
+        "riblt",
+        "finding what differs between two sets, by coded symbols and by a Merkle walk",
+        riblt::run,
     ),
     (
         "socket-writes",

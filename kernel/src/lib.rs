@@ -15,6 +15,7 @@
 //! | 0 | [`value`] | the document value, its total order, index keys |
 //! | 1 | [`hlc`] | the hybrid logical clock |
 //! | 2 | [`crdt`] | replicated data types |
+//! | 2 | [`merkle`], [`reconcile`] | what differs between two sets: by sums from the top down, by coded symbols |
 //! | 3 | [`partition`] | key → slot → partition |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
 //! | 6 | [`query`] | predicates, and queries once and live |
@@ -29,10 +30,13 @@ pub mod crdt;
 pub mod env;
 pub mod hlc;
 pub mod machine;
+pub mod merkle;
 pub mod msgpack;
 pub mod node;
 pub mod partition;
 pub mod query;
+pub mod reconcile;
+
 pub mod session;
 pub mod store;
 pub mod value;

@@ -40,7 +40,7 @@ impl DigestKey {
     }
 
     /// The digest of bytes in pieces: that of their concatenation. Let the first say where the others end, if that matters.
-    pub fn digest_of(&self, pieces: [&[u8]; 4]) -> u128 {
+    pub fn digest_of<const N: usize>(&self, pieces: [&[u8]; N]) -> u128 {
         // Most records are short, and hashing one piece is faster than four.
         const SHORT: usize = 160;
         let len = pieces.iter().map(|piece| piece.len()).sum();

@@ -14,6 +14,7 @@ use crate::crdt::record::record_bytes;
 use crate::crdt::{DigestKey, Version};
 use crate::env::{Mutant, Mutants};
 use crate::hlc::Stamp;
+use crate::merkle::{Item, Prefix, Sum, Summary};
 use leaf::LeafRow;
 use trie::{Path, Trie};
 use writers::Writers;
@@ -357,6 +358,41 @@ impl LwwMap {
     /// The digest of one version.
     pub fn digest_of(&self, key: &[u8], version: &Version<'_>) -> u128 {
         digest(&self.digest_key, key, version)
+    }
+}
+
+/// The map is its own Merkle tree: a sum at every node of the trie, and below a leaf of its few rows.
+impl Summary for LwwMap {
+    fn summary(&self, prefix: Prefix) -> Sum {
+        let first = prefix.range().start() >> 32;
+        let digits = usize::from(prefix.len());
+        match self.trie.prefix(first as u32, digits.min(trie::DIGITS)) {
+            Ok((digest, count)) if digits <= trie::DIGITS => Sum { digest, count },
+            _ => {
+                let mut sum = Sum::default();
+                self.items(prefix, &mut |item| sum = sum.with(item));
+                sum
+            }
+        }
+    }
+
+    fn items(&self, prefix: Prefix, f: &mut dyn FnMut(Item)) {
+        let (first, last) = (
+            (prefix.range().start() >> 32) as u32,
+            (prefix.range().end() >> 32) as u32,
+        );
+        for leaf in self.trie.leaves_from(first) {
+            for row in leaf.rows().filter(|row| (first..=last).contains(&row.place)) {
+                let key_hash = self.digest_key.place(row.key);
+                if prefix.contains(key_hash) {
+                    let digest = self.digest_of(row.key, &self.version(&row));
+                    f(Item { key_hash, digest });
+                }
+            }
+            if leaf.rows().any(|row| row.place > last) {
+                return;
+            }
+        }
     }
 }
 

@@ -409,3 +409,88 @@ fn the_digest_is_frozen() {
     ]);
     assert_eq!(map.digest(), 212_224_862_339_294_107_377_775_088_076_316_085_608);
 }
+
+/// The map is its own Merkle tree: of every prefix it says what a tree of its items says, whatever their shapes.
+#[test]
+fn its_sums_are_those_of_its_items() {
+    let mut map = map();
+    let count = if cfg!(miri) { 300 } else { 5_000 };
+    for number in 0..count {
+        merge(&mut map, &set(format!("key-{number}").as_bytes(), number, 1));
+    }
+    let items = |summary: &dyn Summary, prefix| {
+        let mut items = vec![];
+        summary.items(prefix, &mut |item| items.push(item));
+        items.sort_by_key(|item| item.key_hash);
+        items
+    };
+    let all = items(&map, Prefix::ROOT);
+    assert_eq!(all.len(), count as usize);
+    let tree: crate::merkle::Trie = all.iter().copied().collect();
+    let mut rng = SeededRng::from_u64(3);
+    for len in 0..=16 {
+        for _ in 0..20 {
+            let near = all[rng.below(count) as usize].key_hash;
+            let hash = if rng.chance(800) { near } else { rng.next_u64() };
+            let prefix = Prefix::of(hash, len);
+            assert_eq!(map.summary(prefix), tree.summary(prefix), "{prefix:?}");
+            assert_eq!(items(&map, prefix), items(&tree, prefix), "{prefix:?}");
+        }
+    }
+}
+
+/// Two maps that differ in a few rows find out in which, by the walk and by coded symbols.
+#[test]
+fn maps_find_what_differs() {
+    use crate::merkle::{Walk, WalkBounds, answer};
+    use crate::reconcile::{Decoder, Encoder};
+    let ours = filled(
+        &(0..2_000)
+            .map(|n| set(format!("{n}").as_bytes(), n, 1))
+            .collect::<Vec<_>>(),
+    );
+    let mut theirs = ours.clone();
+    merge(&mut theirs, &set(b"7", 9_000, 2));
+    merge(&mut theirs, &set(b"new", 9_001, 2));
+    let differing = |map: &LwwMap, keys: &[&[u8]]| {
+        let items = keys.iter().map(|key| Item {
+            key_hash: map.digest_key.place(key),
+            digest: map.digest_of(key, &map.get(key).unwrap()),
+        });
+        let mut items: Vec<_> = items.collect();
+        items.sort_by_key(|item| item.key_hash);
+        items
+    };
+    let sorted = |items: &[Item]| {
+        let mut items = items.to_vec();
+        items.sort_by_key(|item| item.key_hash);
+        items
+    };
+    let bounds = WalkBounds {
+        message_bytes: 4_096,
+        prefixes: 10_000,
+    };
+    let mut walk = Walk::new(bounds);
+    while let Some(question) = walk.ask() {
+        walk.take(&ours, &answer(&theirs, &question, 4_096).unwrap()).unwrap();
+    }
+    assert_eq!(sorted(walk.only_here()), differing(&ours, &[b"7"]));
+    assert_eq!(sorted(walk.only_there()), differing(&theirs, &[b"7", b"new"]));
+
+    let key = DigestKey::new([5; 16]);
+    let encoder = |map: &LwwMap| {
+        let mut items = vec![];
+        map.items(Prefix::ROOT, &mut |item| items.push(item));
+        Encoder::new(&key, items)
+    };
+    let mut theirs_encoder = encoder(&theirs);
+    let mut decoder = Decoder::new(encoder(&ours), 1_000);
+    while let Some(question) = decoder.ask() {
+        decoder
+            .take(&theirs_encoder.answer(&question, 1_000, 4_096).unwrap())
+            .unwrap();
+    }
+    let differences = decoder.differences().unwrap();
+    assert_eq!(sorted(&differences.only_here), differing(&ours, &[b"7"]));
+    assert_eq!(differences.only_there.len(), 2);
+}

@@ -8,8 +8,8 @@ use crate::crdt::lww_map::leaf::Leaf;
 
 /// Bits of a place that one node decides on.
 const BITS: u32 = 4;
-/// Nodes on the way to a leaf, at most: a place has 32 bits.
-const DEPTH_MAX: usize = 8;
+/// Digits of a place, of four bits each: as many nodes are on the way to a leaf, at most.
+pub const DIGITS: usize = 8;
 
 /// Leaves by the first bits of a key's hash (its *place*), under nodes of 16 children.
 ///
@@ -59,7 +59,7 @@ impl Child {
 #[derive(Debug, Clone, Copy)]
 pub struct Path {
     place: u32,
-    nodes: [u32; DEPTH_MAX],
+    nodes: [u32; DIGITS],
     depth: usize,
     leaf: usize,
 }
@@ -86,7 +86,7 @@ impl Trie {
     pub fn path(&self, place: u32) -> Path {
         let mut path = Path {
             place,
-            nodes: [0; DEPTH_MAX],
+            nodes: [0; DIGITS],
             depth: 1,
             leaf: 0,
         };
@@ -145,7 +145,7 @@ impl Trie {
         let child = Child::leaf(path.leaf);
         let (mut node, mut depth) = (path.nodes[path.depth - 1] as usize, path.depth - 1);
         if self.children_of(node, child).len() == 1 {
-            if path.depth == DEPTH_MAX {
+            if path.depth == DIGITS {
                 return false;
             }
             let leaf = self.leaf(path);
