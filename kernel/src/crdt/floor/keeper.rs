@@ -30,17 +30,25 @@ use crate::hlc::Stamp;
 /// helps ([`FloorKeeper::replaced_below`]).
 ///
 /// # Disks that were restored, cloned or lost
-/// An older disk has forgotten promises, confirmations and commits that others count on. A fresh boot (promises, rule 5)
+/// An older disk has forgotten promises, confirmations and commits that others count on. A fresh boot
 /// covers that:
 /// - It renews every promise that an earlier boot can have made, by the ceiling that it is given.
 /// - Its positions carry its own birth, so that what was taken in from the commit order of an earlier boot does not
 ///   count for this one; and others forget what the earlier boot said as soon as they hear of this one.
 /// - It promises no position and confirms nothing until it has taken in all that each other replica had committed when
 ///   that one accepted this boot ([`FloorKeeper::greeted`]). What only the earlier boot's position covered, and others took
-///   in after they had promised, comes back that way. (This is rule 7, a replica that lost something does not vote, with
-///   "all" in place of "a majority", since the floor counts on all.)
+///   in after they had promised, comes back that way. (A replica that lost something
+///   does not vote; for a quorum it has to come back through a majority, for the floor through all, since that counts on all.)
 /// - If the floor rose on the strength of what it has forgotten, it finds others' floors above its own without having
 ///   confirmed them; then it is *behind*, and confirms nothing until it has replaced its state below.
+///
+/// # What it relies on
+/// - A replica that joins the set is booted for it, with a ceiling of that moment, and admits nothing before a majority of
+///   the old set acts in the new epoch: then no round of the old set can end behind its back.
+/// - Clocks stay within the bound on drift from boot to boot, or the ceiling may miss a promise of an earlier one.
+/// - One boot is one run. A virtual machine resumed from a snapshot is two under one name, and outside of all this.
+/// - What a replica has admitted and passed on to nobody when it is removed from the set is a client's unsent write: it
+///   has to be stamped anew.
 #[derive(Debug, Clone)]
 pub struct FloorKeeper {
     me: NodeId,

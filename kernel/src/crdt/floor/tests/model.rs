@@ -402,7 +402,7 @@ impl World {
         self.lost.extend(gone);
     }
 
-    /// One joins or leaves. A majority of the old set knows at once (promises, rule 3), the rest in their own time.
+    /// One joins or leaves. A majority of the old set knows at once, the rest in their own time.
     fn change_the_set(&mut self, id: NodeId) {
         if self.replicas.values().any(|replica| replica.set != self.set) {
             return;
