@@ -1,5 +1,7 @@
 //! Rounds told one by one.
 
+mod boots;
+
 use super::*;
 use alloc::collections::BTreeMap;
 use alloc::vec;
