@@ -26,15 +26,27 @@ fn advance_with(cluster: &mut Cluster, id: u64, taken: Position) -> (Option<u64>
 
 #[test]
 fn its_confirmation_is_forgotten() {
-    let mut cluster = promised();
-    assert!(answer(&cluster.report(2)).1, "and 2 has confirmed");
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.propose(1, F);
+    // All confirm, but the confirmation of 3 is on its way.
+    for id in [1, 2, 3, 1, 2] {
+        cluster.advance(id, 0);
+        cluster.persist(id);
+        let mut report = cluster.report(id);
+        report.answer.as_mut().unwrap().confirmed &= id != 3;
+        for to in [1, 2, 3] {
+            cluster.receive(to, &report);
+        }
+    }
+    cluster.advance(1, 0);
+    let late = cluster.report(3);
+    assert!([1, 2, 3].iter().all(|id| answer(&cluster.report(*id)).1));
     cluster.boot(2, 20, Marks::default(), F);
+    cluster.receive(1, &late);
     cluster.advance(1, 0);
-    cluster.persist(1);
-    cluster.advance(1, 0);
-    assert_eq!(cluster.floors(), [0, 0]);
-    cluster.run(&[1, 2]);
-    assert_eq!(cluster.floors(), [F, F]);
+    assert_eq!(cluster.keeper(1).at(), 0);
+    cluster.run(&[1, 2, 3]);
+    assert_eq!(cluster.floors(), [F; 3]);
 }
 
 #[test]
