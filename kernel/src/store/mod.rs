@@ -121,9 +121,17 @@ impl Store {
 
     fn load(&mut self, key: &RecordKey, version: &Version<'_>) -> Merged {
         let at = self.partition_of(key).index();
-        let merged = self.partitions[at].merge(key, version);
-        if let Merged::Changed { expired_at_ms } = merged {
-            self.expiry.change(key, expired_at_ms, version.expires_at_ms());
+        let maps = &mut self.partitions[at];
+        // Most maps hold nothing that expires, and need not be asked for what it is that is replaced.
+        let some_expire = maps.map(key.map()).is_some_and(|map| map.held().expiring > 0);
+        let old_ms = maps
+            .get(key)
+            .filter(|_| some_expire)
+            .and_then(|old| old.expires_at_ms());
+        let merged = maps.merge(key, version);
+        let new_ms = version.expires_at_ms();
+        if merged.is_change() && (old_ms.is_some() || new_ms.is_some()) {
+            self.expiry.change(key, old_ms, new_ms);
         }
         merged
     }

@@ -10,8 +10,9 @@ mod tests;
 
 use alloc::vec::Vec;
 
+use crate::crdt::floor::is_at_or_below;
 use crate::crdt::record::record_bytes;
-use crate::crdt::{DigestKey, Version};
+use crate::crdt::{DigestKey, Merged, Version};
 use crate::env::{Mutant, Mutants};
 use crate::hlc::Stamp;
 use crate::merkle::{Item, Prefix, Sum, Summary};
@@ -48,6 +49,8 @@ pub struct Held {
     pub records: u64,
     /// Of those, the deleted ones.
     pub tombstones: u64,
+    /// Those that have a time to live.
+    pub expiring: u64,
     /// Bytes of all keys and versions, as they are written to disk.
     pub bytes: u64,
 }
@@ -57,6 +60,7 @@ impl Held {
         Self {
             records: 1,
             tombstones: version.is_tombstone().into(),
+            expiring: version.ttl_ms.is_some().into(),
             bytes: (key.len() + record_bytes(version)) as u64,
         }
     }
@@ -66,6 +70,7 @@ impl Held {
         Self {
             records: self.records + more.records,
             tombstones: self.tombstones + more.tombstones,
+            expiring: self.expiring + more.expiring,
             bytes: self.bytes + more.bytes,
         }
     }
@@ -75,27 +80,9 @@ impl Held {
         Self {
             records: self.records - less.records,
             tombstones: self.tombstones - less.tombstones,
+            expiring: self.expiring - less.expiring,
             bytes: self.bytes - less.bytes,
         }
-    }
-}
-
-/// What a merge did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Merged {
-    /// The version is the key's now.
-    Changed {
-        /// When the version before it would have expired.
-        expired_at_ms: Option<u64>,
-    },
-    /// The map held that version, or one that wins over it, or knows it to be deleted.
-    Unchanged,
-}
-
-impl Merged {
-    /// Whether anything changed.
-    pub fn is_change(self) -> bool {
-        self != Merged::Unchanged
     }
 }
 
@@ -138,7 +125,7 @@ impl LwwMap {
     fn wins(&self, held: Option<&LeafRow<'_>>, version: &Version<'_>) -> bool {
         let Some(row) = held else {
             // What every replica once held and this one does not is deleted.
-            return !is_below(version.stamp, self.floor);
+            return !is_at_or_below(version.stamp, self.floor);
         };
         if row.time != version.stamp.time() {
             return row.time < version.stamp.time();
@@ -170,17 +157,11 @@ impl LwwMap {
         }
         let old = found.map(|(found, row)| {
             let old = self.version(&row);
-            (
-                found,
-                row.writer,
-                Held::of(key, &old),
-                old.expires_at_ms(),
-                self.digest_of(key, &old),
-            )
+            (found, row.writer, Held::of(key, &old), self.digest_of(key, &old))
         });
         if version.is_tombstone() && self.mutants.is(Mutant::ForgetTombstone) {
             self.remove(place, key);
-            return Merged::Changed { expired_at_ms: None };
+            return Merged::Changed;
         }
         let digest = self.digest_of(key, version);
         let row = LeafRow {
@@ -192,20 +173,18 @@ impl LwwMap {
             value: version.value.unwrap_or_default(),
         };
         let leaf = self.trie.leaf_mut(path);
-        let mut expired_at_ms = None;
-        if let Some((found, writer, held, expires_at_ms, old_digest)) = old {
+        if let Some((found, writer, held, old_digest)) = old {
             leaf.replace(found, &row);
             self.writers.release(writer);
             self.held = self.held.minus(held);
             self.trie.account(path, digest.wrapping_sub(old_digest), 0);
-            expired_at_ms = expires_at_ms;
         } else {
             leaf.push(&row);
             self.trie.account(path, digest, 1);
         }
         self.held = self.held.plus(Held::of(key, version));
         self.split(place);
-        Merged::Changed { expired_at_ms }
+        Merged::Changed
     }
 
     /// Splits the leaf of a place until it is not full any more.
@@ -245,7 +224,8 @@ impl LwwMap {
     /// does not is deleted. Both lie in the same order, so that the two are walked through side by side.
     pub fn merge_map(&mut self, other: &LwwMap) {
         if other.floor > self.floor {
-            let gone = self.rows_where(|row| is_below(row.version.stamp, other.floor) && other.get(row.key).is_none());
+            let gone =
+                self.rows_where(|row| is_at_or_below(row.version.stamp, other.floor) && other.get(row.key).is_none());
             gone.iter().for_each(|(place, key)| self.remove(*place, key));
             self.floor = other.floor;
         }
@@ -281,7 +261,7 @@ impl LwwMap {
         let floor_ms = floor >> 16;
         // A function of the version and the floor, not of this replica's time: all replicas forget the same.
         let dead = self.rows_where(|Row { version, .. }| {
-            is_below(version.stamp, floor) && (version.is_tombstone() || version.is_expired(floor_ms))
+            is_at_or_below(version.stamp, floor) && (version.is_tombstone() || version.is_expired(floor_ms))
         });
         for (place, key) in &dead {
             self.remove(*place, key);
@@ -394,11 +374,6 @@ impl Summary for LwwMap {
             }
         }
     }
-}
-
-/// Whether a stamp is at or below a floor. Nothing is at or below the first one, 0.
-fn is_below(stamp: Stamp, floor: u64) -> bool {
-    floor > 0 && stamp.time() <= floor
 }
 
 fn place(digest_key: &DigestKey, key: &[u8]) -> u32 {
