@@ -8,7 +8,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use kernel::crdt::{DigestKey, LwwMap, Version};
+use kernel::crdt::{DigestKey, Foreseen, LwwMap, Version};
 use kernel::env::{Mutants, SeededRng, WriterId};
 use kernel::hlc::Stamp;
 use rustix::time::{ClockId, clock_gettime};
@@ -92,6 +92,19 @@ pub(crate) fn measure<T>(
 }
 
 fn merge_all(map: &mut LwwMap, writes: &[Write]) {
+    for group in writes.chunks(Foreseen::GROUP) {
+        let mut foreseen = [None; Foreseen::GROUP];
+        for (foreseen, write) in foreseen.iter_mut().zip(group) {
+            *foreseen = Some(map.foresee(&write.key));
+        }
+        foreseen.into_iter().flatten().for_each(Foreseen::touch);
+        for write in group {
+            black_box(map.merge(&write.key, &write.version()));
+        }
+    }
+}
+
+fn merge_each(map: &mut LwwMap, writes: &[Write]) {
     for write in writes {
         black_box(map.merge(&write.key, &write.version()));
     }
@@ -132,10 +145,13 @@ pub(crate) fn run(load: &Load) -> Rows {
 
     let mut map = new_map();
     let mut fresh = measure((BENCH, "orrery"), count, &mut map, |map| merge_all(map, &all));
+    map = new_map();
+    let mut single = measure((BENCH, "orrery-single"), count, &mut map, |map| merge_each(map, &all));
+    single.note = "new keys, one after the other".into();
     let mut updated = measure((BENCH, "orrery-newer"), count, &mut map, |map| merge_all(map, &newer));
-    updated.note = "a newer version of each key".into();
+    updated.note = "a newer version of each key, 16 foreseen at a time".into();
     let mut again = measure((BENCH, "orrery-again"), count, &mut map, |map| merge_all(map, &newer));
-    again.note = "the same versions once more".into();
+    again.note = "the same versions once more, 16 foreseen at a time".into();
     drop(map);
     let mut map = HashMap::new();
     let mut hashed = measure((BENCH, "HashMap"), count, &mut map, |map| insert_hashed(map, &all));
@@ -145,7 +161,7 @@ pub(crate) fn run(load: &Load) -> Rows {
     drop(map);
 
     for (row, what) in [
-        (&mut fresh, "merge of new keys, digest kept"),
+        (&mut fresh, "merge of new keys, 16 foreseen at a time, digest kept"),
         (&mut hashed, "insert; no time, no digest"),
         (&mut ordered, "insert; no time, no digest"),
     ] {
@@ -154,5 +170,5 @@ pub(crate) fn run(load: &Load) -> Rows {
         let above = row.bytes.saturating_sub(data as u64) as f64 / count as f64;
         row.note = format!("{what}; {above:.1} bytes a key above key and value");
     }
-    Ok(vec![fresh, updated, again, hashed, ordered])
+    Ok(vec![fresh, single, updated, again, hashed, ordered])
 }

@@ -9,7 +9,7 @@ mod record;
 mod version;
 
 pub use digest::DigestKey;
-pub use lww_map::{Held, LwwMap, Row};
+pub use lww_map::{Foreseen, Held, LwwMap, Row};
 pub use pn_counter::PnCounter;
 pub use record::{BadRecord, Record};
 pub use version::Version;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
 
-use crate::crdt::{DigestKey, Held, LwwMap, Merged, Row, Version};
+use crate::crdt::{DigestKey, Foreseen, Held, LwwMap, Merged, Row, Version};
 use crate::env::Mutants;
 use crate::store::RecordKey;
 
@@ -76,6 +76,11 @@ impl Maps {
     /// The version of a key, a tombstone or an expired one included.
     pub fn get(&self, key: &RecordKey) -> Option<Version<'_>> {
         self.map(key.map())?.get(key.key())
+    }
+
+    /// Where a merge of this key is going to read, if its map is there.
+    pub fn foresee(&self, key: &RecordKey) -> Option<Foreseen<'_>> {
+        Some(self.map(key.map())?.foresee(key.key()))
     }
 
     /// One map, if it has ever held anything.

@@ -22,7 +22,7 @@ pub use key::{BadKey, RecordKey};
 pub use maps::{Maps, Position};
 pub use recover::{Next, Recovery};
 
-use crate::crdt::{DigestKey, Held, Merged, Record, Version};
+use crate::crdt::{DigestKey, Foreseen, Held, Merged, Record, Version};
 use crate::env::{Limits, Mutants};
 use crate::hlc::Stamp;
 use crate::machine::Room;
@@ -136,10 +136,21 @@ impl Store {
         merged
     }
 
-    fn replay(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64) {
-        for change in &changes {
-            self.load(&change.key, &change.record.version());
+    fn load_all(&mut self, changes: &[Change]) {
+        for group in changes.chunks(Foreseen::GROUP) {
+            let mut foreseen = [None; Foreseen::GROUP];
+            for (foreseen, change) in foreseen.iter_mut().zip(group) {
+                *foreseen = self.partition(self.partition_of(&change.key)).foresee(&change.key);
+            }
+            foreseen.into_iter().flatten().for_each(Foreseen::touch);
+            for change in group {
+                self.load(&change.key, &change.record.version());
+            }
         }
+    }
+
+    fn replay(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64) {
+        self.load_all(&changes);
         self.behind.push(number, clock, changes, now_us, &self.limits);
     }
 

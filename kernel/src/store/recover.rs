@@ -6,7 +6,8 @@ use crate::hlc::Stamp;
 use crate::machine::{Fetch, Fetched, StorageError};
 use crate::store::behind::CLOCK_ROW;
 use crate::store::codec::{Damaged, decode_entry, decode_row, stored};
-use crate::store::{RecordKey, Store};
+use crate::store::{Change, RecordKey, Store};
+use alloc::vec::Vec;
 
 /// Reads everything, a chunk at a time: first what there is, then the records, then the log entries beyond them.
 #[derive(Debug)]
@@ -63,9 +64,12 @@ impl Recovery {
             }
             Fetched::Records { rows, done } => {
                 let after = rows.last().map(|(key, _)| key.clone());
+                let mut changes = Vec::with_capacity(rows.len());
                 for (key, row) in rows {
-                    self.record(&key, decode_row(&key, &row)?)?;
+                    changes.extend(self.record(key.clone(), decode_row(&key, &row)?)?);
                 }
+                self.records += changes.len() as u64;
+                self.store.load_all(&changes);
                 // A host that has no more rows and does not say so would be asked for ever.
                 if done || after.is_none() {
                     Ok(self.log_from_next())
@@ -91,17 +95,16 @@ impl Recovery {
         }
     }
 
-    fn record(&mut self, key: &bytes::Bytes, content: bytes::Bytes) -> Result<(), StorageError> {
+    /// Reads a row of the records, unless it is the clock's.
+    fn record(&mut self, key: bytes::Bytes, content: bytes::Bytes) -> Result<Option<Change>, StorageError> {
         if key[..] == *CLOCK_ROW {
             let clock = content[..].try_into().map_err(|_| StorageError::Corrupt)?;
             self.store.behind.observe_clock(Stamp::from_bytes(clock));
-            return Ok(());
+            return Ok(None);
         }
-        let key = RecordKey::decode(key.clone(), &stored()).map_err(|_| StorageError::Corrupt)?;
+        let key = RecordKey::decode(key, &stored()).map_err(|_| StorageError::Corrupt)?;
         let record = Record::decode(content, &stored()).map_err(|_| StorageError::Corrupt)?;
-        self.records += 1;
-        self.store.load(&key, &record.version());
-        Ok(())
+        Ok(Some(Change { key, record }))
     }
 
     fn records_after(&self, after: Option<bytes::Bytes>) -> Next {

@@ -13,8 +13,10 @@ const SLOTS_STEP: u32 = 8;
 /// The mark of a row whose value expires, beside the length of its key.
 const HAS_TTL: u16 = 1 << 15;
 
-/// Time, writer, marks and length of the key.
-const HEAD_BYTES: usize = 8 + 4 + 2;
+/// Where a row's parts begin: time, writer, marks and length of the key.
+const WRITER_AT: usize = 8;
+const MARKS_AT: usize = WRITER_AT + 4;
+const HEAD_BYTES: usize = MARKS_AT + 2;
 const TTL_BYTES: usize = 8;
 
 /// Rows of keys whose places share their first bits, in the order in which they came.
@@ -80,6 +82,42 @@ pub struct LeafRow<'l> {
     pub value: &'l [u8],
 }
 
+/// A row as it lies in a leaf.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRow<'l> {
+    /// The first bits of the key's hash.
+    pub place: u32,
+    bytes: &'l [u8],
+}
+
+impl<'l> RawRow<'l> {
+    /// What it says.
+    pub fn read(self) -> LeafRow<'l> {
+        let marked = u16::from_le_bytes(number(self.bytes, MARKS_AT));
+        let (ttl_ms, key_at) = match marked & HAS_TTL {
+            0 => (None, HEAD_BYTES),
+            _ => (
+                Some(u64::from_le_bytes(number(self.bytes, HEAD_BYTES))),
+                HEAD_BYTES + TTL_BYTES,
+            ),
+        };
+        let (key, value) = self.bytes[key_at..].split_at((marked & !HAS_TTL).into());
+        LeafRow {
+            place: self.place,
+            time: u64::from_le_bytes(number(self.bytes, 0)),
+            writer: u32::from_le_bytes(number(self.bytes, WRITER_AT)),
+            ttl_ms,
+            key,
+            value,
+        }
+    }
+
+    /// The number of its writer.
+    pub fn writer(self) -> u32 {
+        u32::from_le_bytes(number(self.bytes, WRITER_AT))
+    }
+}
+
 impl LeafRow<'_> {
     fn len(&self) -> usize {
         let ttl = if self.ttl_ms.is_some() { TTL_BYTES } else { 0 };
@@ -91,13 +129,13 @@ impl LeafRow<'_> {
         let key_len = u16::try_from(self.key.len()).expect("keys are bounded by Limits");
         assert!(key_len < HAS_TTL, "keys are bounded by Limits");
         let mut head = [0; HEAD_BYTES + TTL_BYTES];
-        head[..8].copy_from_slice(&self.time.to_le_bytes());
-        head[8..12].copy_from_slice(&self.writer.to_le_bytes());
+        head[..WRITER_AT].copy_from_slice(&self.time.to_le_bytes());
+        head[WRITER_AT..MARKS_AT].copy_from_slice(&self.writer.to_le_bytes());
         let Some(ttl_ms) = self.ttl_ms else {
-            head[12..14].copy_from_slice(&key_len.to_le_bytes());
+            head[MARKS_AT..HEAD_BYTES].copy_from_slice(&key_len.to_le_bytes());
             return (head, HEAD_BYTES);
         };
-        head[12..14].copy_from_slice(&(key_len | HAS_TTL).to_le_bytes());
+        head[MARKS_AT..HEAD_BYTES].copy_from_slice(&(key_len | HAS_TTL).to_le_bytes());
         head[HEAD_BYTES..].copy_from_slice(&ttl_ms.to_le_bytes());
         (head, head.len())
     }
@@ -144,25 +182,10 @@ impl Leaf {
         self.slots as usize * SLOT_BYTES
     }
 
-    fn row(&self, slot: Slot, at: usize) -> LeafRow<'_> {
-        let bytes = &self.bytes[at..at + slot.len as usize];
-        let marked = u16::from_le_bytes(number(bytes, 12));
-        let (ttl_ms, key_at) = match marked & HAS_TTL {
-            0 => (None, HEAD_BYTES),
-            _ => (
-                Some(u64::from_le_bytes(number(bytes, HEAD_BYTES))),
-                HEAD_BYTES + TTL_BYTES,
-            ),
-        };
-        let (key, value) = bytes[key_at..].split_at((marked & !HAS_TTL).into());
-        LeafRow {
-            place: slot.place,
-            time: u64::from_le_bytes(number(bytes, 0)),
-            writer: u32::from_le_bytes(number(bytes, 8)),
-            ttl_ms,
-            key,
-            value,
-        }
+    /// Reads a byte of each part that a look-up or a new row needs.
+    pub fn touch(&self) -> u8 {
+        let at = |at: usize| self.bytes.get(at).copied().unwrap_or_default();
+        at(0) ^ at(64) ^ at(128) ^ at(self.bytes.len().saturating_sub(1))
     }
 
     /// The row of a key.
@@ -170,7 +193,8 @@ impl Leaf {
         let mut at = self.first_at();
         for (index, slot) in self.slots().enumerate() {
             if slot.place == place {
-                let row = self.row(slot, at);
+                let bytes = &self.bytes[at..at + slot.len as usize];
+                let row = RawRow { place, bytes }.read();
                 if row.key == key {
                     return Some((Found { index, at }, row));
                 }
@@ -180,14 +204,41 @@ impl Leaf {
         None
     }
 
+    /// The number of the writer of the row that is just this one but for the number.
+    pub fn find_same(&self, other: RawRow<'_>) -> Option<u32> {
+        let mut at = self.first_at();
+        for slot in self.slots() {
+            let end = at + slot.len as usize;
+            if slot.place == other.place {
+                let held = &self.bytes[at..end];
+                if held.len() == other.bytes.len()
+                    && held[..WRITER_AT] == other.bytes[..WRITER_AT]
+                    && held[MARKS_AT..] == other.bytes[MARKS_AT..]
+                {
+                    return Some(u32::from_le_bytes(number(held, WRITER_AT)));
+                }
+            }
+            at = end;
+        }
+        None
+    }
+
     /// All rows, in the order in which they came.
-    pub fn rows(&self) -> impl Iterator<Item = LeafRow<'_>> {
+    pub fn raw_rows(&self) -> impl Iterator<Item = RawRow<'_>> {
         let mut next_at = self.first_at();
         self.slots().map(move |slot| {
             let at = next_at;
             next_at += slot.len as usize;
-            self.row(slot, at)
+            RawRow {
+                place: slot.place,
+                bytes: &self.bytes[at..next_at],
+            }
         })
+    }
+
+    /// All rows, in the order in which they came.
+    pub fn rows(&self) -> impl Iterator<Item = LeafRow<'_>> {
+        self.raw_rows().map(RawRow::read)
     }
 
     /// All rows, ascending by place and key.
@@ -205,6 +256,17 @@ impl Leaf {
         self.grow(row.len());
         row.append(&mut self.bytes);
         self.set_slot(self.rows as usize, Slot::of_row(row));
+        self.rows += 1;
+    }
+
+    /// Adds a row as another leaf holds it.
+    fn push_bytes(&mut self, slot: Slot, row: &[u8]) {
+        if self.rows == self.slots {
+            self.open_slots(SLOTS_STEP);
+        }
+        self.grow(row.len());
+        self.bytes.extend_from_slice(row);
+        self.set_slot(self.rows as usize, slot);
         self.rows += 1;
     }
 
@@ -260,8 +322,11 @@ impl Leaf {
             leaf.grow(self.bytes.len() * 9 / 16);
             leaf.open_slots((self.rows * 5 / 8).next_multiple_of(SLOTS_STEP));
         }
-        for row in self.rows() {
-            halves[usize::from(row.place & mask != 0)].push(&row);
+        let mut at = self.first_at();
+        for slot in self.slots() {
+            let end = at + slot.len as usize;
+            halves[usize::from(slot.place & mask != 0)].push_bytes(slot, &self.bytes[at..end]);
+            at = end;
         }
         let [low, high] = halves;
         *self = low;

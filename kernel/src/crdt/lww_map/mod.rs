@@ -16,8 +16,8 @@ use crate::crdt::{DigestKey, Merged, Version};
 use crate::env::{Mutant, Mutants};
 use crate::hlc::Stamp;
 use crate::merkle::{Item, Prefix, Sum, Summary};
-use leaf::LeafRow;
-use trie::{Path, Trie};
+use leaf::{Leaf, LeafRow};
+use trie::{Path, Trie, Visit};
 use writers::Writers;
 
 /// A map from keys to the winning version of each, with a digest of all of them.
@@ -86,6 +86,23 @@ impl Held {
     }
 }
 
+/// A place in a map's memory that is soon going to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Foreseen<'m> {
+    leaf: &'m Leaf,
+}
+
+impl Foreseen<'_> {
+    /// How many keys to foresee at a time: as many as a processor waits for at once, and some.
+    pub const GROUP: usize = 16;
+
+    /// Reads a little of it, and changes nothing. In a large map most of what a merge takes are waits for memory; who has
+    /// many rows to merge foresees a group of them, then touches all, then merges: the waits overlap.
+    pub fn touch(self) {
+        core::hint::black_box(self.leaf.touch());
+    }
+}
+
 /// A row of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row<'m> {
@@ -138,6 +155,13 @@ impl LwwMap {
             return false;
         }
         version.wins_over(&held)
+    }
+
+    /// Where a look-up or a merge of this key is going to read. See [`Foreseen::touch`].
+    pub fn foresee(&self, key: &[u8]) -> Foreseen<'_> {
+        Foreseen {
+            leaf: self.trie.leaf_of(self.place(key)),
+        }
     }
 
     /// Takes `version` if it wins over the one held.
@@ -195,7 +219,7 @@ impl LwwMap {
             if !trie.leaf(&path).is_full() {
                 return;
             }
-            let digest = |leaf: &leaf::Leaf| {
+            let digest = |leaf: &Leaf| {
                 let digests = leaf.rows().map(|row| digest(key, row.key, &version(writers, &row)));
                 digests.fold(0, u128::wrapping_add)
             };
@@ -221,7 +245,8 @@ impl LwwMap {
     /// Takes all that `other` holds: a replica's whole state, where [`LwwMap::merge`] takes a part of it.
     ///
     /// Of two states the one with the lower floor is first replaced at or below the higher: what it holds there and the other
-    /// does not is deleted. Both lie in the same order, so that the two are walked through side by side.
+    /// does not is deleted. Both lie in the same order and are walked through side by side; what has the same digest is
+    /// passed over.
     pub fn merge_map(&mut self, other: &LwwMap) {
         if other.floor > self.floor {
             let gone =
@@ -229,26 +254,42 @@ impl LwwMap {
             gone.iter().for_each(|(place, key)| self.remove(*place, key));
             self.floor = other.floor;
         }
-        for leaf in other.trie.leaves_from(0) {
-            let mut path = None;
-            for row in leaf.rows() {
-                let here = path.filter(|path| self.trie.leads_to(path, row.place));
-                let here = here.unwrap_or_else(|| self.trie.path(row.place));
-                let held = self.trie.leaf(&here).find(row.place, row.key);
-                // Most rows are the same, or older: that much is seen without a look at the writers.
-                if held.is_some_and(|(_, held)| held.time > row.time || self.is_same(&held, other, &row)) {
-                    path = Some(here);
-                    continue;
-                }
-                self.merge_at(&here, row.place, row.key, &other.version(&row));
-                path = None;
+        let comparable = self.digest_key == other.digest_key;
+        let mut same_writer = None;
+        other.trie.walk(&mut |visit| match visit {
+            Visit::Node { place, digits, sum } => {
+                let ours = self.trie.prefix(place, digits);
+                !(comparable && ours.is_ok_and(|ours| ours == sum))
             }
-        }
+            Visit::Leaf(leaf) => {
+                self.merge_leaf(other, leaf, &mut same_writer);
+                true
+            }
+        });
     }
 
-    fn is_same(&self, held: &LeafRow<'_>, other: &LwwMap, row: &LeafRow<'_>) -> bool {
-        (held.time, held.ttl_ms, held.value) == (row.time, row.ttl_ms, row.value)
-            && self.writers.get(held.writer) == other.writers.get(row.writer)
+    /// Merges the rows of a leaf of another map. `same_writer` is a pair of numbers that stand for one writer, here and there.
+    fn merge_leaf(&mut self, other: &LwwMap, leaf: &Leaf, same_writer: &mut Option<(u32, u32)>) {
+        let mut path = None;
+        for raw in leaf.raw_rows() {
+            let place = raw.place;
+            let here = path.filter(|path| self.trie.leads_to(path, place));
+            let here = here.unwrap_or_else(|| self.trie.path(place));
+            path = Some(here);
+            // Most rows are the same: that much is seen from their bytes, and the same writers come again and again.
+            if let Some(number) = self.trie.leaf(&here).find_same(raw) {
+                let numbers = Some((number, raw.writer()));
+                if *same_writer == numbers || self.writers.get(number) == other.writers.get(raw.writer()) {
+                    *same_writer = numbers;
+                    continue;
+                }
+            }
+            let row = raw.read();
+            if self.merge_at(&here, place, row.key, &other.version(&row)).is_change() {
+                // The leaf may have been split, and numbers of writers given to others.
+                (path, *same_writer) = (None, None);
+            }
+        }
     }
 
     /// Raises the floor, and forgets what no replica needs any more: tombstones at or below it, and versions that were written

@@ -106,6 +106,18 @@ impl Trie {
         }
     }
 
+    /// The leaf of a place.
+    pub fn leaf_of(&self, place: u32) -> &Leaf {
+        let mut node = 0;
+        for depth in 0.. {
+            match self.nodes[node].children[digit(place, depth)].number() {
+                Ok(leaf) => return &self.leaves[leaf],
+                Err(below) => node = below,
+            }
+        }
+        unreachable!("a place has so many digits")
+    }
+
     /// Whether a way is also the way to another place.
     pub fn leads_to(&self, path: &Path, place: u32) -> bool {
         let depth = path.depth - 1;
@@ -200,10 +212,56 @@ impl Trie {
         Ok((self.nodes[node].digest, self.nodes[node].rows))
     }
 
+    /// Shows every node and leaf to `visit`, from the top, in the order of their places. Below a node of which it says `false`
+    /// nothing is shown.
+    pub fn walk(&self, visit: &mut impl FnMut(Visit<'_>) -> bool) {
+        self.walk_below(0, 0, 0, visit);
+    }
+
+    fn walk_below(&self, node: usize, place: u32, digits: usize, visit: &mut impl FnMut(Visit<'_>) -> bool) {
+        let Node { children, digest, rows } = &self.nodes[node];
+        let sum = (*digest, *rows);
+        if !visit(Visit::Node { place, digits, sum }) {
+            return;
+        }
+        let mut last = None;
+        for (digit, child) in (0..).zip(children) {
+            if last == Some(child) {
+                continue;
+            }
+            last = Some(child);
+            match child.number() {
+                Ok(leaf) => {
+                    visit(Visit::Leaf(&self.leaves[leaf]));
+                }
+                Err(below) => {
+                    let shift = u32::BITS - BITS * (digits as u32 + 1);
+                    self.walk_below(below, place | digit << shift, digits + 1, visit);
+                }
+            }
+        }
+    }
+
     /// How many leaves there are.
     pub fn leaf_count(&self) -> usize {
         self.leaves.len()
     }
+}
+
+/// What [`Trie::walk`] comes to.
+#[derive(Debug)]
+pub enum Visit<'t> {
+    /// The node of all places that begin with so many digits of `place`.
+    Node {
+        /// Its first place.
+        place: u32,
+        /// How many digits.
+        digits: usize,
+        /// Digest and rows.
+        sum: (u128, u64),
+    },
+    /// A leaf.
+    Leaf(&'t Leaf),
 }
 
 /// The leaves of a trie in order.
