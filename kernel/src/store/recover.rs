@@ -1,5 +1,7 @@
 //! Recovery: from what a host's two stores hold to a [`Store`] in memory.
 
+use alloc::vec::Vec;
+
 use crate::crdt::Record;
 use crate::env::Now;
 use crate::hlc::Stamp;
@@ -7,7 +9,6 @@ use crate::machine::{Fetch, Fetched, StorageError};
 use crate::store::behind::CLOCK_ROW;
 use crate::store::codec::{Damaged, decode_entry, decode_row, stored};
 use crate::store::{Change, RecordKey, Store};
-use alloc::vec::Vec;
 
 /// Reads everything, a chunk at a time: first what there is, then the records, then the log entries beyond them.
 #[derive(Debug)]
