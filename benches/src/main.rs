@@ -6,6 +6,7 @@
 //! ```
 
 mod lww_merge;
+mod or_map;
 mod row;
 mod socket_writes;
 
@@ -72,6 +73,11 @@ const BENCHES: &[Bench] = &[
         "lww-merge",
         "merging versions into the last-writer-wins map, beside a BTreeMap and a HashMap of the same bytes",
         lww_merge::run,
+    ),
+    (
+        "or-map",
+        "adds to the observed-remove map, and merges of whole replicas",
+        or_map::run,
     ),
     (
         "socket-writes",
