@@ -26,6 +26,7 @@ pub struct Added {
 /// The delta of one change has the floor 0: it covers what it names, even what was born below its sender's floor. Only a whole
 /// state has a floor, and so covers everything born at or below it, which deletes what it does not hold. A floor is to be
 /// believed of replicas and of nobody else: who takes deltas from clients refuses those whose [`Delta::floor`] is not 0.
+/// It also asks of every birth what it asks of a stamp ([`crate::hlc::is_ahead`]): one from the far future would never fold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Delta {
     /// Ascending; each dot is covered, and in one of them only.

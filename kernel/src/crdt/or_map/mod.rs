@@ -94,7 +94,7 @@ impl OrMap {
         let mut covered = Context::new();
         covered.insert(dot);
         let element: Arc<[u8]> = element.into();
-        if self.context.contains(dot) {
+        if !self.context.insert(dot) {
             let key = key.into();
             let added = vec![Added { key, element, dot }];
             let again = Delta { added, covered };
@@ -113,7 +113,6 @@ impl OrMap {
         } else {
             self.rows.insert_at(key_id, place, element.clone(), dot);
         }
-        self.context.insert(dot);
         let added = vec![Added { key, element, dot }];
         Delta { added, covered }
     }

@@ -79,3 +79,21 @@ impl<T> Slab<T> {
         rows.filter_map(|(id, row)| Some((id, row.as_ref()?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_given_again_and_an_empty_slab_holds_nothing() {
+        let mut slab = Slab::new();
+        let ids: Vec<_> = (0..100).map(|row| slab.insert(row)).collect();
+        assert_eq!((slab.remove(ids[7]), slab.len()), (7, 99));
+        assert_eq!(slab.insert(107), ids[7]);
+        assert_eq!(slab.iter().map(|(_, row)| row).max(), Some(&107));
+        for id in ids {
+            slab.remove(id);
+        }
+        assert_eq!((slab.len(), slab.rows.capacity(), slab.free.capacity()), (0, 0, 0));
+    }
+}

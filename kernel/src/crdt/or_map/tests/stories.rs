@@ -312,3 +312,72 @@ fn keys_and_elements_come_in_order() {
     assert_eq!(after(Some(b"c")), []);
     assert_eq!(after(Some(b"")).len(), 3);
 }
+
+#[test]
+fn digests_tell_apart_what_looks_alike_end_to_end() {
+    let dot = writer(1, 1).next(0).unwrap();
+    let of = |key: &[u8], element: &[u8]| {
+        let mut map = empty();
+        map.add(key, element, dot);
+        map.digest()
+    };
+    assert_ne!(of(&[1, 2], &[3]), of(&[1], &[2, 3]));
+    assert_ne!(of(&[], &[3]), of(&[3], &[]));
+    // The floor is part of the state, and so are dots that keep nothing.
+    let mut folded = empty();
+    folded.collect(1);
+    let mut removed = empty();
+    removed.add(KEY, &EGGS, dot);
+    removed.remove(KEY, &EGGS);
+    assert!(!same(&folded, &empty()) && !same(&removed, &empty()) && !same(&folded, &removed));
+    let other_key = OrMap::new(&DigestKey::new([8; 16]));
+    assert_ne!(
+        other_key.digest(),
+        empty().digest(),
+        "and all is under the cluster's key"
+    );
+}
+
+#[test]
+fn one_key_with_a_hundred_thousand_elements() {
+    const MANY: u64 = 100_000;
+    // All in no order of theirs: the numbers are multiplied by one that is prime to 2^64.
+    let text = |number: u64| {
+        [
+            &[0xc4, 8][..],
+            &number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(),
+        ]
+        .concat()
+    };
+    let (mut here, mut there) = (empty(), empty());
+    let (mut phone, mut laptop) = (writer(1, 1), writer(1, 2));
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for number in 0..MANY {
+        first.push(here.add(KEY, &text(number), phone.next(0).unwrap()));
+        second.push(there.add(KEY, &text(number + MANY / 2), laptop.next(0).unwrap()));
+    }
+    let mut grouped = empty();
+    grouped.merge(&sent(&Delta::group(first)));
+    grouped.merge(&sent(&Delta::group(second)));
+    here.merge_state(&there);
+    assert!(same(&here, &grouped));
+    assert_eq!((here.held().elements, here.held().dots), (MANY * 3 / 2, MANY * 2));
+    assert!(here.get(KEY).is_sorted_by(|a, b| a < b));
+    // Each add again, by another writer who has seen them all, takes the place of one or two.
+    let (mut tablet, mut third) = (writer(2, 3), Vec::new());
+    for number in 0..MANY {
+        assert!(here.contains(KEY, &text(number)));
+        third.push(here.add(KEY, &text(number), tablet.next(0).unwrap()));
+    }
+    assert_eq!((here.held().elements, here.held().dots), (MANY * 3 / 2, MANY * 3 / 2));
+    there.merge(&sent(&Delta::group(third)));
+    let mut removals = Vec::new();
+    for number in 0..MANY {
+        removals.push(here.remove(KEY, &text(number)));
+    }
+    there.merge(&sent(&here.remove_key(KEY)));
+    there.merge(&sent(&Delta::group(removals)));
+    here.merge_state(&there);
+    assert!(same(&here, &there));
+    assert_eq!((here.len(), here.held().ranges), (0, 3));
+}
