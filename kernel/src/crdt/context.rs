@@ -120,7 +120,7 @@ impl Context {
     pub fn union(&mut self, other: &Self) -> bool {
         let mut grown = self.fold(other.floor);
         // A few are put in one by one; many are merged in one pass over both.
-        if other.ranges.len() < self.ranges.len() / 8 {
+        if other.ranges.len() < 8 + self.ranges.len() / 8 {
             for (birth, first, last) in other.ranges() {
                 grown |= self.insert_range(birth, first..=last);
             }

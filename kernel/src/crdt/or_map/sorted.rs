@@ -323,4 +323,27 @@ mod tests {
         }
         assert_eq!(sorted.chunks.len(), 10_000usize.div_ceil(CHUNK_ROWS));
     }
+
+    #[test]
+    fn a_name_that_two_chunks_share_is_one_name() {
+        let (mut slab, mut sorted) = (Slab::new(), Sorted::new());
+        let insert = |slab: &mut Slab<Text>, sorted: &mut Sorted, byte: u8, number: u64| {
+            let place = sorted.place(slab, (&[byte], dot(number)));
+            let id = slab.insert(Text(vec![byte], dot(number)));
+            (id, sorted.insert(slab, place, id))
+        };
+        for byte in 1..CHUNK_ROWS as u8 {
+            insert(&mut slab, &mut sorted, byte, 1);
+        }
+        assert!(insert(&mut slab, &mut sorted, 200, 1).1);
+        let (behind, alone) = insert(&mut slab, &mut sorted, 200, 2);
+        assert!(!alone && sorted.chunks.len() == 2);
+        assert!(
+            !sorted.remove(&slab, behind),
+            "the other is the last of the chunk before"
+        );
+        let (behind, _) = insert(&mut slab, &mut sorted, 200, 2);
+        assert_eq!((sorted.chunks.len(), sorted.chunks[1][0].id), (2, behind));
+        assert_eq!(sorted.found(&slab, (0, CHUNK_ROWS), &[200]), Some(behind));
+    }
 }
