@@ -1,7 +1,7 @@
 //! Adds to the kernel's observed-remove map, and merges of whole replicas.
 //!
-//! Half of what two replicas hold is common to both, half came to one of them only. The elements come in an order that is not
-//! theirs, and each is a MessagePack text of 16 bytes.
+//! Half of what two replicas hold is common to both, half came to one of them only; a third has nothing in common with them. The
+//! elements come in an order that is not theirs, and each is a MessagePack text of 16 bytes.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -17,6 +17,10 @@ use crate::{Load, Rows};
 const ELEMENTS: u64 = 100_000;
 /// How often each work is done, from the start.
 const ROUNDS: u32 = 5;
+
+const ADD: &str = "add, and what to send";
+const HALF: &str = "merge of two states, half in common";
+const APART: &str = "merge of two states, nothing in common";
 
 /// An element and the key that it is for.
 type Item = (Vec<u8>, Vec<u8>);
@@ -46,10 +50,11 @@ impl Shape {
     }
 }
 
-/// Two replicas' work: what both have, and what one of them has.
+/// Three replicas' work: what two have, what one of these has, and what only the third has.
 struct Work {
     common: Vec<Item>,
     own: [Vec<Item>; 2],
+    apart: Vec<Item>,
 }
 
 impl Work {
@@ -59,6 +64,7 @@ impl Work {
         Self {
             common: shape.items(0..half),
             own: [shape.items(half..2 * half), shape.items(2 * half..3 * half)],
+            apart: shape.items(3 * half..5 * half),
         }
     }
 }
@@ -93,8 +99,8 @@ fn row(subject: &'static str, ops: usize, times: &[Duration], bytes: u64, note: 
 }
 
 fn orrery(shape: Shape, work: &Work) -> Rows {
-    let (mut adds, mut merges) = (Vec::new(), Vec::new());
-    let (mut added_bytes, mut merged_bytes) = (0, 0);
+    let (mut adds, mut merges, mut further) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bytes = [0; 3];
     for _ in 0..ROUNDS {
         let mut left = OrMap::new(&DigestKey::new([7; 16]));
         let mut first = dots(1)?;
@@ -102,22 +108,25 @@ fn orrery(shape: Shape, work: &Work) -> Rows {
         let mut right = left.clone();
         adds.push(common + fill(&mut left, &work.own[0], &mut first)?);
         fill(&mut right, &work.own[1], &mut dots(2)?)?;
-        added_bytes = left.held().bytes;
+        bytes[0] = left.held().bytes;
         let start = Instant::now();
         black_box(left.merge_state(&right));
         merges.push(start.elapsed());
-        merged_bytes = left.held().bytes;
+        bytes[1] = left.held().bytes;
+        let mut third = OrMap::new(&DigestKey::new([7; 16]));
+        fill(&mut third, &work.apart, &mut dots(3)?)?;
+        let start = Instant::now();
+        black_box(left.merge_state(&third));
+        further.push(start.elapsed());
+        bytes[2] = left.held().bytes;
         black_box(left.digest());
     }
     let elements = work.common.len() + work.own[0].len();
-    let add = format!(
-        "add, {}; keeps key, order, digest; makes the delta to send",
-        shape.name()
-    );
-    let merge = format!("merge of two states, half in common, {}; keeps the same", shape.name());
+    let note = |work: &str| format!("{work}, {}; keeps keys, order, digest", shape.name());
     Ok(vec![
-        row("orrery", elements, &adds, added_bytes, add),
-        row("orrery", elements, &merges, merged_bytes, merge),
+        row("orrery", elements, &adds, bytes[0], note(ADD)),
+        row("orrery", elements, &merges, bytes[1], note(HALF)),
+        row("orrery", elements, &further, bytes[2], note(APART)),
     ])
 }
 
@@ -127,7 +136,7 @@ pub(crate) fn run(load: &Load) -> Rows {
         let work = Work::new(shape, load.quick);
         rows.extend(orrery(shape, &work)?);
         #[cfg(feature = "peers")]
-        rows.extend(peers::orswot(shape, &work)?);
+        rows.extend(peers::orswot(shape, &work));
     }
     Ok(rows)
 }
@@ -158,9 +167,9 @@ mod peers {
         }
     }
 
-    pub(super) fn orswot(shape: Shape, work: &Work) -> Rows {
-        let (mut adds, mut merges) = (Vec::new(), Vec::new());
-        let mut bytes = [0; 2];
+    pub(super) fn orswot(shape: Shape, work: &Work) -> Vec<Row> {
+        let (mut adds, mut merges, mut further) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bytes = [0; 3];
         for _ in 0..ROUNDS {
             let mut left = Set::new();
             let common = fill(&mut left, &work.common, shape, 1);
@@ -172,25 +181,21 @@ mod peers {
             left.merge(right);
             merges.push(start.elapsed());
             bytes[1] = logical_bytes(&left);
+            let mut third = Set::new();
+            fill(&mut third, &work.apart, shape, 3);
+            let start = Instant::now();
+            left.merge(third);
+            further.push(start.elapsed());
+            bytes[2] = logical_bytes(&left);
         }
         let elements = work.common.len() + work.own[0].len();
-        let note = "one set in memory: a clock an element; no keys, order, digest, floor or gaps";
-        Ok(vec![
-            row(
-                "crdts::Orswot",
-                elements,
-                &adds,
-                bytes[0],
-                format!("add, {}; {note}", shape.name()),
-            ),
-            row(
-                "crdts::Orswot",
-                elements,
-                &merges,
-                bytes[1],
-                format!("merge of two states, half in common; {note}"),
-            ),
-        ])
+        let keeps = "a clock for each; no keys, order, digest, floor or gaps";
+        let note = |work: &str| format!("{work}, {}; {keeps}", shape.name());
+        vec![
+            row("crdts::Orswot", elements, &adds, bytes[0], note(ADD)),
+            row("crdts::Orswot", elements, &merges, bytes[1], note(HALF)),
+            row("crdts::Orswot", elements, &further, bytes[2], note(APART)),
+        ]
     }
 
     /// Bytes of all members, and a dot of two numbers for each.
