@@ -9,6 +9,7 @@ mod churn;
 mod lww_merge;
 mod lww_sorted;
 mod memory;
+mod or_map;
 mod riblt;
 mod row;
 mod socket_writes;
@@ -99,6 +100,11 @@ const BENCHES: &[Bench] = &[
         "riblt",
         "finding what differs between two sets, by coded symbols and by a Merkle walk",
         riblt::run,
+    ),
+    (
+        "or-map",
+        "adds to the observed-remove map, and merges of whole replicas",
+        or_map::run,
     ),
     (
         "socket-writes",
