@@ -17,6 +17,7 @@ use crate::memory::{of_subject, resident};
 use crate::row::Row;
 use crate::{Load, Rows};
 
+pub(crate) const BENCH: &str = "lww-merge";
 const KEYS: usize = 1_000_000;
 const KEY_BYTES: usize = 16;
 const VALUE_BYTES: usize = 64;
@@ -91,7 +92,7 @@ pub(crate) fn measure<T>(
     }
 }
 
-fn merge_all(map: &mut LwwMap, writes: &[Write]) {
+pub(crate) fn merge_all(map: &mut LwwMap, writes: &[Write]) {
     for group in writes.chunks(Foreseen::GROUP) {
         let mut foreseen = [None; Foreseen::GROUP];
         for (foreseen, write) in foreseen.iter_mut().zip(group) {
@@ -139,7 +140,6 @@ pub(crate) fn resident_growth(subject: &str, load: &Load) -> Result<u64, Box<dyn
 }
 
 pub(crate) fn run(load: &Load) -> Rows {
-    const BENCH: &str = "lww-merge";
     let count = keys(load);
     let (all, newer) = (writes(count, 0), writes(count, KEYS as u64));
 
@@ -170,5 +170,10 @@ pub(crate) fn run(load: &Load) -> Rows {
         let above = row.bytes.saturating_sub(data as u64) as f64 / count as f64;
         row.note = format!("{what}; {above:.1} bytes a key above key and value");
     }
-    Ok(vec![fresh, single, updated, again, hashed, ordered])
+    let mut rows = vec![fresh, single, updated, again, hashed, ordered];
+    #[cfg(feature = "peers")]
+    rows.extend(crate::peers::run(load)?);
+    #[cfg(not(feature = "peers"))]
+    rows.shrink_to_fit();
+    Ok(rows)
 }

@@ -10,6 +10,8 @@ mod lww_merge;
 mod lww_sorted;
 mod memory;
 mod or_map;
+#[cfg(feature = "peers")]
+mod peers;
 mod riblt;
 mod row;
 mod socket_writes;
