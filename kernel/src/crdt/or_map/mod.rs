@@ -152,7 +152,8 @@ impl OrMap {
         same.map(|(id, row)| (id, row.dot)).collect()
     }
 
-    /// Takes what `delta` says. The time is linear in the delta; if it covers more dots than there are rows here, in these too.
+    /// Takes what `delta` says. The time grows with what the delta adds and the dots that it covers; with the rows held here instead,
+    /// where it covers more dots than these or is a whole state.
     pub fn merge(&mut self, delta: &Delta) -> Merged {
         let added = delta.added.iter();
         let added = added.map(|added| (&added.key, &added.element, added.dot));
