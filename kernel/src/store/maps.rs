@@ -132,3 +132,81 @@ impl Maps {
         self.maps.values().map(LwwMap::held).fold(Held::default(), Held::plus)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Limits, WriterId};
+    use crate::hlc::Stamp;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn key(map: &str, key: &str) -> RecordKey {
+        RecordKey::new(map, key.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    fn filled(maps: &[&str], keys: u64) -> Maps {
+        let mut all = Maps::new(DigestKey::new([1; 16]), Mutants::default());
+        for number in 0..keys {
+            for map in maps {
+                let stamp = Stamp::new(number, 0, WriterId(1)).unwrap();
+                all.merge(&key(map, &number.to_string()), &Version::new(stamp, "w", Some(&[1])));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn each_map_has_a_digest_of_its_own_and_the_partition_their_sum() {
+        let all = filled(&["a", "b"], 3);
+        let (a, b) = (all.map("a").unwrap(), all.map("b").unwrap());
+        assert_ne!(a.digest(), b.digest(), "though they hold the same");
+        assert_eq!(all.digest(), a.digest().wrapping_add(b.digest()));
+        assert_eq!(a.digest(), filled(&["a"], 3).digest());
+        assert_eq!(all.held().records, 6);
+        assert_eq!(all.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn rows_come_in_the_order_of_their_positions_from_any_of_them() {
+        // One name is the beginning of another: maps are ordered by name, not by the bytes of name and place together.
+        let all = filled(&["m", "m\u{1}", "ma"], 50);
+        let positions = |from| {
+            let rows = all.rows_from(from);
+            rows.map(|(map, row)| Position { map, place: row.place })
+                .collect::<Vec<_>>()
+        };
+        let every = positions(None);
+        assert_eq!(every.len(), 150);
+        assert!(every.is_sorted());
+        for (at, from) in every.iter().enumerate().step_by(7) {
+            assert_eq!(positions(Some(*from)), every[at..]);
+            assert_eq!(Position::from_bytes(&from.to_bytes()), Some(*from));
+        }
+        let nowhere = Position { map: "mb", place: 0 };
+        assert_eq!(positions(Some(nowhere)), vec![]);
+        let between = Position {
+            map: "m\u{1}x",
+            place: 7,
+        };
+        assert_eq!(positions(Some(between)), every[100..]);
+    }
+
+    #[test]
+    fn a_key_has_its_position_whether_it_is_held_or_not() {
+        let (all, none) = (filled(&["m"], 1), filled(&[], 0));
+        for name in ["0", "1"] {
+            assert_eq!(all.position(&key("m", name)), none.position(&key("m", name)));
+        }
+        assert_ne!(all.position(&key("m", "0")).place, all.position(&key("n", "0")).place);
+    }
+
+    #[test]
+    fn bytes_that_are_no_position_are_refused() {
+        for bytes in [&b""[..], b"m", b"m\0\0\0\0", b"mx\0\0\0\0", b"\xff\0\0\0\0\0"] {
+            assert_eq!(Position::from_bytes(bytes), None, "{bytes:?}");
+        }
+        let least = Position { map: "", place: 0 };
+        assert_eq!(Position::from_bytes(&[0; 5]), Some(least));
+    }
+}

@@ -169,3 +169,20 @@ fn clock_window_ms() {
     again.now.wall_ms = start_ms / 2;
     assert!(told(&mut again, 4).time() >= last.time());
 }
+
+/// Time enters the cluster with an admitted stamp and in no other way: not with what a ping says.
+#[test]
+fn a_ping_lets_no_time_in() {
+    let mut host = host();
+    let start_ms = host.now.wall_ms;
+    write(&mut host, put("1", "k", start_ms, &[1]));
+    host.receive(WRITER, &client::ping(start_ms + 3_600_000));
+    host.take(WRITER);
+    write(&mut host, put("2", "k", start_ms + 1, &[2]));
+    let conn = host.open(7, CLIENT);
+    let frames = host.take(conn);
+    let Ok(ServerMessage::AuthAck { clock: Some(clock) }) = ServerMessage::decode(&frames[0], 64) else {
+        panic!("an open node greets with its clock");
+    };
+    assert!(clock.millis() <= start_ms + 1, "{}", clock.millis());
+}
