@@ -153,7 +153,7 @@ impl Limits {
             ("unsent_total_bytes", self.unsent_total_bytes, 1, SIZE),
             ("commit_bytes_in_flight", self.commit_bytes_in_flight, 1, SIZE),
             ("max_drift_ms", self.max_drift_ms, 0, TIME_MS),
-            ("clock_window_ms", self.clock_window_ms, 1, TIME_MS),
+            ("clock_window_ms", self.clock_window_ms, 1, 60_000),
             ("apply_bytes", self.apply_bytes, 1, SIZE),
             ("apply_delay_ms", self.apply_delay_ms, 1, TIME_MS),
             ("chunk_bytes", size(self.chunk_bytes), 1, SIZE),

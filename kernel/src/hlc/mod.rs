@@ -124,12 +124,12 @@ impl Hlc {
         wall_time(wall_ms).max(self.time) >> 16
     }
 
-    /// A bound to be made durable: no stamp so far is beyond it, and it reaches `window_ms` ahead of the wall clock, unless
+    /// A bound to be made durable: it is beyond every stamp so far, and it reaches `window_ms` ahead of the wall clock, unless
     /// the last one still reaches half of that.
     ///
     /// A clock that is ahead of the wall reserves no more than a millisecond: a node that restarts in a loop does not run away.
     pub fn reserve(&mut self, wall_ms: u64, window_ms: u64) -> Stamp {
-        let needed = self.time.max(wall_time(wall_ms.saturating_add(window_ms / 2)));
+        let needed = (self.time + 1).max(wall_time(wall_ms.saturating_add(window_ms / 2)));
         if self.reserved < needed {
             self.reserved = wall_time(wall_ms.saturating_add(window_ms)).max(self.time + (1 << 16));
         }
@@ -141,10 +141,24 @@ impl Hlc {
         self.granted = self.granted.max(bound.time());
     }
 
-    /// The time that may be spoken without waiting for anything: now, or the last that was granted if that is earlier.
-    pub fn spoken(&self, wall_ms: u64) -> Stamp {
-        let now = wall_time(wall_ms).max(self.time);
-        Stamp::join(now.min(self.granted), self.writer)
+    /// The time that may be spoken, or acted on, without waiting for anything: now, or the last that was granted if that is
+    /// earlier. It never goes back, and all later stamps of this clock are greater.
+    pub fn spoken(&mut self, wall_ms: u64) -> Stamp {
+        let spoken = wall_time(wall_ms).max(self.time).min(self.granted);
+        self.time = self.time.max(spoken);
+        Stamp::join(spoken, self.writer)
+    }
+
+    /// Whether a time that has come cannot be spoken yet, and no bound was asked for that reaches it.
+    pub fn lacks(&self, ms: u64, wall_ms: u64) -> bool {
+        ms <= self.millis(wall_ms) && self.granted.max(self.reserved) >> 16 < ms
+    }
+
+    /// The clock goes on from what is durable: after a boot, or when bounds that were asked for have come to nothing.
+    pub fn recover(&mut self, bound: Stamp) {
+        self.observe(bound);
+        self.grant(bound);
+        self.reserved = self.granted;
     }
 }
 
@@ -265,8 +279,7 @@ mod tests {
         for boot in 0..10 {
             let wall_ms = 20 * HOUR_MS - boot * HOUR_MS;
             let mut hlc = Hlc::new(WriterId(boot));
-            hlc.observe(durable);
-            hlc.grant(durable);
+            hlc.recover(durable);
             assert!(hlc.now(wall_ms) > spoken);
             durable = hlc.reserve(wall_ms, 1_000);
             hlc.grant(durable);
@@ -292,6 +305,9 @@ mod tests {
         assert_eq!(hlc.spoken(12_000).millis(), 11_000);
         assert_eq!(hlc.reserve(10_500, 1_000), bound, "half of it is left");
         assert_eq!(hlc.reserve(10_501, 1_000).millis(), 11_501);
+        assert!(hlc.lacks(12_000, 12_000) && !hlc.lacks(12_001, 12_000) && !hlc.lacks(11_501, 12_000));
+        assert_eq!(hlc.spoken(9_000).millis(), 11_000, "what was spoken is not taken back");
+        assert!(hlc.now(9_000).millis() >= 11_000, "and stamps follow it");
         hlc.grant(Stamp::ZERO);
         assert_eq!(hlc.spoken(12_000).millis(), 11_000, "a grant is not taken back");
         let far = Stamp::new(50_000, 7, WriterId(2)).unwrap();

@@ -9,8 +9,9 @@ use crate::env::{NodeId, Now};
 /// What a node knows of its own wall clock, from the monotonic one and from what its peers say theirs show.
 ///
 /// A jump of the wall clock against the monotonic one is believed only once a majority of the peers agree with what it shows
-/// since; and a node that is further than half the drift bound from their median admits nothing. Two nodes that admit are then
-/// never further apart than the bound. A node without peers has nobody to ask, and believes its clock.
+/// since; and a node that is further than half the drift bound from the median of all clocks that it knows, its own included,
+/// admits nothing. Two nodes that know the same clocks and admit are then no further apart than the bound. A node that hears
+/// nobody has nobody to ask, and believes its clock: both sides of a split take writes.
 #[derive(Debug, Clone, Default)]
 pub struct ClockTrust {
     last: Option<Now>,
@@ -75,11 +76,14 @@ impl ClockTrust {
                 return Trust::Jumped;
             }
         }
+        // This node is one of them: a single slow clock among three must not put the two good ones in the wrong.
         let mut ahead: Vec<i64> = heard.iter().map(|heard| ahead_ms(heard, now)).collect();
+        ahead.push(0);
         ahead.sort_unstable();
-        // The lower one of two in the middle: any rule would do, if it is the same on every machine.
-        match ahead.get(ahead.len().saturating_sub(1) / 2) {
-            Some(by_ms) if by_ms.abs() > bound_ms => Trust::Off { by_ms: *by_ms },
+        // Of two in the middle the nearer one: where clocks are half against half, nobody can say who is right.
+        let middle = [ahead[(ahead.len() - 1) / 2], ahead[ahead.len() / 2]];
+        match middle.into_iter().min_by_key(|ms| ms.abs()) {
+            Some(by_ms) if by_ms.abs() > bound_ms => Trust::Off { by_ms },
             _ => Trust::Sure,
         }
     }

@@ -86,8 +86,7 @@ impl Node {
                 let (store, records, log_entries) = recovery.finish();
                 self.store = store;
                 // Nothing beyond the bound that was durable was ever spoken: the clock goes on from there.
-                self.hlc.observe(self.store.durable_clock());
-                self.hlc.grant(self.store.durable_clock());
+                self.hlc.recover(self.store.durable_clock());
                 out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
                 self.advance(now);
@@ -196,11 +195,12 @@ impl Node {
     }
 
     pub(super) fn desk(&mut self, now: Now) -> Desk<'_> {
+        let clock = self.hlc.spoken(now.wall_ms);
         Desk {
             now,
             node: &self.config.name,
             limits: &self.config.limits,
-            clock: self.hlc.spoken(now.wall_ms),
+            clock,
             store: &mut self.store,
             hlc: &mut self.hlc,
             conns: &mut self.conns,

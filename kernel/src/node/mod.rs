@@ -208,13 +208,14 @@ impl Node {
         let news = changed.chain(&expired);
         let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
         self.subscriptions.tell(news, &self.store, conns, limits, outbox);
-        let entry = if self.store.staged().is_empty() {
-            None
-        } else {
+        let changed = !self.store.staged().is_empty();
+        if changed {
             self.forward();
+        }
+        let entry = (changed || self.must_reserve(now)).then(|| {
             let clock = self.hlc.reserve(now.wall_ms, self.config.limits.clock_window_ms);
-            Some(self.store.seal(clock))
-        };
+            self.store.seal(clock)
+        });
         let ticket = self.tickets.next();
         let settled = self.flights.settled();
         let state_waits = entry.is_some() || !self.flights.is_empty();
@@ -307,20 +308,39 @@ impl Node {
         }
     }
 
-    /// What is read at this time: what has expired by now is not.
+    /// What is read at this time: what has expired by now is not. A time that is acted on is one that may be spoken: after a
+    /// crash the clock begins behind it, and what had expired stays so.
     fn advance(&mut self, now: Now) {
         if self.state.is_serving() {
-            let news = self.store.advance(self.hlc.millis(now.wall_ms));
+            let news = self.store.advance(self.hlc.spoken(now.wall_ms).millis());
             self.expired.extend(news);
         }
     }
 
+    /// Whether time must be made durable though there is nothing else to write: something waits to expire.
+    fn must_reserve(&self, now: Now) -> bool {
+        let due = self.store.expires_at_ms();
+        let lacks = due.is_some_and(|due_ms| self.hlc.lacks(due_ms, now.wall_ms));
+        lacks && self.state.is_serving() && !self.draining && self.store.room_for(0).is_ok()
+    }
+
+    /// When the next version expires, if no answer of the host comes first.
+    fn expiry_us(&self, now: Now) -> Option<u64> {
+        const NO_ROOM_MS: u64 = 1_000;
+        let due_ms = self.store.expires_at_ms().filter(|_| self.state.is_serving())?;
+        let left_ms = match due_ms.checked_sub(self.hlc.millis(now.wall_ms)) {
+            Some(left_ms) if left_ms > 0 => left_ms,
+            _ if self.hlc.lacks(due_ms, now.wall_ms) => NO_ROOM_MS,
+            // What is left of many that expire at once; or else the answer to a commit is awaited.
+            _ if self.store.is_due() => 0,
+            _ => return None,
+        };
+        Some(now.mono_us.saturating_add(left_ms.saturating_mul(1_000)))
+    }
+
     fn wake_us(&self, now: Now) -> Option<u64> {
         let serving = self.state.is_serving();
-        let expiry = self.store.expires_at_ms().filter(|_| serving).map(|at_ms| {
-            let left_ms = at_ms.saturating_sub(self.hlc.millis(now.wall_ms)).max(1);
-            now.mono_us.saturating_add(left_ms.saturating_mul(1_000))
-        });
+        let expiry = self.expiry_us(now);
         let apply = self.store.apply_due_us().filter(|_| serving);
         let peers = self
             .peers

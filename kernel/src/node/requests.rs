@@ -23,7 +23,7 @@ impl Node {
         }
     }
 
-    fn auth_ack(&self, now: Now) -> bytes::Bytes {
+    fn auth_ack(&mut self, now: Now) -> bytes::Bytes {
         let clock = self.hlc.spoken(now.wall_ms);
         server::auth_ack(self.config.secret.is_none(), &self.config.name, clock)
     }

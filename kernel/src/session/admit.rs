@@ -13,7 +13,8 @@ use crate::wire::server::Refusal;
 
 /// Turns an operation into a change, or says why not. Nothing is merged before all of it is known to fit.
 ///
-/// `clock` is what this node has told its clients: who follows it is not ahead, whoever set it.
+/// `clock` is the latest stamp that this node has seen: who follows it is not ahead, whoever set it. One step behind it can
+/// be in the next millisecond, so that a clock that is ahead of the wall goes on by a millisecond a write at most.
 pub fn admit(
     op: &Op<'_>,
     store: &Store,
@@ -36,7 +37,7 @@ pub fn admit(
         return refuse(Code::TooLarge, reason);
     }
     let stamp = op.version.stamp;
-    if stamp.millis() > clock.millis() && hlc::is_ahead(stamp, now.wall_ms, limits.max_drift_ms) {
+    if stamp.millis() > clock.millis() + 1 && hlc::is_ahead(stamp, now.wall_ms, limits.max_drift_ms) {
         let reason = format!(
             "the stamp is {} ms ahead of this node's clock, over {}",
             stamp.millis() - now.wall_ms,

@@ -74,7 +74,7 @@ impl Desk<'_> {
             outcomes.push(match op {
                 Ok(op) => {
                     let kind = kind_of(&op);
-                    let refusal = match admit(&op, self.store, self.limits, self.now, self.clock) {
+                    let refusal = match admit(&op, self.store, self.limits, self.now, self.hlc.latest()) {
                         Ok((key, record)) => {
                             self.hlc.observe(op.version.stamp);
                             self.store.merge(key, record);

@@ -73,7 +73,8 @@ fn check(parts: &[&[u8]]) -> [u8; CHECK_BYTES] {
     hasher.finish().to_be_bytes()
 }
 
-/// Writes a log entry. `clock` is the node's latest stamp: nothing later was spoken before this entry was durable.
+/// Writes a log entry. `clock` is a bound beyond every stamp that the node has issued or seen; no later time
+/// is spoken before another entry says so.
 ///
 /// # Panics
 /// If a key or record is beyond what its length field holds: `Limits` keep them far below.

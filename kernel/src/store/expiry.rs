@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use crate::store::RecordKey;
 
+/// How many keys one step tells of: a million that expire in one millisecond must not hold up everything else.
+pub const AT_ONCE: usize = 10_000;
+
 /// The keys whose versions have a time to live, and the time. Reading asks a version itself; this says when nobody asks.
 #[derive(Debug, Clone, Default)]
 pub struct Expiry {
@@ -24,14 +27,20 @@ impl Expiry {
         }
     }
 
-    /// It is `now_ms`, or later if it has been later. Returns the keys that have expired since the last time.
+    /// It is `now_ms`, or later if it has been later. Returns the keys that have expired since the last time, at most
+    /// [`AT_ONCE`] of them; the others are still due.
     pub fn advance(&mut self, now_ms: u64) -> Vec<RecordKey> {
         self.now_ms = self.now_ms.max(now_ms);
         let mut gone = Vec::new();
-        while self.next_ms().is_some_and(|due_ms| due_ms <= self.now_ms) {
+        while self.is_due() && gone.len() < AT_ONCE {
             gone.extend(self.due.pop_first().map(|(_, key)| key));
         }
         gone
+    }
+
+    /// Whether there are keys that have expired and were not told of.
+    pub fn is_due(&self) -> bool {
+        self.next_ms().is_some_and(|due_ms| due_ms <= self.now_ms)
     }
 
     /// When the next one expires.
@@ -49,6 +58,17 @@ impl Expiry {
 mod tests {
     use super::*;
     use crate::env::Limits;
+
+    #[test]
+    fn many_that_expire_at_once_are_told_of_step_by_step() {
+        let mut expiry = Expiry::default();
+        for number in 0..2 * AT_ONCE + 1 {
+            let name = RecordKey::new("m", &number.to_be_bytes(), &Limits::default()).unwrap();
+            expiry.change(&name, None, Some(10));
+        }
+        let told = [10, 10, 10, 10].map(|now_ms| (expiry.advance(now_ms).len(), expiry.is_due()));
+        assert_eq!(told, [(AT_ONCE, true), (AT_ONCE, true), (1, false), (0, false)]);
+    }
 
     #[test]
     fn each_key_is_told_of_once_at_its_last_time() {

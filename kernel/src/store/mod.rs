@@ -154,10 +154,15 @@ impl Store {
         self.behind.push(number, clock, changes, now_us, &self.limits);
     }
 
-    /// It is `now_ms` by the hybrid logical clock: what has expired is not read any more. Returns the keys that this is news of,
-    /// for those who watch them.
+    /// It is `now_ms` by the hybrid logical clock: what has expired is not read any more. Returns keys that this is news of, for
+    /// those who watch them: as many as one step should tell of.
     pub fn advance(&mut self, now_ms: u64) -> Vec<RecordKey> {
         self.expiry.advance(now_ms)
+    }
+
+    /// Whether [`Store::advance`] has more to tell at the time that it was told last.
+    pub fn is_due(&self) -> bool {
+        self.expiry.is_due()
     }
 
     /// When [`Store::advance`] will have news, by the hybrid logical clock.

@@ -3,6 +3,7 @@
 use kernel::crdt::Version;
 use kernel::env::{ConnId, Limits};
 use kernel::hlc::Stamp;
+use kernel::machine::{Input, StorageError};
 use kernel::node::NodeConfig;
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
@@ -109,13 +110,58 @@ fn who_watches_is_told_when_a_value_expires() {
 fn what_is_expired_when_it_comes_is_taken_and_never_shown() {
     let mut host = host();
     let start_ms = host.now.wall_ms;
+    write(&mut host, put("1", "first", start_ms, &[1]));
     let watcher = host.open(1, CLIENT);
     host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
     host.take(watcher);
     write(&mut host, brief("k", start_ms - 1_000, 500));
     assert!(said(&mut host, watcher).is_empty());
     assert!(!get(&mut host, "k"));
-    assert_eq!(contents(&host).len(), 1, "it is a version like any other");
+    assert_eq!(contents(&host).len(), 2, "it is a version like any other");
+}
+
+/// The wall clock jumps ahead by an hour and is put right: what has expired by it stays so, for as long as the node lives, when
+/// its storage fails, and after a restart.
+#[test]
+fn what_has_expired_does_not_come_back() {
+    let mut host = host();
+    let start_ms = host.now.wall_ms;
+    write(&mut host, brief("k", start_ms, 10_000));
+    host.now.wall_ms = start_ms + 3_600_000;
+    host.step(Input::Wake);
+    assert!(!get(&mut host, "k"));
+    host.now.wall_ms = start_ms + 100;
+    assert!(!get(&mut host, "k"));
+    host.hold = true;
+    host.receive(WRITER, &client::op(&put("2", "other", start_ms, &[1]), Ask::default()));
+    host.fail_held(StorageError::Io);
+    host.hold = false;
+    host.advance(2_000);
+    host.open(WRITER.0 + 1, CLIENT);
+    assert!(!get(&mut host, "k"), "after a failed commit");
+    let mut host = Host::boot(NodeConfig::new("n"), host.crash(), 9);
+    host.now.wall_ms = start_ms + 200;
+    host.open(WRITER.0, CLIENT);
+    assert!(!get(&mut host, "k"), "after a restart");
+}
+
+/// Nothing but the time has passed since the last write, longer than was reserved.
+#[test]
+fn a_node_that_has_nothing_to_do_reserves_time_for_what_expires() {
+    let mut host = host();
+    let start_ms = host.now.wall_ms;
+    write(&mut host, brief("k", start_ms, 3_600_000));
+    let entries = host.node.store().committed_number();
+    host.advance(3_599_999);
+    assert!(get(&mut host, "k"));
+    assert_eq!(host.node.store().committed_number(), entries);
+    host.advance(1);
+    assert!(!get(&mut host, "k"));
+    assert_eq!(
+        host.node.store().committed_number(),
+        entries + 1,
+        "one bound, made durable"
+    );
 }
 
 /// Replicas with different clocks hold the same and have the same digest, whether it has expired for them or not.

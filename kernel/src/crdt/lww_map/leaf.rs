@@ -310,6 +310,11 @@ impl Leaf {
         }
     }
 
+    /// How many leaves so many rows of so many bytes fill, about.
+    pub fn needed_for(rows: u64, bytes: u64) -> u64 {
+        rows / u64::from(ROWS_MAX) + bytes / BYTES_MAX as u64 + 1
+    }
+
     /// Whether it should be two.
     pub fn is_full(&self) -> bool {
         self.rows > ROWS_MAX || (self.bytes.len() > BYTES_MAX && self.rows > 1)
@@ -318,14 +323,21 @@ impl Leaf {
     /// Takes out the rows of one half: those whose place has a bit of `mask`.
     pub fn split_off(&mut self, mask: u32) -> Leaf {
         let mut halves = [Leaf::default(), Leaf::default()];
-        for leaf in &mut halves {
-            leaf.grow(self.bytes.len() * 9 / 16);
-            leaf.open_slots((self.rows * 5 / 8).next_multiple_of(SLOTS_STEP));
+        let half_of = |slot: Slot| usize::from(slot.place & mask != 0);
+        let (mut rows, mut bytes) = ([0, 0], [0, 0]);
+        for slot in self.slots() {
+            rows[half_of(slot)] += 1;
+            bytes[half_of(slot)] += slot.len as usize;
+        }
+        for (half, leaf) in halves.iter_mut().enumerate() {
+            let slots = (rows[half] + 1u32).next_multiple_of(SLOTS_STEP);
+            leaf.grow(slots as usize * SLOT_BYTES + bytes[half]);
+            leaf.open_slots(slots);
         }
         let mut at = self.first_at();
         for slot in self.slots() {
             let end = at + slot.len as usize;
-            halves[usize::from(slot.place & mask != 0)].push_bytes(slot, &self.bytes[at..end]);
+            halves[half_of(slot)].push_bytes(slot, &self.bytes[at..end]);
             at = end;
         }
         let [low, high] = halves;

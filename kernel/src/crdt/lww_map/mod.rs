@@ -167,8 +167,9 @@ impl LwwMap {
     /// Takes `version` if it wins over the one held.
     ///
     /// # Panics
-    /// If the key has 2^15 bytes or more: `Limits` keep it far below.
+    /// If the key has 2^15 bytes or more (`Limits` keep it far below), or the value is empty: no MessagePack value is.
     pub fn merge(&mut self, key: &[u8], version: &Version<'_>) -> Merged {
+        assert!(version.value != Some(&[]), "an empty value would read as a tombstone");
         let place = self.place(key);
         self.merge_at(&self.trie.path(place), place, key, version)
     }
@@ -308,8 +309,9 @@ impl LwwMap {
             self.remove(*place, key);
             gone(key);
         }
-        // What is left would fit a quarter of the leaves: the rest of the memory comes back.
-        if self.trie.leaf_count() > 64 && self.held.records < 4 * self.trie.leaf_count() as u64 {
+        // What is left would fit a few of the leaves: the rest of the memory comes back.
+        let needed = Leaf::needed_for(self.held.records, self.held.bytes);
+        if self.trie.leaf_count() as u64 > 64 + 8 * needed {
             let mut smaller = Self::new(self.digest_key, self.mutants);
             for row in self.iter() {
                 smaller.merge(row.key, &row.version);

@@ -373,7 +373,7 @@ fn disk_restored_from_an_older_copy() {
     assert_eq!(restored.digest(), third.digest());
 }
 
-/// A million keys come and go: what is held does not grow with what is gone.
+/// Ten thousand keys come and go: what is held does not grow with what is gone.
 #[test]
 fn churn_reaches_a_plateau() {
     let mut map = map();
