@@ -348,3 +348,6 @@ impl Leaf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

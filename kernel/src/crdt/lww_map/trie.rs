@@ -282,16 +282,11 @@ impl<'t> Iterator for Leaves<'t> {
             let depth = self.stack.len().checked_sub(1)?;
             let (node, next) = self.stack.last_mut()?;
             // Children before the first place are passed over; behind it, none are.
-            if self.first > 0 && *next < digit(self.first, depth) {
-                *next = digit(self.first, depth);
-            }
+            *next = digit(self.first, depth).max(*next);
             let Some(child) = self.trie.nodes[*node].children.get(*next).copied() else {
                 self.stack.pop();
                 continue;
             };
-            if *next > digit(self.first, depth) {
-                self.first = 0;
-            }
             *next += 1;
             match child.number() {
                 Err(below) => self.stack.push((below, 0)),
