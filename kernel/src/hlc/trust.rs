@@ -90,7 +90,7 @@ fn ahead_ms(heard: &Heard, now: Now) -> i64 {
     let passed_ms = now.mono_us.saturating_sub(heard.mono_us) / 1_000;
     let theirs_ms = heard.wall_ms.saturating_add(passed_ms);
     let difference = i128::from(theirs_ms) - i128::from(now.wall_ms);
-    i64::try_from(difference).unwrap_or(if difference > 0 { i64::MAX } else { i64::MIN + 1 })
+    difference.clamp(i128::from(-i64::MAX), i128::from(i64::MAX)) as i64
 }
 
 #[cfg(test)]

@@ -393,9 +393,10 @@ impl Summary for LwwMap {
     fn summary(&self, prefix: Prefix) -> Sum {
         let first = prefix.range().start() >> 32;
         let digits = usize::from(prefix.len());
-        match self.trie.prefix(first as u32, digits.min(trie::DIGITS)) {
-            Ok((digest, count)) if digits <= trie::DIGITS => Sum { digest, count },
-            _ => {
+        // A prefix that is longer than a place ends at a leaf, as every way does.
+        match self.trie.prefix(first as u32, digits) {
+            Ok((digest, count)) => Sum { digest, count },
+            Err(_) => {
                 let mut sum = Sum::default();
                 self.items(prefix, &mut |item| sum = sum.with(item));
                 sum

@@ -9,7 +9,7 @@ use crate::crdt::lww_map::leaf::Leaf;
 /// Bits of a place that one node decides on.
 const BITS: u32 = 4;
 /// Digits of a place, of four bits each: as many nodes are on the way to a leaf, at most.
-pub const DIGITS: usize = 8;
+const DIGITS: usize = 8;
 
 /// Leaves by the first bits of a key's hash (its *place*), under nodes of 16 children.
 ///

@@ -133,6 +133,13 @@ fn a_leaf_takes_little_more_than_it_needs() {
         capacity = leaf.bytes.capacity();
     }
     assert!(grown <= capacity / BYTES_STEP, "{grown} times for {capacity} bytes");
+    for key in 0..40 {
+        let mut longer = drawn(key, &mut rng);
+        longer.value = vec![1; 2_000];
+        let (found, _) = leaf.find(longer.place, &longer.key).unwrap();
+        leaf.replace(found, &longer.row());
+        assert!(leaf.bytes.capacity() < leaf.bytes.len() + BYTES_STEP);
+    }
 
     let long = Kept {
         value: vec![1; 3_000],
@@ -172,22 +179,24 @@ fn a_leaf_is_full_by_rows_or_by_bytes() {
     assert!(leaf.is_full());
 }
 
-/// A split parts the rows by a bit of their places, in the order in which they came, and neither half takes the memory of
-/// both.
+/// A split parts the rows by a bit of their places, in the order in which they came, however unevenly, and neither half takes
+/// the memory of both.
 #[test]
 fn a_split_parts_the_rows_by_one_bit() {
     let mut rng = SeededRng::from_u64(6);
     let all: Vec<_> = (0..41).map(|key| drawn(key, &mut rng)).collect();
-    let mut low = Leaf::default();
-    all.iter().for_each(|row| low.push(&row.row()));
-    let whole = low.bytes.len();
-    let high = low.split_off(1 << 31);
-    let (of_high, of_low): (Vec<_>, Vec<_>) = all.into_iter().partition(|row| row.place >> 31 == 1);
-    assert_is(&low, &of_low);
-    assert_is(&high, &of_high);
-    for half in [low, high] {
-        let needed = half.bytes.len().max(whole * 9 / 16);
-        assert!(half.bytes.capacity() < needed + 2 * BYTES_STEP);
-        assert!(half.slots < 2 * half.rows.max(20), "{} for {}", half.slots, half.rows);
+    for mask in [1 << 31, 1 << 30, 1 << 29, 1] {
+        let mut low = Leaf::default();
+        all.iter().for_each(|row| low.push(&row.row()));
+        let whole = low.bytes.len();
+        let high = low.split_off(mask);
+        let (of_high, of_low): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|row| row.place & mask != 0);
+        assert_is(&low, &of_low);
+        assert_is(&high, &of_high);
+        for half in [low, high] {
+            let needed = half.bytes.len().max(whole * 9 / 16);
+            assert!(half.bytes.capacity() < needed + 2 * BYTES_STEP);
+            assert!(half.slots < 2 * half.rows.max(20), "{} for {}", half.slots, half.rows);
+        }
     }
 }

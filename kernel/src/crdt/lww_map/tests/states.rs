@@ -1,4 +1,4 @@
-//! Whole states that are merged: large ones, where the walk side by side has many ways to go wrong.
+//! Whole states: what they hold, and merges of large ones, where the walk side by side has many ways to go wrong.
 
 use super::*;
 
@@ -18,6 +18,27 @@ fn written(count: u64, seed: u64) -> Vec<Written> {
         });
     }
     all
+}
+
+/// What is held is counted as it is written: the key, and the record of its version.
+#[test]
+fn bytes_are_counted_as_they_are_written() {
+    let brief = Written {
+        ttl_ms: Some(9),
+        ..set(b"brief", 7, 2)
+    };
+    let all = [set(b"key", 5, 1), delete(b"gone!!", 6), brief];
+    let bytes = all.iter().map(|written| {
+        let record = crate::crdt::Record::new(&written.version());
+        written.key.len() + record.as_bytes().len()
+    });
+    let held = Held {
+        records: 3,
+        tombstones: 1,
+        expiring: 1,
+        bytes: bytes.sum::<usize>() as u64,
+    };
+    assert_eq!(filled(&all).held(), held);
 }
 
 /// Two large states that share a part and differ in the rest become what their whole history makes.
@@ -99,4 +120,38 @@ fn the_leaf_that_is_foreseen_holds_the_key() {
 #[should_panic(expected = "the digests of one map have one key")]
 fn maps_under_different_keys_have_different_places() {
     map().merge_map(&LwwMap::new(DigestKey::new([2; 16]), Mutants::default()));
+}
+
+/// A replica that lost something, and is at the same floor, takes nothing away from those that have it.
+#[test]
+fn a_state_at_the_same_floor_replaces_nothing() {
+    let mut whole = filled(&[set(b"k", 5, 1)]);
+    let mut lost = map();
+    whole.collect(10 << 16, |_| {});
+    lost.collect(10 << 16, |_| {});
+    whole.merge_map(&lost);
+    assert_eq!(whole.get(b"k"), Some(set(b"k", 5, 1).version()));
+}
+
+/// A map is packed anew once what is left would fit a quarter of its leaves, and not before; a small one never is.
+#[test]
+fn a_large_map_is_packed_anew_when_little_is_left() {
+    let leaves = |count: u64, left: u64| {
+        let key = |number: u64| format!("{number}").into_bytes();
+        let mut map = filled(&(0..count).map(|number| set(&key(number), 1, 1)).collect::<Vec<_>>());
+        let before = map.trie.leaf_count();
+        let deleted: Vec<_> = (left..count).map(|number| delete(&key(number), 2)).collect();
+        deleted.iter().for_each(|written| {
+            merge(&mut map, written);
+        });
+        map.collect(2 << 16, |_| {});
+        assert_eq!(map.len() as u64, left);
+        (before, map.trie.leaf_count())
+    };
+    let (before, after) = leaves(5_000, 500);
+    assert!(before > 130 && after * 4 < before, "{after} of {before}");
+    let (before, after) = leaves(5_000, 1_500);
+    assert_eq!(after, before, "too much is left");
+    let (before, after) = leaves(1_000, 10);
+    assert!(before < 64 && after == before, "{after} of {before}");
 }
