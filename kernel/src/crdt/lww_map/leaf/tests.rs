@@ -177,6 +177,14 @@ fn a_leaf_is_full_by_rows_or_by_bytes() {
     assert!(!leaf.is_full(), "one row cannot be parted");
     leaf.push(&row(1, 1).row());
     assert!(leaf.is_full());
+    let mut leaf = Leaf::default();
+    leaf.push(&row(0, 1).row());
+    let rest = BYTES_MAX - leaf.bytes.len() - HEAD_BYTES - 1;
+    leaf.push(&row(1, rest).row());
+    assert!(!leaf.is_full(), "{} bytes", leaf.bytes.len());
+    let (found, _) = leaf.find(0, b"1").unwrap();
+    leaf.replace(found, &row(1, rest + 1).row());
+    assert!(leaf.is_full(), "{} bytes", leaf.bytes.len());
 }
 
 /// A split parts the rows by a bit of their places, in the order in which they came, however unevenly, and neither half takes
@@ -196,6 +204,11 @@ fn a_split_parts_the_rows_by_one_bit() {
         for half in [low, high] {
             let needed = half.bytes.len().max(whole * 9 / 16);
             assert!(half.bytes.capacity() < needed + 2 * BYTES_STEP);
+            assert!(
+                half.bytes.capacity() >= whole / 2 + whole / 16,
+                "room for a little more than half"
+            );
+            assert!(half.slots > 20, "and slots");
             assert!(half.slots < 2 * half.rows.max(20), "{} for {}", half.slots, half.rows);
         }
     }

@@ -144,8 +144,15 @@ fn a_large_map_is_packed_anew_when_little_is_left() {
         deleted.iter().for_each(|written| {
             merge(&mut map, written);
         });
+        merge(&mut map, &delete(&key(0), 3));
         map.collect(2 << 16, |_| {});
-        assert_eq!(map.len() as u64, left);
+        assert_eq!((map.len() as u64, map.floor()), (left, 2 << 16));
+        assert_eq!(
+            map.get(&key(0)),
+            Some(delete(&key(0), 3).version()),
+            "deleted above the floor"
+        );
+        assert_eq!(map.held().tombstones, 1);
         (before, map.trie.leaf_count())
     };
     let (before, after) = leaves(5_000, 500);
@@ -154,4 +161,24 @@ fn a_large_map_is_packed_anew_when_little_is_left() {
     assert_eq!(after, before, "too much is left");
     let (before, after) = leaves(1_000, 10);
     assert!(before < 64 && after == before, "{after} of {before}");
+}
+
+/// A key that many wrote, one after the other, and that is gone at last: the map remembers none of them.
+#[test]
+fn writers_are_forgotten_with_their_last_version() {
+    let mut map = map();
+    for ms in 1..100u64 {
+        let stamp = Stamp::new(ms, 0, WriterId(ms)).unwrap();
+        let value = (ms < 99).then_some(&[1][..]);
+        map.merge(b"k", &Version::new(stamp, "one of many", value));
+    }
+    let mut kept = map.clone();
+    assert!(
+        kept.writers.hold(WriterId(1_000), "new") < 2,
+        "only the last one's is taken"
+    );
+    map.collect(99 << 16, |_| {});
+    assert_eq!(map.len(), 0);
+    let numbers = [1_000, 1_001].map(|id| map.writers.hold(WriterId(id), "new"));
+    assert!(numbers.iter().all(|number| *number < 2), "{numbers:?}");
 }
