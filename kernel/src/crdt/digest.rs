@@ -69,6 +69,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_does_not_show_itself() {
+        assert_eq!(format!("{:?}", DigestKey::new([7; 16])), "DigestKey");
+    }
+
+    #[test]
     fn a_digest_depends_on_the_key_and_every_byte() {
         let key = DigestKey::new([1; 16]);
         assert_eq!(key.digest(b"abc"), key.digest_of([b"a", b"", b"bc", b""]));

@@ -194,11 +194,12 @@ mod tests {
 
     #[test]
     fn a_stamp_beyond_the_last_millisecond_is_refused() {
-        assert!(Stamp::new(MAX_MILLIS, u16::MAX, WriterId(0)).is_some());
+        let last = Stamp::new(MAX_MILLIS, u16::MAX, WriterId(0)).unwrap();
+        assert!(last.is_writable());
         assert!(Stamp::new(MAX_MILLIS + 1, 0, WriterId(0)).is_none());
         assert!(!Stamp::from_bytes([0xff; 16]).is_writable());
         let mut hlc = Hlc::new(WriterId(1));
-        hlc.observe(Stamp::new(MAX_MILLIS, u16::MAX, WriterId(2)).unwrap());
+        hlc.observe(last);
         let beyond = hlc.now(u64::MAX);
         assert!(beyond < hlc.now(0), "the clock can still step");
         assert!(!beyond.is_writable());
@@ -207,6 +208,18 @@ mod tests {
             beyond,
             "and what it shows can be read back"
         );
+    }
+
+    #[test]
+    fn the_latest_stamp_is_what_was_issued_or_observed_last() {
+        let mut hlc = Hlc::new(WriterId(1));
+        assert_eq!(hlc.latest(), Stamp::new(0, 0, WriterId(1)).unwrap());
+        let issued = hlc.now(1_000);
+        assert_eq!(hlc.latest(), issued);
+        hlc.observe(Stamp::new(999, 9, WriterId(2)).unwrap());
+        assert_eq!(hlc.latest(), issued, "an older one changes nothing");
+        hlc.observe(Stamp::new(2_000, 9, WriterId(2)).unwrap());
+        assert_eq!(hlc.latest(), Stamp::new(2_000, 9, WriterId(1)).unwrap());
     }
 
     #[test]

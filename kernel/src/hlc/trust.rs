@@ -94,7 +94,7 @@ fn ahead_ms(heard: &Heard, now: Now) -> i64 {
     let passed_ms = now.mono_us.saturating_sub(heard.mono_us) / 1_000;
     let theirs_ms = heard.wall_ms.saturating_add(passed_ms);
     let difference = i128::from(theirs_ms) - i128::from(now.wall_ms);
-    i64::try_from(difference).unwrap_or(if difference > 0 { i64::MAX } else { i64::MIN + 1 })
+    difference.clamp(i128::from(-i64::MAX), i128::from(i64::MAX)) as i64
 }
 
 #[cfg(test)]
@@ -198,6 +198,52 @@ mod tests {
             verdict(&mut trust, now(1_002_000, 4_000), 3),
             Trust::Jumped,
             "back again"
+        );
+    }
+
+    #[test]
+    fn more_than_half_the_bound_is_a_jump_either_way() {
+        for wall_ms in [1_031_001, 970_999] {
+            let mut trust = ClockTrust::default();
+            assert_eq!(verdict(&mut trust, now(1_000_000, 0), 3), Trust::Sure);
+            assert_eq!(verdict(&mut trust, now(wall_ms, 1_000), 3), Trust::Jumped, "{wall_ms}");
+        }
+    }
+
+    #[test]
+    fn half_of_the_peers_are_no_majority() {
+        for (count, too_few) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
+            let mut trust = ClockTrust::default();
+            trust.tick(now(1_000_000, 0), BOUND_MS);
+            let jumped = now(4_000_000, 1_000);
+            for peer in 0..too_few {
+                trust.heard(NodeId(peer), 4_000_000, jumped);
+            }
+            assert_eq!(
+                verdict(&mut trust, jumped, count),
+                Trust::Jumped,
+                "{too_few} of {count}"
+            );
+            trust.heard(NodeId(too_few), 4_000_000, jumped);
+            assert_eq!(verdict(&mut trust, jumped, count), Trust::Sure, "one more of {count}");
+        }
+    }
+
+    /// What a peer said a while ago is compared with what its clock must show by now.
+    #[test]
+    fn what_was_said_ages_with_the_monotonic_clock() {
+        let mut trust = ClockTrust::default();
+        trust.heard(NodeId(0), 1_000_000, now(1_000_000, 0));
+        let later = now(1_040_500, 40_500);
+        trust.tick(later, BOUND_MS);
+        assert_eq!(trust.verdict(later, &peers(1), BOUND_MS, 60_000), Trust::Sure);
+        let late = Now {
+            wall_ms: 1_070_501,
+            ..later
+        };
+        assert_eq!(
+            trust.verdict(late, &peers(1), BOUND_MS, 60_000),
+            Trust::Off { by_ms: -30_001 }
         );
     }
 

@@ -183,9 +183,9 @@ impl Leaf {
     }
 
     /// Reads a byte of each part that a look-up or a new row needs.
-    pub fn touch(&self) -> u8 {
+    pub fn touch(&self) -> [u8; 4] {
         let at = |at: usize| self.bytes.get(at).copied().unwrap_or_default();
-        at(0) ^ at(64) ^ at(128) ^ at(self.bytes.len().saturating_sub(1))
+        [at(0), at(64), at(128), at(self.bytes.len().saturating_sub(1))]
     }
 
     /// The row of a key.
@@ -360,3 +360,6 @@ impl Leaf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,19 +248,25 @@ impl LwwMap {
     /// Of two states the one with the lower floor is first replaced at or below the higher: what it holds there and the other
     /// does not is deleted. Both lie in the same order and are walked through side by side; what has the same digest is
     /// passed over.
+    ///
+    /// # Panics
+    /// If the maps have different digest keys: their rows have different places.
     pub fn merge_map(&mut self, other: &LwwMap) {
+        assert!(
+            self.digest_key == other.digest_key,
+            "the digests of one map have one key"
+        );
         if other.floor > self.floor {
             let gone =
                 self.rows_where(|row| is_at_or_below(row.version.stamp, other.floor) && other.get(row.key).is_none());
             gone.iter().for_each(|(place, key)| self.remove(*place, key));
             self.floor = other.floor;
         }
-        let comparable = self.digest_key == other.digest_key;
         let mut same_writer = None;
         other.trie.walk(&mut |visit| match visit {
             Visit::Node { place, digits, sum } => {
                 let ours = self.trie.prefix(place, digits);
-                !(comparable && ours.is_ok_and(|ours| ours == sum))
+                !ours.is_ok_and(|ours| ours == sum)
             }
             Visit::Leaf(leaf) => {
                 self.merge_leaf(other, leaf, &mut same_writer);
@@ -389,9 +395,10 @@ impl Summary for LwwMap {
     fn summary(&self, prefix: Prefix) -> Sum {
         let first = prefix.range().start() >> 32;
         let digits = usize::from(prefix.len());
-        match self.trie.prefix(first as u32, digits.min(trie::DIGITS)) {
-            Ok((digest, count)) if digits <= trie::DIGITS => Sum { digest, count },
-            _ => {
+        // A prefix that is longer than a place ends at a leaf, as every way does.
+        match self.trie.prefix(first as u32, digits) {
+            Ok((digest, count)) => Sum { digest, count },
+            Err(_) => {
                 let mut sum = Sum::default();
                 self.items(prefix, &mut |item| sum = sum.with(item));
                 sum

@@ -9,7 +9,7 @@ use crate::crdt::lww_map::leaf::Leaf;
 /// Bits of a place that one node decides on.
 const BITS: u32 = 4;
 /// Digits of a place, of four bits each: as many nodes are on the way to a leaf, at most.
-pub const DIGITS: usize = 8;
+const DIGITS: usize = 8;
 
 /// Leaves by the first bits of a key's hash (its *place*), under nodes of 16 children.
 ///
@@ -282,16 +282,11 @@ impl<'t> Iterator for Leaves<'t> {
             let depth = self.stack.len().checked_sub(1)?;
             let (node, next) = self.stack.last_mut()?;
             // Children before the first place are passed over; behind it, none are.
-            if self.first > 0 && *next < digit(self.first, depth) {
-                *next = digit(self.first, depth);
-            }
+            *next = digit(self.first, depth).max(*next);
             let Some(child) = self.trie.nodes[*node].children.get(*next).copied() else {
                 self.stack.pop();
                 continue;
             };
-            if *next > digit(self.first, depth) {
-                self.first = 0;
-            }
             *next += 1;
             match child.number() {
                 Err(below) => self.stack.push((below, 0)),

@@ -104,4 +104,27 @@ mod tests {
         assert_eq!(writers.table.len(), 3);
         assert_eq!((writers.free.len(), writers.sorted.len()), (0, 3));
     }
+
+    /// Two devices of one name, or one that goes by two: the one that wrote last is told from the next by both.
+    #[test]
+    fn writers_that_follow_each_other_are_told_apart() {
+        let mut writers = Writers::default();
+        for (id, name) in [(1, "a"), (2, "a"), (2, "b"), (1, "b"), (1, "a")] {
+            let number = writers.hold(WriterId(id), name);
+            assert_eq!(writers.get(number), (WriterId(id), name));
+        }
+    }
+
+    /// A writer without a name, forgotten, looks like the empty place that it left: it is entered anew all the same.
+    #[test]
+    fn a_nameless_writer_comes_back() {
+        let mut writers = Writers::default();
+        let gone = writers.hold(WriterId(1), "");
+        writers.release(gone);
+        let back = writers.hold(WriterId(1), "");
+        let other = writers.hold(WriterId(2), "b");
+        assert!(back != other);
+        assert_eq!(writers.get(back), (WriterId(1), ""));
+        assert_eq!(writers.hold(WriterId(1), ""), back);
+    }
 }
