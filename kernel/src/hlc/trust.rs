@@ -143,8 +143,9 @@ mod tests {
         }
         assert_eq!(verdict(&mut trust, here, 3), Trust::Sure);
         // But a majority does: it is this node that is off.
-        trust.heard(NodeId(1), 1_000_000 - 30_001, here);
-        trust.heard(NodeId(0), 1_000_000 - 30_002, here);
+        for (peer, behind_ms) in [(0, 30_002), (1, 30_001), (2, 30_003)] {
+            trust.heard(NodeId(peer), 1_000_000 - behind_ms, here);
+        }
         assert_eq!(verdict(&mut trust, here, 3), Trust::Off { by_ms: -30_001 });
         trust.heard(NodeId(1), 1_000_000 - 30_000, here);
         assert_eq!(
@@ -161,6 +162,26 @@ mod tests {
             Trust::Sure,
             "that was too long ago"
         );
+    }
+
+    /// The two good clocks of three stay in the right, whichever way the third is off; and it knows.
+    #[test]
+    fn one_bad_clock_of_three() {
+        for bad_ms in [1_000_000 - 900_000, 1_000_000 + 900_000] {
+            let seen_by = |own_ms: u64, others: [u64; 2]| {
+                let (mut trust, here) = (ClockTrust::default(), now(own_ms, 0));
+                for (peer, wall_ms) in (0..).zip(others) {
+                    trust.heard(NodeId(peer), wall_ms, here);
+                }
+                verdict(&mut trust, here, 2)
+            };
+            assert_eq!(seen_by(1_000_000, [1_000_100, bad_ms]), Trust::Sure);
+            assert!(matches!(seen_by(bad_ms, [1_000_000, 1_000_100]), Trust::Off { .. }));
+        }
+        // Of two that disagree nobody can say who is right.
+        let (mut trust, here) = (ClockTrust::default(), now(1_000_000, 0));
+        trust.heard(NodeId(0), 100_000, here);
+        assert_eq!(verdict(&mut trust, here, 1), Trust::Sure);
     }
 
     #[test]
@@ -233,16 +254,18 @@ mod tests {
     #[test]
     fn what_was_said_ages_with_the_monotonic_clock() {
         let mut trust = ClockTrust::default();
-        trust.heard(NodeId(0), 1_000_000, now(1_000_000, 0));
+        for peer in peers(2) {
+            trust.heard(peer, 1_000_000, now(1_000_000, 0));
+        }
         let later = now(1_040_500, 40_500);
         trust.tick(later, BOUND_MS);
-        assert_eq!(trust.verdict(later, &peers(1), BOUND_MS, 60_000), Trust::Sure);
+        assert_eq!(trust.verdict(later, &peers(2), BOUND_MS, 60_000), Trust::Sure);
         let late = Now {
             wall_ms: 1_070_501,
             ..later
         };
         assert_eq!(
-            trust.verdict(late, &peers(1), BOUND_MS, 60_000),
+            trust.verdict(late, &peers(2), BOUND_MS, 60_000),
             Trust::Off { by_ms: -30_001 }
         );
     }
@@ -250,14 +273,19 @@ mod tests {
     #[test]
     fn clocks_at_the_ends_of_time_do_not_overflow() {
         let mut trust = ClockTrust::default();
-        trust.heard(NodeId(0), u64::MAX, now(0, 0));
-        assert_eq!(verdict(&mut trust, now(0, 0), 1), Trust::Off { by_ms: i64::MAX });
-        trust.heard(NodeId(0), 0, now(0, 0));
+        let all_say = |trust: &mut ClockTrust, wall_ms| {
+            peers(2)
+                .into_iter()
+                .for_each(|peer| trust.heard(peer, wall_ms, now(0, 0)));
+        };
+        all_say(&mut trust, u64::MAX);
+        assert_eq!(verdict(&mut trust, now(0, 0), 2), Trust::Off { by_ms: i64::MAX });
+        all_say(&mut trust, 0);
         let far = Now {
             wall_ms: u64::MAX,
             mono_us: 1,
         };
-        assert_eq!(trust.verdict(far, &peers(1), u64::MAX, u64::MAX), Trust::Sure);
-        assert!(matches!(trust.verdict(far, &peers(1), 0, u64::MAX), Trust::Off { .. }));
+        assert_eq!(trust.verdict(far, &peers(2), u64::MAX, u64::MAX), Trust::Sure);
+        assert!(matches!(trust.verdict(far, &peers(2), 0, u64::MAX), Trust::Off { .. }));
     }
 }

@@ -5,7 +5,7 @@
 //! of each change, the subscription is *stale*: it is opened again as soon as it can be, and a whole new answer says what is there.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::env::{ConnId, Limits};
 use crate::machine::ConnKind;
 use crate::msgpack::Reader;
-use crate::query::{self, ChangeType, Live, Query, Row};
+use crate::query::{self, ChangeType, Event, Live, Query, Row};
 use crate::session::{Conns, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::Code;
@@ -37,6 +37,71 @@ struct Subscription {
     query: Query,
     /// `None`: stale.
     live: Option<Live>,
+}
+
+impl Subscription {
+    /// Tells of the difference that `keys` make together.
+    fn tell(
+        &mut self,
+        (conn, id): &Name,
+        keys: &[&RecordKey],
+        store: &Store,
+        longest: usize,
+        outbox: &mut Outbox,
+    ) -> Result<(), Refusal> {
+        let Some(live) = &mut self.live else {
+            return Ok(());
+        };
+        let mut events = Vec::new();
+        for key in keys {
+            let value = store.live(key).and_then(|version| version.value);
+            events.extend(live.change(key, value).map_err(|error| refusal(&error))?);
+        }
+        for event in net(events) {
+            let left = event.change == ChangeType::Leave;
+            let value = store.live(&event.key).and_then(|version| version.value);
+            let value = value.filter(|_| !left).map(|value| {
+                let (key, value) = (event.key.clone(), Bytes::copy_from_slice(value));
+                self.query.project(&Row { key, value })
+            });
+            let frame = query_update(id, event.key.key(), value.as_deref(), event.change);
+            if frame.len() > longest {
+                return Err(too_large("a change of the answer does not fit one frame"));
+            }
+            outbox.push(*conn, frame, Shows::Update);
+        }
+        Ok(())
+    }
+}
+
+/// What is left of events that came one after the other, when they are told of at once: what entered and left again was never
+/// there. Those that leave are told of first, so that an answer with a limit is never over it.
+fn net(events: Vec<Event>) -> Vec<Event> {
+    // Whether a key was in the answer before, and whether it is now; in the order in which they were first heard of.
+    let mut order = Vec::new();
+    let mut seen: BTreeMap<RecordKey, (bool, bool)> = BTreeMap::new();
+    for Event { change, key } in events {
+        let is = change != ChangeType::Leave;
+        match seen.get_mut(&key) {
+            Some((_, now)) => *now = is,
+            None => {
+                seen.insert(key.clone(), (change != ChangeType::Enter, is));
+                order.push(key);
+            }
+        }
+    }
+    let of = |key: RecordKey| {
+        let change = match seen.get(&key)? {
+            (false, true) => ChangeType::Enter,
+            (true, true) => ChangeType::Update,
+            (true, false) => ChangeType::Leave,
+            (false, false) => return None,
+        };
+        Some(Event { change, key })
+    };
+    let mut events: Vec<Event> = order.into_iter().filter_map(of).collect();
+    events.sort_by_key(|event| event.change != ChangeType::Leave);
+    events
 }
 
 impl Subscriptions {
@@ -120,7 +185,8 @@ impl Subscriptions {
         self.stale = self.table.len();
     }
 
-    /// Tells of what was changed or has expired: what the store has of these keys is not what it had before.
+    /// Tells of what was changed or has expired: what the store has of these keys is not what it had before. All of a step is
+    /// told of as one change, for the store holds all of it already.
     pub fn tell<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k RecordKey>,
@@ -130,41 +196,27 @@ impl Subscriptions {
         outbox: &mut Outbox,
     ) {
         let mut failed = Vec::new();
-        for key in keys {
-            let Some(names) = self.by_map.get(key.map()) else {
-                continue;
-            };
-            for name in names {
+        let watched: BTreeSet<&RecordKey> = keys.filter(|key| self.by_map.contains_key(key.map())).collect();
+        let mut rest = watched.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let mut of_map = alloc::vec![first];
+            while let Some(key) = rest.next_if(|key| key.map() == first.map()) {
+                of_map.push(key);
+            }
+            for name in self.by_map.get(first.map()).into_iter().flatten() {
                 let Some(subscription) = self.table.get_mut(name) else {
                     continue;
                 };
-                let Some(live) = &mut subscription.live else {
+                if subscription.live.is_none() {
                     continue;
-                };
+                }
                 if conns.is_full(name.0, limits) {
                     subscription.live = None;
                     self.stale += 1;
                     continue;
                 }
                 let longest = conns.longest(name.0, limits);
-                let told = match live.change(key, store.live(key).and_then(|version| version.value)) {
-                    Err(error) => Err(refusal(&error)),
-                    Ok(events) => events.into_iter().try_for_each(|event| {
-                        let left = event.change == ChangeType::Leave;
-                        let value = store.live(&event.key).and_then(|version| version.value);
-                        let value = value.filter(|_| !left).map(|value| {
-                            let (key, value) = (event.key.clone(), Bytes::copy_from_slice(value));
-                            subscription.query.project(&Row { key, value })
-                        });
-                        let frame = query_update(&name.1, event.key.key(), value.as_deref(), event.change);
-                        if frame.len() > longest {
-                            return Err(too_large("a change of the answer does not fit one frame"));
-                        }
-                        outbox.push(name.0, frame, Shows::Update);
-                        Ok(())
-                    }),
-                };
-                if let Err(refusal) = told {
+                if let Err(refusal) = subscription.tell(name, &of_map, store, longest, outbox) {
                     // It is told of nothing more, whatever else this step changes.
                     subscription.live = None;
                     self.stale += 1;

@@ -36,13 +36,16 @@ impl Writers {
         number
     }
 
-    fn find_or_insert(&mut self, id: WriterId, name: &str) -> u32 {
-        let table = &self.table;
-        let place = self.sorted.binary_search_by(|number| {
-            let writer = &table[*number as usize];
+    /// Where a writer stands among the sorted ones, or would.
+    fn place_of(&self, id: WriterId, name: &str) -> Result<usize, usize> {
+        self.sorted.binary_search_by(|number| {
+            let writer = &self.table[*number as usize];
             (writer.id, &*writer.name).cmp(&(id, name))
-        });
-        let place = match place {
+        })
+    }
+
+    fn find_or_insert(&mut self, id: WriterId, name: &str) -> u32 {
+        let place = match self.place_of(id, name) {
             Ok(found) => return self.sorted[found],
             Err(place) => place,
         };
@@ -66,11 +69,14 @@ impl Writers {
     pub fn release(&mut self, number: u32) {
         let writer = &mut self.table[number as usize];
         writer.versions -= 1;
-        if writer.versions == 0 {
-            writer.name = Box::from("");
-            self.sorted.retain(|held| *held != number);
-            self.free.push(number);
+        if writer.versions > 0 {
+            return;
         }
+        let writer = &self.table[number as usize];
+        let place = self.place_of(writer.id, &writer.name);
+        self.sorted.remove(place.expect("a writer with versions has its place"));
+        self.table[number as usize].name = Box::from("");
+        self.free.push(number);
     }
 
     /// Id and name of a writer.
