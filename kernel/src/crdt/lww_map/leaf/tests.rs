@@ -190,9 +190,17 @@ fn a_leaf_is_full_by_rows_or_by_bytes() {
 /// A row that is nearly all of a leaf takes its memory with it.
 #[test]
 fn a_split_gives_each_half_what_it_needs() {
+    let row = |place: u32, value| LeafRow {
+        place,
+        time: 0,
+        writer: 0,
+        ttl_ms: None,
+        key: b"k",
+        value,
+    };
     let mut low = Leaf::default();
-    low.push(&row(0, 1).row());
-    low.push(&row(1, 100_000).row());
+    low.push(&row(0, &[1]));
+    low.push(&row(1, &[1; 100_000]));
     let high = low.split_off(1);
     assert!(low.bytes.capacity() <= 2 * BYTES_STEP, "{}", low.bytes.capacity());
     assert!(high.bytes.capacity() < 101_000, "{}", high.bytes.capacity());
