@@ -182,3 +182,66 @@ fn writers_are_forgotten_with_their_last_version() {
     let numbers = [1_000, 1_001].map(|id| map.writers.hold(WriterId(id), "new"));
     assert!(numbers.iter().all(|number| *number < 2), "{numbers:?}");
 }
+
+/// Three replicas, with floors that rise one replica after the other, while states are merged in any direction: once each
+/// has everything, all are equal, hold what the history says, and nothing of what was deleted below the floor.
+#[test]
+fn replicas_with_floors_converge() {
+    for seed in 0..if cfg!(miri) { 5 } else { 300 } {
+        let mut rng = SeededRng::from_u64(seed);
+        let mut replicas = [map(), map(), map()];
+        let mut history: Vec<Written> = vec![];
+        let mut floor_ms = 0;
+        for round in 0..4u64 {
+            // Nothing is written at or below what is promised.
+            for _ in 0..12 {
+                let key = [b'a' + rng.below(5) as u8];
+                let value = rng.chance(600).then(|| vec![rng.below(3) as u8 + 1]);
+                let one = Written {
+                    ms: round * 10 + 1 + rng.below(10),
+                    writer: rng.below(4) as u8,
+                    ttl_ms: rng.chance(300).then(|| 1 + rng.below(8)),
+                    value,
+                    ..set(&key, 0, 0)
+                };
+                merge(&mut replicas[rng.below(3) as usize], &one);
+                history.push(one);
+                random_merge(&mut replicas, &mut rng);
+            }
+            // Everybody has everything: the floor may rise, to be known here sooner and there later.
+            exchange(&mut replicas);
+            floor_ms = round * 10 + 1 + rng.below(10);
+            let late = rng.below(4) as usize;
+            for (at, replica) in replicas.iter_mut().enumerate() {
+                if at != late {
+                    replica.collect(floor_ms << 16 | 0xffff, |_| {});
+                }
+            }
+        }
+        exchange(&mut replicas);
+        let dead = |written: &Written| {
+            let expired = written.version().is_expired(floor_ms);
+            written.ms <= floor_ms && (written.value.is_none() || expired)
+        };
+        let mut left = model(&history);
+        left.retain(|_, written| !dead(written));
+        for replica in &mut replicas {
+            replica.collect(floor_ms << 16 | 0xffff, |_| {});
+            assert_is(replica, &left);
+        }
+    }
+}
+
+fn random_merge(replicas: &mut [LwwMap; 3], rng: &mut SeededRng) {
+    if rng.chance(300) {
+        let from = replicas[rng.below(3) as usize].clone();
+        replicas[rng.below(3) as usize].merge_map(&from);
+    }
+}
+
+fn exchange(replicas: &mut [LwwMap; 3]) {
+    for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1)] {
+        let from = replicas[from].clone();
+        replicas[to].merge_map(&from);
+    }
+}
