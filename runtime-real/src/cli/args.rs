@@ -127,7 +127,7 @@ pub(super) struct SetArgs {
     /// JSON if it parses, else text
     #[arg(allow_hyphen_values = true)]
     pub value: String,
-    /// Expires after so long, counted from the time of the write: 250ms, 10s, 5m
+    /// Expires after so long, counted from the time of the write: 250ms, 10s, 5m (early by as much as the node's clock is ahead)
     #[arg(long, value_name = "DURATION", value_parser = ttl_ms)]
     pub ttl: Option<u64>,
     #[command(flatten)]
