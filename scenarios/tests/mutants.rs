@@ -45,6 +45,11 @@ fn a_live_query_that_follows_a_state_thrown_away() {
 }
 
 #[test]
+fn an_expiry_by_a_time_that_is_not_durable() {
+    found(Mutant::ExpireEarly, 1_000, "expired-stays");
+}
+
+#[test]
 fn tickets_answered_out_of_order() {
     found(Mutant::TicketsOutOfOrder, 10, "tickets-in-order");
 }

@@ -144,13 +144,21 @@ impl Client {
         (self.refused, self.values_read)
     }
 
-    /// Writes a number, or deletes.
-    pub fn write(&mut self, at_us: u64, map: &str, key: &str, value: Option<u64>, out: &mut Vec<Action>) {
-        let value = value.map(document);
+    /// Writes a number, perhaps for a while, or deletes.
+    pub fn write(
+        &mut self,
+        at_us: u64,
+        map: &str,
+        key: &str,
+        value: Option<(u64, Option<u64>)>,
+        out: &mut Vec<Action>,
+    ) {
+        let (value, ttl_ms) = value.unzip();
+        let (value, ttl_ms) = (value.map(document), ttl_ms.flatten());
         let wall_ms = (EPOCH_MS + at_us / 1_000).saturating_add_signed(self.config.skew_ms);
         let version = Version {
             stamp: self.hlc.now(wall_ms),
-            ttl_ms: None,
+            ttl_ms,
             value,
             writer: self.config.name.clone(),
         };

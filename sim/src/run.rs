@@ -310,8 +310,10 @@ impl<'p> Run<'p> {
                 map,
                 key,
                 value,
+                ttl_ms,
             } => {
-                self.clients[*client].write(at_us, map, key, Some(*value), &mut self.actions);
+                let value = Some((*value, *ttl_ms));
+                self.clients[*client].write(at_us, map, key, value, &mut self.actions);
                 self.act(*client);
             }
             Event::Delete { client, map, key } => {

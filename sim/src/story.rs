@@ -96,10 +96,25 @@ impl Story {
                 map: "story".into(),
                 key,
                 value,
+                ttl_ms: None,
             };
             self = self.at(at_ms, event);
         }
         self
+    }
+
+    /// A client writes to a key, for so many milliseconds.
+    pub fn writes_for(mut self, client: usize, key: &str, at_ms: u64, ttl_ms: u64) -> Self {
+        let value = self.next_value;
+        self.next_value += 1;
+        let event = Event::Put {
+            client,
+            map: "story".into(),
+            key: key.into(),
+            value,
+            ttl_ms: Some(ttl_ms),
+        };
+        self.at(at_ms, event)
     }
 
     /// A client deletes a key.

@@ -2,7 +2,7 @@
 //!
 //! The answer is computed here from the words of the plan; the kernel's predicates, ranks and windows have no part in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -114,6 +114,19 @@ impl Watch {
             limit: (self.limit > 0).then_some(self.limit as usize),
             ..Query::of(&self.map)
         }
+    }
+
+    /// Whether it asks for so many rows and no more.
+    pub fn has_limit(&self) -> bool {
+        self.limit > 0
+    }
+
+    /// The keys of its map whose values have a time to live.
+    pub fn brief_keys(&self, state: &State) -> BTreeSet<Bytes> {
+        let prefix = [self.map.as_bytes(), &[0]].concat();
+        let brief = state.iter().filter(|(_, version)| version.ttl_ms.is_some());
+        let keys = brief.filter_map(|(name, _)| name.strip_prefix(prefix.as_slice()));
+        keys.map(Bytes::copy_from_slice).collect()
     }
 
     /// The answer over a state.

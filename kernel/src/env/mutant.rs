@@ -26,11 +26,13 @@ pub enum Mutant {
     TellBeforeCommit,
     /// A failed commit leaves live queries as they were, though the state that they followed was thrown away.
     SkipStale,
+    /// What has expired is judged by a time that is not durable: after a crash, or once the wall clock is put right, it is back.
+    ExpireEarly,
 }
 
 impl Mutant {
     /// All of them, in the order they are listed in.
-    pub const ALL: [Mutant; 8] = [
+    pub const ALL: [Mutant; 9] = [
         Mutant::DropTieBreak,
         Mutant::AckBeforeCommit,
         Mutant::ForgetTombstone,
@@ -39,6 +41,7 @@ impl Mutant {
         Mutant::TicketsOutOfOrder,
         Mutant::TellBeforeCommit,
         Mutant::SkipStale,
+        Mutant::ExpireEarly,
     ];
 
     /// The name on a command line.
@@ -52,6 +55,7 @@ impl Mutant {
             Mutant::TicketsOutOfOrder => "tickets-out-of-order",
             Mutant::TellBeforeCommit => "tell-before-commit",
             Mutant::SkipStale => "skip-stale",
+            Mutant::ExpireEarly => "expire-early",
         }
     }
 }

@@ -312,7 +312,11 @@ impl Node {
     /// crash the clock begins behind it, and what had expired stays so.
     fn advance(&mut self, now: Now) {
         if self.state.is_serving() {
-            let news = self.store.advance(self.hlc.spoken(now.wall_ms).millis());
+            let now_ms = match self.config.mutants.is(Mutant::ExpireEarly) {
+                true => self.hlc.millis(now.wall_ms),
+                false => self.hlc.spoken(now.wall_ms).millis(),
+            };
+            let news = self.store.advance(now_ms);
             self.expired.extend(news);
         }
     }

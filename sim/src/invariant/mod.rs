@@ -17,6 +17,7 @@ use crate::watch::{Rows, Watch};
 mod acknowledged;
 mod clock_forward;
 mod convergence;
+mod expired_stays;
 mod failed_commit;
 mod live_answers;
 mod logged_once;
@@ -30,6 +31,7 @@ mod tickets_in_order;
 pub use acknowledged::Acknowledged;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
+pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
 pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
@@ -194,6 +196,7 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(ClockForward::default()),
         Box::new(LoggedOnce::default()),
         Box::new(ReadsDurable::default()),
+        Box::new(ExpiredStays::default()),
         Box::new(LiveAnswers),
         Box::new(Strangers::default()),
     ]

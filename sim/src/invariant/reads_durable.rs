@@ -90,7 +90,10 @@ impl Node {
     /// Takes note of an answer as it is given.
     fn give(&mut self, frame: &[u8]) {
         if let Some(key) = denied_key(frame)
-            && let Some(version) = self.durable.get(&key).filter(|version| version.value.is_some())
+            && let Some(version) = self
+                .durable
+                .get(&key)
+                .filter(|version| version.value.is_some() && version.ttl_ms.is_none())
         {
             self.denied.insert(self.given, (key, version.clone()));
         }
@@ -99,7 +102,7 @@ impl Node {
 }
 
 /// The record of which an answer says that there is nothing.
-fn denied_key(frame: &[u8]) -> Option<Bytes> {
+pub(super) fn denied_key(frame: &[u8]) -> Option<Bytes> {
     let Ok(ServerMessage::Value { found: None, .. }) = ServerMessage::decode(frame, Limits::default().depth) else {
         return None;
     };

@@ -34,7 +34,7 @@ pub struct Entry {
 /// What can happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// `put c0 map key 7`: a client writes a number.
+    /// `put c0 map key 7`, or `put c0 map key 7 ttl 500`: a client writes a number, perhaps for so many milliseconds.
     Put {
         /// Who.
         client: usize,
@@ -44,6 +44,8 @@ pub enum Event {
         key: String,
         /// What. No other entry writes the same number.
         value: u64,
+        /// How long it is read.
+        ttl_ms: Option<u64>,
     },
     /// `delete c0 map key`: a client deletes.
     Delete {

@@ -52,7 +52,11 @@ impl fmt::Display for Event {
                 map,
                 key,
                 value,
-            } => write!(f, "put c{client} {map} {key} {value}"),
+                ttl_ms,
+            } => {
+                write!(f, "put c{client} {map} {key} {value}")?;
+                ttl_ms.map_or(Ok(()), |ttl_ms| write!(f, " ttl {ttl_ms}"))
+            }
             Event::Delete { client, map, key } => write!(f, "delete c{client} {map} {key}"),
             Event::Get { client, map, key } => write!(f, "get c{client} {map} {key}"),
             Event::Watch { client, watch } => write!(f, "watch c{client} {watch}"),
@@ -159,13 +163,18 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
     };
     let number = |word: &str| word.parse::<u64>().map_err(|_| shape());
     Ok(match words[1..] {
-        [who, map, key, value] if name == "put" => {
+        [who, map, key, value, ref ttl @ ..] if name == "put" => {
             let (map, key) = (map.to_string(), key.to_string());
             Event::Put {
                 client: client(who)?,
                 map,
                 key,
                 value: number(value)?,
+                ttl_ms: match ttl {
+                    [] => None,
+                    ["ttl", ms] => Some(number(ms)?).filter(|ms| *ms > 0).ok_or_else(shape).map(Some)?,
+                    _ => return Err(shape()),
+                },
             }
         }
         [who, map, key] if name == "delete" => Event::Delete {

@@ -1,0 +1,116 @@
+//! **Promises** that what has expired for a node stays so: once it has answered that there is nothing where its disk holds a
+//! value with a time to live, it never shows that value again, whatever its wall clock does, and not after a crash or a failed commit
+//! either.
+//! **From** the rule that an expiry is an event in the node's own hybrid time; the counterexample is a wall clock that jumps
+//! ahead and is put right, or a restart that forgets how late it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use kernel::env::Limits;
+use kernel::hlc::Stamp;
+use kernel::machine::Role;
+use kernel::wire::server::ServerMessage;
+
+use super::reads_durable::denied_key;
+use super::{Invariant, Seen};
+use crate::disk::VirtualDisk;
+use crate::model::{LogReader, State, Version, merge, show};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct ExpiredStays {
+    nodes: BTreeMap<usize, Node>,
+}
+
+/// Which version: two can share a stamp.
+type Known = (Stamp, Option<Bytes>);
+
+#[derive(Debug, Default)]
+struct Node {
+    reader: LogReader,
+    durable: State,
+    /// Answers of "nothing there" that wait, by their place: the record, and its version on disk at that time.
+    denied: BTreeMap<u64, (Bytes, Version)>,
+    /// Values that were shown to be gone: the place of that answer, if it was in this boot.
+    gone: BTreeMap<Known, u64>,
+    gone_before: BTreeSet<Known>,
+    given: u64,
+}
+
+impl Node {
+    fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
+        for (_, (_, changes)) in self.reader.new_entries(disk)? {
+            for (key, version) in changes {
+                merge(&mut self.durable, &key, version);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of an answer as it is given.
+    fn give(&mut self, frame: &[u8]) {
+        if let Some(key) = denied_key(frame)
+            && let Some(version) = self.durable.get(&key).filter(|version| version.ttl_ms.is_some())
+        {
+            self.denied.insert(self.given, (key, version.clone()));
+        }
+        self.given += 1;
+    }
+}
+
+impl Invariant for ExpiredStays {
+    fn name(&self) -> &'static str {
+        "expired-stays"
+    }
+
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Booted { node } => {
+                let node = self.nodes.entry(*node).or_default();
+                node.denied.clear();
+                node.gone_before.extend(std::mem::take(&mut node.gone).into_keys());
+                node.given = 0;
+            }
+            Seen::Stepped { step, disk } => {
+                let node = self.nodes.entry(step.node).or_default();
+                node.follow(disk)?;
+                let waiting = step.output.commit.iter().flat_map(|commit| &commit.envelopes);
+                for envelope in step.output.send.iter().chain(waiting) {
+                    node.give(&envelope.frame);
+                }
+            }
+            Seen::Left(left) if left.role == Role::Client => {
+                let node = self.nodes.entry(left.node).or_default();
+                node.follow(left.disk)?;
+                // A delete that was in flight is on disk by now: only time can have taken what is still there.
+                if let Some((key, version)) = node.denied.remove(&left.given)
+                    && node.durable.get(&key) == Some(&version)
+                {
+                    node.gone.insert((version.stamp, version.value), left.given);
+                }
+                let message = ServerMessage::decode(left.frame, Limits::default().depth);
+                if let Ok(ServerMessage::Value {
+                    found: Some((value, at)),
+                    ..
+                }) = message
+                {
+                    let known = (at.stamp, Some(Bytes::copy_from_slice(value)));
+                    let before = node.gone_before.contains(&known);
+                    if before || node.gone.get(&known).is_some_and(|gone| *gone < left.given) {
+                        let is =
+                            |version: &Version| (version.stamp, version.value.as_ref()) == (known.0, known.1.as_ref());
+                        let shown = node.durable.iter().find(|(_, version)| is(version));
+                        let shown = shown.map_or_else(String::new, |(key, version)| show(key, Some(version)));
+                        return Err(format!(
+                            "n{} never shows again what has expired; it showed {shown}",
+                            left.node
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
