@@ -169,6 +169,8 @@ fn bytes_from_outside_are_refused_by_name() {
         Err(BadDelta::DotTwice)
     );
     assert_eq!(keys(&[1, 5, 1, 2, 3, 4, 5]), Err(BadDelta::KeyTooLong { limit: 4 }));
+    let longest = keys(&[1, 4, b'l', b'o', b'n', b'g', 1, 1, 5, 1, 0, 1]);
+    assert!(!matches!(longest, Err(BadDelta::KeyTooLong { .. })), "{longest:?}");
     assert_eq!(
         keys(&[1, 1, b'k', 1, 5, 0xc4, 3, 0, 0, 0]),
         Err(BadDelta::ElementTooLong { limit: 4 })
