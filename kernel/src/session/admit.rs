@@ -13,8 +13,7 @@ use crate::wire::server::Refusal;
 
 /// Turns an operation into a change, or says why not. Nothing is merged before all of it is known to fit.
 ///
-/// `clock` is the latest stamp that this node has seen: who follows it is not ahead, whoever set it. One step behind it can
-/// be in the next millisecond, so that a clock that is ahead of the wall goes on by a millisecond a write at most.
+/// `clock` is the latest stamp that this node has seen: who follows it is not ahead, whoever set it.
 pub fn admit(
     op: &Op<'_>,
     store: &Store,
@@ -37,7 +36,7 @@ pub fn admit(
         return refuse(Code::TooLarge, reason);
     }
     let stamp = op.version.stamp;
-    if stamp.millis() > clock.millis() + 1 && hlc::is_ahead(stamp, now.wall_ms, limits.max_drift_ms) {
+    if is_too_early(stamp, clock, now.wall_ms, limits.max_drift_ms) {
         let reason = format!(
             "the stamp is {} ms ahead of this node's clock, over {}",
             stamp.millis() - now.wall_ms,
@@ -65,6 +64,14 @@ pub fn admit(
     Ok((key, record))
 }
 
+/// Whether a stamp is further ahead of the wall clock than may be. A clock that is that far ahead itself (the wall clock was put
+/// back) can be followed, into the next millisecond too: the counter of this one may be full. A clock that is not cannot be
+/// driven beyond the bound by anybody.
+fn is_too_early(stamp: Stamp, clock: Stamp, wall_ms: u64, max_drift_ms: u64) -> bool {
+    let follows = hlc::is_ahead(clock, wall_ms, max_drift_ms) && stamp.millis() <= clock.millis() + 1;
+    hlc::is_ahead(stamp, wall_ms, max_drift_ms) && !follows
+}
+
 /// The code for a map name or a key that cannot be used.
 pub fn code_of(bad: &BadKey) -> Code {
     match bad {
@@ -75,4 +82,43 @@ pub fn code_of(bad: &BadKey) -> Code {
 
 fn refuse<T>(code: Code, reason: String) -> Result<T, Refusal> {
     Err(Refusal { code, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::WriterId;
+    use crate::hlc::Hlc;
+
+    const WALL_MS: u64 = 1_000_000;
+    const DRIFT_MS: u64 = 60_000;
+
+    /// The wall clock was put back by an hour; a client goes on from what the node told it, for longer than a counter lasts.
+    #[test]
+    fn who_follows_a_clock_that_is_ahead_is_admitted() {
+        let mut node = Hlc::new(WriterId(1));
+        node.observe(Stamp::new(WALL_MS + 3_600_000, 0, WriterId(9)).unwrap());
+        let mut client = node.clone();
+        for _ in 0..3 * 65_536 {
+            let stamp = client.now(WALL_MS);
+            assert!(!is_too_early(stamp, node.latest(), WALL_MS, DRIFT_MS), "{stamp:?}");
+            node.observe(stamp);
+        }
+        let leap = Stamp::new(node.latest().millis() + 2, 0, WriterId(2)).unwrap();
+        assert!(is_too_early(leap, node.latest(), WALL_MS, DRIFT_MS));
+    }
+
+    /// However many stamps it takes, nobody drives a good clock beyond the bound.
+    #[test]
+    fn a_clock_is_not_driven_beyond_the_bound() {
+        let mut node = Hlc::new(WriterId(1));
+        node.now(WALL_MS);
+        for step in 1..200_000 {
+            let next = Stamp::new(node.latest().millis() + 1 + step % 3, 0, WriterId(2)).unwrap();
+            if !is_too_early(next, node.latest(), WALL_MS, DRIFT_MS) {
+                node.observe(next);
+            }
+        }
+        assert_eq!(node.latest().millis(), WALL_MS + DRIFT_MS);
+    }
 }

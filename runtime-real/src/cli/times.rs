@@ -35,7 +35,8 @@ pub(super) fn ttl_ms(text: &str) -> Result<u64, String> {
     let ttl_ms = u64::try_from(duration(text)?.as_millis()).unwrap_or(u64::MAX);
     match ttl_ms {
         1..=MAX_MILLIS => Ok(ttl_ms),
-        _ => Err(format!("a time to live is between 1ms and {MAX_MILLIS}ms")),
+        0 => Err("a time to live is at least 1ms".to_owned()),
+        _ => Err("a time to live is at most 2345624805m, some 4,460 years".to_owned()),
     }
 }
 

@@ -315,9 +315,7 @@ impl LwwMap {
             self.remove(*place, key);
             gone(key);
         }
-        // What is left would fit a few of the leaves: the rest of the memory comes back.
-        let needed = Leaf::needed_for(self.held.records, self.held.bytes);
-        if self.trie.leaf_count() as u64 > 64 + 8 * needed {
+        if self.is_sparse() {
             let mut smaller = Self::new(self.digest_key, self.mutants);
             for row in self.iter() {
                 smaller.merge(row.key, &row.version);
@@ -325,6 +323,12 @@ impl LwwMap {
             smaller.floor = self.floor;
             *self = smaller;
         }
+    }
+
+    /// Whether what is held would fit a few of the leaves, so that packing it anew gives much memory back.
+    fn is_sparse(&self) -> bool {
+        let needed = Leaf::needed_for(self.held.records, self.held.bytes);
+        self.trie.leaf_count() as u64 > 64 + 8 * needed
     }
 
     fn rows_where(&self, mut wanted: impl FnMut(&Row<'_>) -> bool) -> Vec<(u32, Vec<u8>)> {

@@ -183,6 +183,32 @@ fn writers_are_forgotten_with_their_last_version() {
     assert!(numbers.iter().all(|number| *number < 2), "{numbers:?}");
 }
 
+/// A map that has just been filled is never worth packing anew, however large its values are: `collect` would copy all of it,
+/// each time.
+#[test]
+fn a_full_map_is_not_packed_anew() {
+    for value_bytes in [1, 64, 700, 2_000, 5_000, 20_000] {
+        let mut map = map();
+        for key in 0..3_000u64 {
+            let written = Written {
+                value: Some(vec![7; value_bytes]),
+                ..set(&key.to_be_bytes(), key, 0)
+            };
+            merge(&mut map, &written);
+        }
+        assert!(
+            !map.is_sparse(),
+            "{} leaves for values of {value_bytes} bytes",
+            map.trie.leaf_count()
+        );
+        for key in 0..2_990u64 {
+            merge(&mut map, &delete(&key.to_be_bytes(), 5_000));
+        }
+        map.collect(5_000 << 16, |_| {});
+        assert!(!map.is_sparse() && map.len() == 10, "and a sparse one is");
+    }
+}
+
 /// Three replicas, with floors that rise one replica after the other, while states are merged in any direction: once each
 /// has everything, all are equal, hold what the history says, and nothing of what was deleted below the floor.
 #[test]
