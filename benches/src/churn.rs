@@ -7,9 +7,10 @@ use kernel::crdt::{LwwMap, Version};
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 
-use crate::lww_merge::{measure, new_map};
+use crate::lww_merge::new_map;
 use crate::memory::resident;
 use crate::row::Row;
+use crate::timer::measure;
 use crate::{Load, Rows};
 
 const BENCH: &str = "churn";
@@ -41,15 +42,13 @@ pub(crate) fn run(load: &Load) -> Rows {
     let mut rows: Vec<Row> = Vec::new();
     for number in 0..ROWS {
         let (from, to) = (number * part, (number + 1) * part);
-        let mut row = measure((BENCH, "orrery"), 2 * part as usize, &mut map, |map| {
-            churn(map, from, to)
-        });
-        row.bytes = resident()?.saturating_sub(before);
-        row.note = format!(
+        let spent = measure(&mut map, |map| churn(map, from, to));
+        let bytes = resident()?.saturating_sub(before);
+        let note = format!(
             "{to} keys set and deleted; {} versions held, all but {HORIZON} collected",
             map.len()
         );
-        rows.push(row);
+        rows.push(Row::of_thread((BENCH, "orrery"), 2 * part as usize, spent, bytes, note));
     }
     Ok(rows)
 }

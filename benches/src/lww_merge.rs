@@ -6,15 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use kernel::crdt::{DigestKey, Foreseen, LwwMap, Version};
 use kernel::env::{Mutants, SeededRng, WriterId};
 use kernel::hlc::Stamp;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::memory::{of_subject, resident};
 use crate::row::Row;
+use crate::timer::measure;
 use crate::{Load, Rows};
 
 pub(crate) const BENCH: &str = "lww-merge";
@@ -64,32 +63,9 @@ pub(crate) fn new_map() -> LwwMap {
     LwwMap::new(DigestKey::new([7; 16]), Mutants::default())
 }
 
-/// CPU time of this thread.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Times `work` on what `subject_of` is.
-pub(crate) fn measure<T>(
-    (bench, subject): (&'static str, &'static str),
-    ops: usize,
-    subject_of: &mut T,
-    work: impl FnOnce(&mut T),
-) -> Row {
-    let (start, start_cpu) = (Instant::now(), cpu_time());
-    work(subject_of);
-    let (wall, cpu) = (start.elapsed(), cpu_time() - start_cpu);
-    black_box(subject_of);
-    Row {
-        bench,
-        subject,
-        ops: ops as u64,
-        cpu,
-        wall,
-        bytes: 0,
-        note: String::new(),
-    }
+/// A row of what `work` on `subject` takes.
+fn row<T>(name: &'static str, note: &str, ops: usize, subject: &mut T, work: impl FnOnce(&mut T)) -> Row {
+    Row::of_thread((BENCH, name), ops, measure(subject, work), 0, note.into())
 }
 
 pub(crate) fn merge_all(map: &mut LwwMap, writes: &[Write]) {
@@ -144,31 +120,28 @@ pub(crate) fn run(load: &Load) -> Rows {
     let (all, newer) = (writes(count, 0), writes(count, KEYS as u64));
 
     let mut map = new_map();
-    let mut fresh = measure((BENCH, "orrery"), count, &mut map, |map| merge_all(map, &all));
+    let what = "merge of new keys, 16 foreseen at a time, digest kept";
+    let mut fresh = row("orrery", what, count, &mut map, |map| merge_all(map, &all));
     map = new_map();
-    let mut single = measure((BENCH, "orrery-single"), count, &mut map, |map| merge_each(map, &all));
-    single.note = "new keys, one after the other".into();
-    let mut updated = measure((BENCH, "orrery-newer"), count, &mut map, |map| merge_all(map, &newer));
-    updated.note = "a newer version of each key, 16 foreseen at a time".into();
-    let mut again = measure((BENCH, "orrery-again"), count, &mut map, |map| merge_all(map, &newer));
-    again.note = "the same versions once more, 16 foreseen at a time".into();
+    let what = "new keys, one after the other";
+    let single = row("orrery-single", what, count, &mut map, |map| merge_each(map, &all));
+    let what = "a newer version of each key, 16 foreseen at a time";
+    let updated = row("orrery-newer", what, count, &mut map, |map| merge_all(map, &newer));
+    let what = "the same versions once more, 16 foreseen at a time";
+    let again = row("orrery-again", what, count, &mut map, |map| merge_all(map, &newer));
     drop(map);
-    let mut map = HashMap::new();
-    let mut hashed = measure((BENCH, "HashMap"), count, &mut map, |map| insert_hashed(map, &all));
-    drop(map);
-    let mut map = BTreeMap::new();
-    let mut ordered = measure((BENCH, "BTreeMap"), count, &mut map, |map| insert_ordered(map, &all));
-    drop(map);
-
-    for (row, what) in [
-        (&mut fresh, "merge of new keys, 16 foreseen at a time, digest kept"),
-        (&mut hashed, "insert; no time, no digest"),
-        (&mut ordered, "insert; no time, no digest"),
-    ] {
+    let what = "insert; no time, no digest";
+    let mut hashed = row("HashMap", what, count, &mut HashMap::new(), |map| {
+        insert_hashed(map, &all)
+    });
+    let mut ordered = row("BTreeMap", what, count, &mut BTreeMap::new(), |map| {
+        insert_ordered(map, &all)
+    });
+    for row in [&mut fresh, &mut hashed, &mut ordered] {
         row.bytes = of_subject(row.subject, load.quick)?;
         let data = count * (KEY_BYTES + VALUE_BYTES);
         let above = row.bytes.saturating_sub(data as u64) as f64 / count as f64;
-        row.note = format!("{what}; {above:.1} bytes a key above key and value");
+        row.note = format!("{}; {above:.1} bytes a key above key and value", row.note);
     }
     let mut rows = vec![fresh, single, updated, again, hashed, ordered];
     #[cfg(feature = "peers")]

@@ -6,8 +6,9 @@ use std::hint::black_box;
 
 use kernel::crdt::LwwMap;
 
-use crate::lww_merge::{Write, keys, measure, new_map, writes};
+use crate::lww_merge::{Write, keys, new_map, writes};
 use crate::row::Row;
+use crate::timer::measure;
 use crate::{Load, Rows};
 
 const BENCH: &str = "lww-sorted";
@@ -22,13 +23,13 @@ fn filled(writes: &[Write]) -> LwwMap {
 
 /// Merges `theirs` into `ours`.
 fn merge(subject: &'static str, mut ours: LwwMap, theirs: &LwwMap, what: &str) -> Result<Row, &'static str> {
-    let mut row = measure((BENCH, subject), theirs.len(), &mut ours, |ours| ours.merge_map(theirs));
+    let spent = measure(&mut ours, |ours| ours.merge_map(theirs));
     let differ = theirs.iter().filter(|row| ours.get(row.key) != Some(row.version));
     if differ.count() > 0 {
         return Err("the merged map lacks a row");
     }
-    row.note = format!("{} rows, {what}; digest kept", theirs.len());
-    Ok(row)
+    let note = format!("{} rows, {what}; digest kept", theirs.len());
+    Ok(Row::of_thread((BENCH, subject), theirs.len(), spent, 0, note))
 }
 
 type Sorted<'w> = Vec<(&'w [u8], u64, &'w [u8])>;
@@ -78,9 +79,8 @@ pub(crate) fn run(load: &Load) -> Rows {
     ];
     drop(ours);
     let (mut ours, theirs) = (sorted(&base), sorted(&few));
-    let mut bound = measure((BENCH, "sorted-vectors"), count, &mut ours, |ours| {
-        merge_vectors(ours, &theirs)
-    });
-    bound.note = format!("{count} rows, one in a thousand newer; no digest, and no look-up afterwards but a search");
+    let spent = measure(&mut ours, |ours| merge_vectors(ours, &theirs));
+    let note = format!("{count} rows, one in a thousand newer; no digest, and no look-up afterwards but a search");
+    let bound = Row::of_thread((BENCH, "sorted-vectors"), count, spent, 0, note);
     Ok(rows.into_iter().chain([bound]).collect())
 }

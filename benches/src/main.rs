@@ -15,6 +15,7 @@ mod peers;
 mod riblt;
 mod row;
 mod socket_writes;
+mod timer;
 
 use std::env;
 use std::error::Error;

@@ -4,13 +4,13 @@
 //! elements come in an order that is not theirs, and each is a MessagePack text of 16 bytes.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use kernel::crdt::{DigestKey, DotSource, OrMap};
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 
 use crate::row::Row;
+use crate::timer::{Spent, Timer};
 use crate::{Load, Rows};
 
 /// Elements of each replica.
@@ -74,28 +74,19 @@ fn dots(writer: u64) -> Result<DotSource, &'static str> {
     Ok(DotSource::new(birth.ok_or("a stamp in range")?))
 }
 
-/// Adds all, and says how long that took.
-fn fill(map: &mut OrMap, items: &[Item], dots: &mut DotSource) -> Result<Duration, Box<dyn std::error::Error>> {
-    let start = Instant::now();
+/// Adds all, and says what that took.
+fn fill(map: &mut OrMap, items: &[Item], dots: &mut DotSource) -> Result<Spent, Box<dyn std::error::Error>> {
+    let timer = Timer::start();
     for (key, element) in items {
         black_box(map.add(key, element, dots.next(0)?));
     }
-    Ok(start.elapsed())
+    Ok(timer.spent())
 }
 
 /// A row of the best of all rounds: what the machine did beside is no cost of ours.
-fn row(subject: &'static str, ops: usize, times: &[Duration], bytes: u64, note: String) -> Row {
-    let wall = times.iter().min().copied().unwrap_or_default();
-    Row {
-        bench: "or-map",
-        subject,
-        ops: ops as u64,
-        // One thread that waits for nothing: what passes is what it takes.
-        cpu: wall,
-        wall,
-        bytes,
-        note,
-    }
+fn row(subject: &'static str, ops: usize, rounds: &[Spent], bytes: u64, note: String) -> Row {
+    let best = rounds.iter().copied().min_by_key(|spent| spent.cpu);
+    Row::of_thread(("or-map", subject), ops, best.unwrap_or_default(), bytes, note)
 }
 
 fn orrery(shape: Shape, work: &Work) -> Rows {
@@ -109,15 +100,15 @@ fn orrery(shape: Shape, work: &Work) -> Rows {
         adds.push(common + fill(&mut left, &work.own[0], &mut first)?);
         fill(&mut right, &work.own[1], &mut dots(2)?)?;
         bytes[0] = left.held().bytes;
-        let start = Instant::now();
+        let timer = Timer::start();
         black_box(left.merge_state(&right));
-        merges.push(start.elapsed());
+        merges.push(timer.spent());
         bytes[1] = left.held().bytes;
         let mut third = OrMap::new(&DigestKey::new([7; 16]));
         fill(&mut third, &work.apart, &mut dots(3)?)?;
-        let start = Instant::now();
+        let timer = Timer::start();
         black_box(left.merge_state(&third));
-        further.push(start.elapsed());
+        further.push(timer.spent());
         bytes[2] = left.held().bytes;
         black_box(left.digest());
     }
@@ -150,13 +141,13 @@ mod peers {
 
     type Set = Orswot<Vec<u8>, u64>;
 
-    fn fill(set: &mut Set, items: &[Item], shape: Shape, writer: u64) -> Duration {
-        let start = Instant::now();
+    fn fill(set: &mut Set, items: &[Item], shape: Shape, writer: u64) -> Spent {
+        let timer = Timer::start();
         for item in items {
             let context = set.read_ctx().derive_add_ctx(writer);
             set.apply(black_box(set.add(member(item, shape), context)));
         }
-        start.elapsed()
+        timer.spent()
     }
 
     /// It has no keys of its own: where each element has one, the key is the member.
@@ -177,15 +168,15 @@ mod peers {
             adds.push(common + fill(&mut left, &work.own[0], shape, 1));
             fill(&mut right, &work.own[1], shape, 2);
             bytes[0] = logical_bytes(&left);
-            let start = Instant::now();
+            let timer = Timer::start();
             left.merge(right);
-            merges.push(start.elapsed());
+            merges.push(timer.spent());
             bytes[1] = logical_bytes(&left);
             let mut third = Set::new();
             fill(&mut third, &work.apart, shape, 3);
-            let start = Instant::now();
+            let timer = Timer::start();
             left.merge(third);
-            further.push(start.elapsed());
+            further.push(timer.spent());
             bytes[2] = logical_bytes(&left);
         }
         let elements = work.common.len() + work.own[0].len();

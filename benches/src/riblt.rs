@@ -8,7 +8,6 @@
 
 use std::error::Error;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use kernel::crdt::DigestKey;
 use kernel::env::SeededRng;
@@ -16,6 +15,7 @@ use kernel::merkle::{Item, Trie, Walk, WalkBounds, answer};
 use kernel::reconcile::{Decoder, Encoder, Sketch};
 
 use crate::row::Row;
+use crate::timer::{Spent, Timer};
 use crate::{Load, Rows};
 
 const ITEMS: usize = 1_000_000;
@@ -81,31 +81,22 @@ impl Side {
     }
 }
 
-fn row(subject: &'static str, ops: usize, wall: Duration, bytes: u64, note: String) -> Row {
-    Row {
-        bench: "riblt",
-        subject,
-        ops: ops as u64,
-        // One thread that waits for nothing.
-        cpu: wall,
-        wall,
-        bytes,
-        note,
-    }
+fn row(subject: &'static str, ops: usize, spent: Spent, bytes: u64, note: String) -> Row {
+    Row::of_thread(("riblt", subject), ops, spent, bytes, note)
 }
 
 /// Reconciles by symbols: the time of the decoder, bytes and rounds.
-fn by_symbols(here: &Side, there: &Side, differences: usize) -> Result<(Duration, usize, usize), Box<dyn Error>> {
+fn by_symbols(here: &Side, there: &Side, differences: usize) -> Result<(Spent, usize, usize), Box<dyn Error>> {
     let mut there = there.encoder();
     let mut decoder = Decoder::new(here.encoder(), KEPT);
-    let (mut spent, mut bytes, mut rounds) = (Duration::ZERO, 0, 0);
+    let (mut spent, mut bytes, mut rounds) = (Spent::default(), 0, 0);
     while let Some(question) = decoder.ask() {
         let batch = there.answer(&question, KEPT, BOUNDS.message_bytes)?;
         bytes += question.len() + batch.len();
         rounds += 1;
-        let start = Instant::now();
+        let timer = Timer::start();
         decoder.take(&batch)?;
-        spent += start.elapsed();
+        spent += timer.spent();
     }
     let found = decoder.differences().ok_or("a decoder that is not done")?;
     if found.only_here.len() + found.only_there.len() != differences {
@@ -115,12 +106,12 @@ fn by_symbols(here: &Side, there: &Side, differences: usize) -> Result<(Duration
 }
 
 fn by_walk(here: &Side, there: &Side, differences: usize) -> Rows {
-    let start = Instant::now();
+    let timer = Timer::start();
     let mut walk = Walk::new(BOUNDS);
     while let Some(question) = walk.ask() {
         walk.take(&here.trie, &answer(&there.trie, &question, BOUNDS.message_bytes)?)?;
     }
-    let wall = start.elapsed();
+    let spent = timer.spent();
     if walk.only_here().len() + walk.only_there().len() != differences {
         return Err("other differences were walked to".into());
     }
@@ -131,12 +122,12 @@ fn by_walk(here: &Side, there: &Side, differences: usize) -> Rows {
         cost.rounds,
         bytes as f64 / differences as f64
     );
-    Ok(vec![row("merkle-walk", differences, wall, bytes, note)])
+    Ok(vec![row("merkle-walk", differences, spent, bytes, note)])
 }
 
 fn compare(here: &Side, differences: usize, rng: &mut SeededRng) -> Rows {
     let runs = if differences > 1_000 { 2 } else { 20 };
-    let (mut spent, mut total, mut worst, mut rounds) = (Duration::ZERO, 0, 0, 0);
+    let (mut spent, mut total, mut worst, mut rounds) = (Spent::default(), 0, 0, 0);
     let mut rows = Vec::new();
     for run in 0..runs {
         let mut there = Side {
@@ -164,7 +155,7 @@ fn compare(here: &Side, differences: usize, rng: &mut SeededRng) -> Rows {
     let found = differences * runs as usize;
     rows.insert(0, row("orrery", found, spent, (total / runs as usize) as u64, note));
     let note = format!("{differences} differences: 12 bytes a difference");
-    rows.push(row("bound", 0, Duration::ZERO, 12 * differences as u64, note));
+    rows.push(row("bound", 0, Spent::default(), 12 * differences as u64, note));
     Ok(rows)
 }
 
@@ -173,23 +164,23 @@ fn speeds(items: &[Item], key: &DigestKey) -> Vec<Row> {
     let mut rows = Vec::new();
     for count in [1_000, 100_000] {
         let mut encoder = Encoder::new(key, items.to_vec());
-        let start = Instant::now();
+        let timer = Timer::start();
         black_box(encoder.symbols(0, count));
         let note = format!("symbols made of {} items from nothing, the first {count}", items.len());
-        rows.push(row("orrery", count, start.elapsed(), 13 * count as u64, note));
+        rows.push(row("orrery", count, timer.spent(), 13 * count as u64, note));
     }
     for kept in [KEPT_SMALL, KEPT] {
         let mut sketch = Sketch::new(key, kept);
-        let start = Instant::now();
+        let timer = Timer::start();
         items.iter().for_each(|item| sketch.insert(*item));
         let bytes = size_of_val(sketch.symbols()) as u64;
         let note = format!("changes of a set of which {kept} symbols are kept");
-        rows.push(row("orrery", items.len(), start.elapsed(), bytes, note));
+        rows.push(row("orrery", items.len(), timer.spent(), bytes, note));
     }
-    let start = Instant::now();
+    let timer = Timer::start();
     let trie: Trie = items.iter().copied().collect();
     let note = "changes of a set of which a tree of sums is kept".to_string();
-    rows.push(row("merkle-trie", items.len(), start.elapsed(), 0, note));
+    rows.push(row("merkle-trie", items.len(), timer.spent(), 0, note));
     black_box(trie.sum());
     rows
 }

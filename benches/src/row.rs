@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use crate::timer::Spent;
+
 /// The names of a row's columns, as wide as it is printed.
 pub const HEAD: &str = "bench            subject          ops_per_cpu_s      wall_s           bytes  note";
 
@@ -26,6 +28,25 @@ pub struct Row {
 }
 
 impl Row {
+    /// What one thread did.
+    pub fn of_thread(
+        (bench, subject): (&'static str, &'static str),
+        ops: usize,
+        spent: Spent,
+        bytes: u64,
+        note: String,
+    ) -> Self {
+        Self {
+            bench,
+            subject,
+            ops: ops as u64,
+            cpu: spent.cpu,
+            wall: spent.wall,
+            bytes,
+            note,
+        }
+    }
+
     fn ops_per_cpu_s(&self) -> f64 {
         self.ops as f64 / self.cpu.as_secs_f64().max(1e-9)
     }
