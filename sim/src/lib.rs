@@ -20,6 +20,7 @@
 
 pub mod client;
 pub mod clock;
+mod denials;
 pub mod disk;
 pub mod endpoint;
 pub mod engine;

@@ -12,10 +12,10 @@ use kernel::hlc::Stamp;
 use kernel::machine::Role;
 use kernel::wire::server::ServerMessage;
 
-use super::reads_durable::denied_key;
 use super::{Invariant, Seen};
+use crate::denials::Denials;
 use crate::disk::VirtualDisk;
-use crate::model::{LogReader, State, Version, merge, show};
+use crate::model::{LogReader, Version, show};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -29,33 +29,20 @@ type Known = (Stamp, Option<Bytes>);
 #[derive(Debug, Default)]
 struct Node {
     reader: LogReader,
-    durable: State,
-    /// Answers of "nothing there" that wait, by their place: the record, and its version on disk at that time.
-    denied: BTreeMap<u64, (Bytes, Version)>,
+    denials: Denials,
     /// Values that were shown to be gone: the place of that answer, if it was in this boot.
     gone: BTreeMap<Known, u64>,
     gone_before: BTreeSet<Known>,
-    given: u64,
 }
 
 impl Node {
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
         for (_, (_, changes)) in self.reader.new_entries(disk)? {
             for (key, version) in changes {
-                merge(&mut self.durable, &key, version);
+                self.denials.persisted(&key, version);
             }
         }
         Ok(())
-    }
-
-    /// Takes note of an answer as it is given.
-    fn give(&mut self, frame: &[u8]) {
-        if let Some(key) = denied_key(frame)
-            && let Some(version) = self.durable.get(&key).filter(|version| version.ttl_ms.is_some())
-        {
-            self.denied.insert(self.given, (key, version.clone()));
-        }
-        self.given += 1;
     }
 }
 
@@ -68,24 +55,22 @@ impl Invariant for ExpiredStays {
         match seen {
             Seen::Booted { node } => {
                 let node = self.nodes.entry(*node).or_default();
-                node.denied.clear();
+                node.denials.booted();
                 node.gone_before.extend(std::mem::take(&mut node.gone).into_keys());
-                node.given = 0;
             }
             Seen::Stepped { step, disk } => {
                 let node = self.nodes.entry(step.node).or_default();
                 node.follow(disk)?;
-                let waiting = step.output.commit.iter().flat_map(|commit| &commit.envelopes);
-                for envelope in step.output.send.iter().chain(waiting) {
-                    node.give(&envelope.frame);
-                }
+                node.denials.stepped(step);
             }
             Seen::Left(left) if left.role == Role::Client => {
                 let node = self.nodes.entry(left.node).or_default();
                 node.follow(left.disk)?;
                 // A delete that was in flight is on disk by now: only time can have taken what is still there.
-                if let Some((key, version)) = node.denied.remove(&left.given)
-                    && node.durable.get(&key) == Some(&version)
+                if let Some((_, version)) = node
+                    .denials
+                    .left(left.given)
+                    .filter(|(_, version)| version.ttl_ms.is_some())
                 {
                     node.gone.insert((version.stamp, version.value), left.given);
                 }
@@ -100,7 +85,7 @@ impl Invariant for ExpiredStays {
                     if before || node.gone.get(&known).is_some_and(|gone| *gone < left.given) {
                         let is =
                             |version: &Version| (version.stamp, version.value.as_ref()) == (known.0, known.1.as_ref());
-                        let shown = node.durable.iter().find(|(_, version)| is(version));
+                        let shown = node.denials.durable().iter().find(|(_, version)| is(version));
                         let shown = shown.map_or_else(String::new, |(key, version)| show(key, Some(version)));
                         return Err(format!(
                             "n{} never shows again what has expired; it showed {shown}",

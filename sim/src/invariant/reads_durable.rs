@@ -11,16 +11,15 @@ use kernel::crdt::Record;
 use kernel::env::Limits;
 use kernel::hlc::Stamp;
 use kernel::machine::Role;
-use kernel::msgpack::Reader;
-use kernel::store::RecordKey;
 use kernel::wire::peer::PeerMessage;
 use kernel::wire::query::Update;
 use kernel::wire::server::ServerMessage;
 
 use super::clock_forward::time;
 use super::{Invariant, Seen};
+use crate::denials::Denials;
 use crate::disk::VirtualDisk;
-use crate::model::{LogReader, State, Version, merge, show};
+use crate::model::{LogReader, Version, show};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -31,16 +30,13 @@ pub struct ReadsDurable {
 #[derive(Debug, Default)]
 struct Node {
     reader: LogReader,
-    durable: State,
+    denials: Denials,
     /// The latest clock on disk, without its writer: a node tells it under its own name.
     clock: (u64, u16),
     /// Values that were ever on disk, by their stamp: an answer may be overtaken by a newer value while it waits.
     ever: BTreeMap<Stamp, Vec<Option<Bytes>>>,
     /// Keys with values that were ever on disk: rows of queries carry no stamp.
     rows: BTreeSet<(Bytes, Bytes)>,
-    /// Answers of "nothing there" that wait, by their place: the record, and its live version on disk at that time.
-    denied: BTreeMap<u64, (Bytes, Version)>,
-    given: u64,
 }
 
 impl Node {
@@ -52,7 +48,7 @@ impl Node {
                     self.rows.insert((key.slice(end + 1..), value.clone()));
                 }
                 self.ever.entry(version.stamp).or_default().push(version.value.clone());
-                merge(&mut self.durable, &key, version);
+                self.denials.persisted(&key, version);
             }
         }
         Ok(())
@@ -86,42 +82,6 @@ impl Node {
             early.then(|| (Bytes::copy_from_slice(key), Version::of(&version)))
         })
     }
-
-    /// Takes note of an answer as it is given.
-    fn give(&mut self, frame: &[u8]) {
-        if let Some(key) = denied_key(frame)
-            && let Some(version) = self
-                .durable
-                .get(&key)
-                .filter(|version| version.value.is_some() && version.ttl_ms.is_none())
-        {
-            self.denied.insert(self.given, (key, version.clone()));
-        }
-        self.given += 1;
-    }
-}
-
-/// The record of which an answer says that there is nothing.
-pub(super) fn denied_key(frame: &[u8]) -> Option<Bytes> {
-    let Ok(ServerMessage::Value { found: None, .. }) = ServerMessage::decode(frame, Limits::default().depth) else {
-        return None;
-    };
-    let payload = field(&mut Reader::new(frame), "payload")?;
-    let map = Reader::new(field(&mut Reader::new(payload), "mapName")?).text().ok()?;
-    let mut key = Reader::new(field(&mut Reader::new(payload), "key")?);
-    let key = RecordKey::new(map, key.text().ok()?.as_bytes(), &Limits::default()).ok()?;
-    Some(key.as_bytes().clone())
-}
-
-fn field<'f>(map: &mut Reader<'f>, wanted: &str) -> Option<&'f [u8]> {
-    for _ in 0..map.map().ok()? {
-        let name = map.text().ok()?;
-        let value = map.raw().ok()?;
-        if name == wanted {
-            return Some(value);
-        }
-    }
-    None
 }
 
 impl Invariant for ReadsDurable {
@@ -132,17 +92,12 @@ impl Invariant for ReadsDurable {
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
-                let node = self.nodes.entry(*node).or_default();
-                node.denied.clear();
-                node.given = 0;
+                self.nodes.entry(*node).or_default().denials.booted();
             }
             Seen::Stepped { step, disk } => {
                 let node = self.nodes.entry(step.node).or_default();
                 node.follow(disk)?;
-                let waiting = step.output.commit.iter().flat_map(|commit| &commit.envelopes);
-                for envelope in step.output.send.iter().chain(waiting) {
-                    node.give(&envelope.frame);
-                }
+                node.denials.stepped(step);
             }
             Seen::Left(left) if left.role == Role::Peer => {
                 let node = self.nodes.entry(left.node).or_default();
@@ -158,8 +113,10 @@ impl Invariant for ReadsDurable {
                 let node = self.nodes.entry(left.node).or_default();
                 node.follow(left.disk)?;
                 let number = left.node;
-                if let Some((key, version)) = node.denied.remove(&left.given)
-                    && node.durable.get(&key) == Some(&version)
+                if let Some((key, version)) = node
+                    .denials
+                    .left(left.given)
+                    .filter(|(_, version)| version.ttl_ms.is_none())
                 {
                     let there = show(&key, Some(&version));
                     return Err(format!("n{number} read nothing where its disk has {there}"));
