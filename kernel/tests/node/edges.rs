@@ -84,11 +84,7 @@ fn bytes_held_for_a_failed_commit_are_given_back() {
         frame_bytes: 300,
         ..Limits::default()
     };
-    let config = NodeConfig {
-        limits,
-        ..NodeConfig::new("n")
-    };
-    let mut host = Host::boot(config, Disk::default(), 1);
+    let mut host = Host::limited(limits);
     let conn = host.open(1, CLIENT);
     for round in 0..20u64 {
         host.hold = true;

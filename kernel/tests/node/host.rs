@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use kernel::crdt::{Record, Version};
-use kernel::env::{ConnId, Now, PeerId, Ticket, WriterId};
+use kernel::env::{ConnId, Limits, Now, PeerId, Ticket, WriterId};
 use kernel::hlc::Stamp;
 use kernel::machine::{
     Apply, Commit, ConnKind, Fetch, Fetched, Input, Machine, Output, Phase, Role, Room, StorageError,
@@ -84,6 +84,15 @@ impl Host {
             entropy: [host.boots; 32],
         });
         host
+    }
+
+    /// An open node with limits of its own, booted on an empty disk.
+    pub fn limited(limits: Limits) -> Self {
+        let config = NodeConfig {
+            limits,
+            ..NodeConfig::new("n")
+        };
+        Self::boot(config, Disk::default(), 1)
     }
 
     pub fn new(name: &str) -> Self {

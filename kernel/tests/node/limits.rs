@@ -11,14 +11,6 @@ use kernel::wire::server::ServerMessage;
 
 use crate::host::{CLIENT, Disk, Host, Wire, put};
 
-fn node(limits: Limits) -> Host {
-    let config = NodeConfig {
-        limits,
-        ..NodeConfig::new("n")
-    };
-    Host::boot(config, Disk::default(), 1)
-}
-
 /// The code and the reason that the last frame on `conn` refuses with.
 fn refusal(host: &mut Host, conn: ConnId) -> (u64, String) {
     let frames = host.take(conn);
@@ -32,7 +24,7 @@ fn refusal(host: &mut Host, conn: ConnId) -> (u64, String) {
 
 #[test]
 fn frame_bytes() {
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         frame_bytes: 100,
         ..Limits::default()
     });
@@ -69,7 +61,7 @@ fn unauthenticated_frame_bytes() {
 
 #[test]
 fn depth() {
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         depth: 6,
         ..Limits::default()
     });
@@ -92,7 +84,7 @@ fn depth() {
 
 #[test]
 fn value_bytes_and_id_bytes_and_drift_ms() {
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         value_bytes: 4,
         id_bytes: 8,
         max_drift_ms: 10,
@@ -132,7 +124,7 @@ fn value_bytes_and_id_bytes_and_drift_ms() {
 
 #[test]
 fn batch_ops() {
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         batch_ops: 2,
         ..Limits::default()
     });
@@ -145,7 +137,7 @@ fn batch_ops() {
 
 #[test]
 fn connections() {
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         connections: 1,
         ..Limits::default()
     });
@@ -160,7 +152,7 @@ fn connections() {
 
 #[test]
 fn unsent_bytes() {
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         unsent_bytes: 1_000,
         frame_bytes: 1_000,
         ..Limits::default()
@@ -189,7 +181,7 @@ fn apply_bytes_and_apply_delay_ms() {
         let conn = host.open(1, CLIENT);
         host.receive(conn, &client::op(&put("1", "k", 5, &[1]), Ask::default()));
     };
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         apply_delay_ms: 70,
         ..Limits::default()
     });
@@ -198,7 +190,7 @@ fn apply_bytes_and_apply_delay_ms() {
     assert_eq!(host.disk.applied, 0);
     host.advance(1);
     assert_eq!(host.disk.applied, 1);
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         apply_bytes: 1,
         ..Limits::default()
     });
@@ -257,7 +249,7 @@ fn redial_ms_and_heartbeat_ms_and_silence_ms_and_anti_entropy_ms() {
 
 #[test]
 fn unsent_total_bytes() {
-    let mut host = node(Limits {
+    let mut host = Host::limited(Limits {
         unsent_total_bytes: 300_000,
         ..Limits::default()
     });

@@ -133,11 +133,7 @@ fn who_does_not_read_is_told_anew_once_it_does() {
         unsent_bytes: 400,
         ..Limits::default()
     };
-    let config = NodeConfig {
-        limits,
-        ..NodeConfig::new("n")
-    };
-    let mut host = Host::boot(config, Disk::default(), 1);
+    let mut host = Host::limited(limits);
     host.open(100, CLIENT);
     let watcher = host.open(1, CLIENT);
     host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
@@ -166,11 +162,7 @@ fn what_cannot_be_answered_is_refused_by_name() {
         subscriptions: 1,
         ..Limits::default()
     };
-    let config = NodeConfig {
-        limits,
-        ..NodeConfig::new("n")
-    };
-    let mut host = Host::boot(config, Disk::default(), 1);
+    let mut host = Host::limited(limits);
     let conn = host.open(1, CLIENT);
     host.take(conn);
     host.receive(conn, &query_sub("q", &ask("a = 1")));
@@ -191,11 +183,7 @@ fn a_query_that_is_asked_once_is_answered_and_forgotten() {
         subscriptions: 0,
         ..Limits::default()
     };
-    let config = NodeConfig {
-        limits,
-        ..NodeConfig::new("n")
-    };
-    let mut host = Host::boot(config, Disk::default(), 1);
+    let mut host = Host::limited(limits);
     host.open(100, CLIENT);
     let conn = host.open(1, CLIENT);
     host.take(conn);
