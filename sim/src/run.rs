@@ -253,7 +253,7 @@ impl<'p> Run<'p> {
         let header = &self.plan.header;
         let idle = |client: &Client| client.is_idle();
         if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
-            return End::Stuck(format!("c{client} still has writes that nobody answered for"));
+            return End::Stuck(format!("c{client} still has requests that nobody answered"));
         }
         if let Some(node) = self.world.hosts().iter().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
@@ -279,6 +279,7 @@ impl<'p> Run<'p> {
                 Action::Send(conn, frame) => self.world.client_send(client, conn, frame),
                 Action::Close(conn) => self.world.client_close(client, conn),
                 Action::Wrote(write) => self.world.wrote(&write),
+                Action::Talked(talk) => self.world.talked(client, &talk),
                 Action::Intruded(what) => self.world.intruded(client, &what),
                 Action::Acknowledged(node, write) => {
                     self.acknowledged += 1;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use kernel::env::ConnId;
 use kernel::machine::{Input, Role};
 
+use crate::client::Talk;
 use crate::disk::VirtualDisk;
 use crate::model::{State, Version};
 use crate::trace::Step;
@@ -85,6 +86,13 @@ pub enum Seen<'a> {
         write: &'a Write,
         /// That node's disk when the client heard of it.
         disk: &'a VirtualDisk,
+    },
+    /// Something was said between a client and a node.
+    Talked {
+        /// Which client.
+        client: usize,
+        /// What.
+        talk: &'a Talk,
     },
     /// Every fault is over, every client has its answers, and nothing is left to be done.
     Quiet {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use kernel::env::{ConnId, PeerId, SeededRng};
 use kernel::machine::{Command, Input, Machine, Output};
 
+use crate::client::Talk;
 use crate::clock::ClockProfile;
 use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
@@ -232,6 +233,11 @@ impl<M: Machine> World<M> {
         let disk = &self.hosts[node].disk;
         let seen = Seen::Acknowledged { node, write, disk };
         self.checker.see(self.now_us, &seen);
+    }
+
+    /// Something was said between a client and a node.
+    pub fn talked(&mut self, client: usize, talk: &Talk) {
+        self.checker.see(self.now_us, &Seen::Talked { client, talk });
     }
 
     /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
