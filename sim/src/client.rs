@@ -55,6 +55,9 @@ pub struct ClientConfig {
 /// What nodes and clients know, where there is a secret.
 pub const SECRET: &str = "orrery";
 
+/// The name that clients share whose stamps are meant to collide.
+pub const TWIN: &str = "twin";
+
 /// The names of those who do not know it begin so, and so does what they present.
 pub const IMPOSTOR: &str = "impostor";
 

@@ -212,7 +212,7 @@ fn mutants(seeds: &Seeds) -> u8 {
 
 fn list() {
     println!("promises:");
-    for invariant in sim::invariant::all() {
+    for invariant in sim::invariant::all(&kernel::env::Limits::default()) {
         println!("  {}", invariant.name());
     }
     println!("faults:\n  {}", sim::plan::FAULTS.join("\n  "));

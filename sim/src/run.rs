@@ -5,7 +5,8 @@ use kernel::machine::{Command, Phase};
 use kernel::node::{Node, NodeConfig};
 use kernel::session::Secret;
 
-use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET};
+use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET, TWIN};
+use crate::holding::Holding;
 use crate::host::{Host, Rules};
 use crate::invariant::{Violation, Watched, agree, all};
 use crate::model::{State, state_in};
@@ -87,6 +88,7 @@ enum Token {
     Client(usize),
     Heal,
     Look,
+    Sample,
 }
 
 impl Token {
@@ -97,6 +99,7 @@ impl Token {
             Token::Client(client) => (2, client),
             Token::Heal => (3, 0),
             Token::Look => (4, 0),
+            Token::Sample => (5, 0),
         };
         kind << 32 | which as u64
     }
@@ -108,12 +111,14 @@ impl Token {
             1 => Token::EndOf(which),
             2 => Token::Client(which),
             3 => Token::Heal,
-            _ => Token::Look,
+            4 => Token::Look,
+            _ => Token::Sample,
         }
     }
 }
 
 const LOOK_EVERY_US: u64 = 100_000;
+const SAMPLE_EVERY_US: u64 = 1_000_000;
 
 struct Run<'p> {
     plan: &'p Plan,
@@ -145,6 +150,7 @@ impl<'p> Run<'p> {
             None => {}
         }
         let limits = limits(header);
+        let invariants = all(&limits);
         let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
         let factory = move |node: usize, _boots: u64| {
             let others = (0..nodes).filter(|other| *other != node);
@@ -164,7 +170,7 @@ impl<'p> Run<'p> {
             let clock = if twin { 0 } else { client };
             Client::new(ClientConfig {
                 name: match (twin, impostor) {
-                    (true, _) => "twin".into(),
+                    (true, _) => TWIN.into(),
                     (_, true) => format!("{IMPOSTOR}{client}"),
                     _ => format!("c{client}"),
                 },
@@ -180,7 +186,7 @@ impl<'p> Run<'p> {
         };
         Self {
             plan,
-            world: World::new(setup, Box::new(factory), all()),
+            world: World::new(setup, Box::new(factory), invariants),
             clients: (0..header.clients as usize).map(client).collect(),
             wakes: vec![None; header.clients as usize],
             healed: false,
@@ -202,6 +208,7 @@ impl<'p> Run<'p> {
         for (index, entry) in self.plan.entries.iter().enumerate() {
             self.world.schedule(entry.at_us, Token::Entry(index).pack());
         }
+        self.world.schedule(SAMPLE_EVERY_US, Token::Sample.pack());
         self.world.schedule(header.heal_us, Token::Heal.pack());
         let last_entry_us = self.plan.entries.last().map_or(0, |entry| entry.at_us);
         let deadline_us = header.heal_us.max(last_entry_us) + header.converge_us;
@@ -218,6 +225,7 @@ impl<'p> Run<'p> {
                     Token::EndOf(index) => self.finish(index),
                     Token::Client(client) => self.wake(client),
                     Token::Heal => self.heal(),
+                    Token::Sample => self.sample(),
                     Token::Look => at_rest = self.look(last_entry_us),
                 },
             }
@@ -392,6 +400,16 @@ impl<'p> Run<'p> {
         self.world.schedule(self.world.now_us(), Token::Look.pack());
     }
 
+    /// Lets the invariants compare what the nodes hold now.
+    fn sample(&mut self) {
+        let hosts = self.world.hosts().iter().enumerate();
+        let held = hosts.filter_map(|(node, host)| Some(Holding::of(node, host.machine()?.store())));
+        let holdings: Vec<Holding> = held.collect();
+        self.world.sampled(&holdings);
+        let next_us = self.world.now_us() + SAMPLE_EVERY_US;
+        self.world.schedule(next_us, Token::Sample.pack());
+    }
+
     /// Whether all has been at rest for so long that nothing is going to stir. The invariants then see the end.
     fn look(&mut self, last_entry_us: u64) -> bool {
         let now_us = self.world.now_us();
@@ -417,6 +435,7 @@ impl<'p> Run<'p> {
                     .unwrap_or_default()
             };
             let memories: Vec<State> = self.world.hosts().iter().map(memory).collect();
+            self.sample();
             let views = views(&self.clients, &self.plan.header);
             self.world.quiet(&memories, &views);
             return true;

@@ -138,7 +138,10 @@ impl Node {
         match opened {
             Ok(()) => {
                 self.tally.operations.add(Kind::Query, None);
-                Some(Request::Read {
+                // If the commit fails that a live one's answer waits for, it is answered anew after the recovery: an error
+                // on top of that would be a second answer.
+                let is_live = kind.push && !sub.once;
+                (!is_live).then(|| Request::Read {
                     conn,
                     id: sub.id.into(),
                 })

@@ -9,6 +9,7 @@ use crate::clock::ClockProfile;
 use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
+use crate::holding::Holding;
 use crate::host::{Host, Rules};
 use crate::invariant::{Invariant, InvariantChecker, Seen, Violation, Watched, Write};
 use crate::model::State;
@@ -238,6 +239,11 @@ impl<M: Machine> World<M> {
     /// Something was said between a client and a node.
     pub fn talked(&mut self, client: usize, talk: &Talk) {
         self.checker.see(self.now_us, &Seen::Talked { client, talk });
+    }
+
+    /// Somebody who can look into the machines did.
+    pub fn sampled(&mut self, holdings: &[Holding]) {
+        self.checker.see(self.now_us, &Seen::Sampled { holdings });
     }
 
     /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
