@@ -48,11 +48,11 @@ impl Client {
             let told = !done.is_empty();
             out.extend(told.then(|| Action::Intruded("that its writes are done".into())));
         }
-        for id in done {
-            self.done(conn, id, out);
-        }
         for (id, code) in refused {
             self.rejected(at_us, conn, id, code, out);
+        }
+        for id in done {
+            self.done(conn, id, out);
         }
         true
     }

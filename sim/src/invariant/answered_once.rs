@@ -1,7 +1,7 @@
 //! **Promises** that every request is answered at most once on the connection that it came over: a write by an acknowledgement or
 //! a refusal, a read by a value or an error, a query by its first answer; and nothing is answered that nobody asked. What
 //! arrives twice, over datagrams or because a client asked again, may be answered twice. A live query is answered anew only when
-//! a commit failed, or when the connection was too full to be told of each change. An exchange gets one frame.
+//! a commit failed, or when the connection was too full to be told of each change. An exchange gets one frame for its one request.
 //! **From** the request and response rules of every pipelined protocol (RFC 9112, section 9.3.2): who gets two replies to one
 //! request takes the second for the answer to the next. Counted are the frames that arrive at a node and those that leave it.
 
@@ -35,8 +35,8 @@ struct Node {
 struct Line {
     push: bool,
     ordered: bool,
-    /// Frames that came.
-    arrived: u64,
+    /// Frames that came and are no tokens: requests, and what cannot be read.
+    requests: u64,
     /// The writes of each frame that came.
     frames: VecDeque<Vec<(String, Write)>>,
     /// Reads that came and were not answered.
@@ -194,8 +194,11 @@ impl Node {
             Input::Committed { result: Err(_), .. } => self.failed_commits += 1,
             Input::Received { conn, frame } => {
                 if let Some(line) = self.lines.get_mut(conn) {
-                    line.arrived += 1;
-                    if let Ok(message) = ClientMessage::decode(frame, limits.depth) {
+                    let message = ClientMessage::decode(frame, limits.depth);
+                    // Without order, a request can overtake the token that it needs: both are then answered.
+                    let token = matches!(message, Ok(ClientMessage::Auth { .. })) && line.ordered;
+                    line.requests += u64::from(!token);
+                    if let Ok(message) = message {
                         line.asked(&message);
                     }
                 }
@@ -217,7 +220,7 @@ impl Node {
         let (node, conn) = (left.node, left.conn.0);
         line.answers += 1;
         // One that is turned away is told so before it has asked.
-        let due = if line.ordered { 1 } else { line.arrived.max(1) };
+        let due = line.requests.max(1);
         if !line.push && line.answers > due {
             return Err(format!(
                 "an exchange gets one answer; n{node} gave connection {conn} another"
