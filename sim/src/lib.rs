@@ -15,6 +15,7 @@
 //! | [`watch`] | live queries of the workload, and what their answer should be |
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
 //! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
+//! | [`streams`], [`reached`] | randomness by purpose, entity and index; what was in fact hit |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
 #![deny(missing_docs)]
 
@@ -30,9 +31,11 @@ pub mod invariant;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod reached;
 pub mod run;
 pub mod seeds;
 pub mod story;
+pub mod streams;
 pub mod trace;
 pub mod watch;
 pub mod world;

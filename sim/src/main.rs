@@ -146,7 +146,16 @@ fn run_one(seed: Option<u64>, file: Option<PathBuf>, mutant: Option<Mutant>, ste
         }
     };
     let hook = steps.then(print_steps);
-    let report = catch_unwind(AssertUnwindSafe(|| run(&plan, Options { mutant, hook })));
+    let report = catch_unwind(AssertUnwindSafe(|| {
+        run(
+            &plan,
+            Options {
+                mutant,
+                hook,
+                ..Options::default()
+            },
+        )
+    }));
     let Ok(report) = report else {
         println!("crash: the code under test panicked");
         println!("replay: {}", replay(seed, &file, mutant));

@@ -55,7 +55,10 @@ pub fn describe(report: &Report) -> String {
 
 /// One seed, whatever becomes of it. `None`: the code under test panicked.
 pub fn try_seed(seed: u64, mutant: Option<Mutant>) -> Option<Report> {
-    let options = Options { mutant, hook: None };
+    let options = Options {
+        mutant,
+        ..Options::default()
+    };
     catch_unwind(AssertUnwindSafe(|| run(&Plan::draw(seed), options))).ok()
 }
 
