@@ -16,6 +16,7 @@ use crate::trace::Step;
 use crate::watch::{Rows, Watch};
 
 mod acknowledged;
+mod checker;
 mod clock_forward;
 mod convergence;
 mod expired_stays;
@@ -30,6 +31,7 @@ mod strangers;
 mod tickets_in_order;
 
 pub use acknowledged::Acknowledged;
+pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
 pub use expired_stays::ExpiredStays;

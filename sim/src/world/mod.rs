@@ -9,7 +9,7 @@ use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::host::{Host, Rules};
-use crate::invariant::{Invariant, Seen, Survivor, Violation, Watched, Write};
+use crate::invariant::{Invariant, InvariantChecker, Seen, Survivor, Violation, Watched, Write};
 use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
 use crate::trace::{Step, Trace};
@@ -72,8 +72,7 @@ pub struct World<M> {
     at_once: u64,
     trace: Trace,
     hook: Option<Hook>,
-    invariants: Vec<Box<dyn Invariant>>,
-    broken: Option<Violation>,
+    checker: InvariantChecker,
 }
 
 impl<M: Machine> World<M> {
@@ -91,8 +90,7 @@ impl<M: Machine> World<M> {
             at_once: 0,
             trace: Trace::default(),
             hook: None,
-            invariants,
-            broken: None,
+            checker: InvariantChecker::new(invariants),
         }
     }
 
@@ -103,7 +101,7 @@ impl<M: Machine> World<M> {
 
     /// Shows everything that happens from now on to `observer` as well, before the invariants see it.
     pub fn observe(&mut self, observer: Box<dyn Invariant>) {
-        self.invariants.insert(0, observer);
+        self.checker.observe(observer);
     }
 
     /// The virtual time.
@@ -128,7 +126,7 @@ impl<M: Machine> World<M> {
 
     /// The first promise that was broken. Nothing happens any more after it.
     pub fn broken(&self) -> Option<&Violation> {
-        self.broken.as_ref()
+        self.checker.broken()
     }
 
     /// Has [`World::next`] return [`Happening::Due`] with `token` at `at_us`.
@@ -144,12 +142,7 @@ impl<M: Machine> World<M> {
         let machine = (self.factory)(node, self.hosts[node].boots);
         let entropy = self.hosts[node].boot(self.now_us, machine);
         self.network.boot(Endpoint::Node(node));
-        see(
-            &mut self.invariants,
-            &mut self.broken,
-            self.now_us,
-            &Seen::Booted { node },
-        );
+        self.checker.see(self.now_us, &Seen::Booted { node });
         self.step(node, Input::Boot { entropy });
     }
 
@@ -164,7 +157,7 @@ impl<M: Machine> World<M> {
             node,
             disk: &self.hosts[node].disk,
         };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
     }
 
     /// Gives a node an order.
@@ -209,7 +202,7 @@ impl<M: Machine> World<M> {
     /// A client that has no right to anything was told something.
     pub fn intruded(&mut self, client: usize, what: &str) {
         let seen = Seen::Intruded { client, what };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
     }
 
     /// A client dials a node. The answer is a [`Happening::Client`].
@@ -236,14 +229,14 @@ impl<M: Machine> World<M> {
 
     /// A client stamped a write.
     pub fn wrote(&mut self, write: &Write) {
-        see(&mut self.invariants, &mut self.broken, self.now_us, &Seen::Wrote(write));
+        self.checker.see(self.now_us, &Seen::Wrote(write));
     }
 
     /// A client was told by a node that its write is done.
     pub fn acknowledged(&mut self, node: usize, write: &Write) {
         let disk = &self.hosts[node].disk;
         let seen = Seen::Acknowledged { node, write, disk };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
     }
 
     /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold; `views` is what those who
@@ -255,7 +248,7 @@ impl<M: Machine> World<M> {
             nodes.push(Survivor { node, disk, memory });
         }
         let seen = Seen::Quiet { nodes: &nodes, views };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
     }
 
     /// The disks of all nodes that are up, with their numbers.
@@ -267,7 +260,7 @@ impl<M: Machine> World<M> {
     /// Lets things happen up to the next one that is not the nodes' own business. `None`: the time is `until_us`, or a
     /// promise is broken.
     pub fn next(&mut self, until_us: u64) -> Option<Happening> {
-        while self.broken.is_none() {
+        while self.checker.broken().is_none() {
             let at_us = self.next_at_us().unwrap_or(u64::MAX).max(self.now_us);
             if at_us > until_us {
                 self.now_us = until_us.max(self.now_us);
@@ -301,11 +294,11 @@ impl<M: Machine> World<M> {
                 sent_us,
                 frame,
             };
-            see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+            self.checker.see(self.now_us, &seen);
         }
         for (from, to) in self.network.take_lost() {
             let seen = Seen::Lost { from, to };
-            see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+            self.checker.see(self.now_us, &seen);
         }
     }
 
@@ -315,7 +308,7 @@ impl<M: Machine> World<M> {
         self.at_once = if at_us == self.now_us { self.at_once + 1 } else { 0 };
         if self.at_once > EVENTS_AT_ONCE {
             let expected = format!("time goes on; there were {EVENTS_AT_ONCE} events at one instant");
-            self.broken = Some(Violation {
+            self.checker.object(Violation {
                 invariant: "progress",
                 at_us,
                 expected,
@@ -384,10 +377,10 @@ impl<M: Machine> World<M> {
     /// One step of one machine, and everything that it asks for.
     fn step(&mut self, node: usize, input: Input<'_>) {
         let told = Seen::Told { node, input: &input };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &told);
+        self.checker.see(self.now_us, &told);
         let host = &mut self.hosts[node];
         let now = host.clock.read(self.now_us);
-        let Some(machine) = host.machine.as_mut().filter(|_| self.broken.is_none()) else {
+        let Some(machine) = host.machine.as_mut().filter(|_| self.checker.broken().is_none()) else {
             return;
         };
         let mut output = Output::default();
@@ -407,23 +400,7 @@ impl<M: Machine> World<M> {
             step: &step,
             disk: &host.disk,
         };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
         self.perform(node, output);
-    }
-}
-
-/// Shows all invariants what happened; the first that objects ends the run.
-fn see(invariants: &mut [Box<dyn Invariant>], broken: &mut Option<Violation>, at_us: u64, seen: &Seen<'_>) {
-    for invariant in invariants {
-        if broken.is_some() {
-            return;
-        }
-        if let Err(expected) = invariant.see(at_us, seen) {
-            *broken = Some(Violation {
-                invariant: invariant.name(),
-                at_us,
-                expected,
-            });
-        }
     }
 }
