@@ -1,0 +1,67 @@
+//! `sim run`: one plan, once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use clap::Args;
+use sim::run::{Options, Report, run};
+use sim::seeds::{code_of, describe};
+use sim::trace::Step;
+use sim::world::Hook;
+
+use super::source::Source;
+
+/// One plan, once.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    source: Source,
+    /// Print every step.
+    #[arg(long)]
+    steps: bool,
+}
+
+impl Run {
+    /// Executes the plan, prints how it ended, and returns the exit code.
+    pub fn run(&self) -> u8 {
+        let plan = match self.source.read() {
+            Ok(plan) => plan,
+            Err(wrong) => {
+                eprintln!("{wrong}");
+                return 2;
+            }
+        };
+        let mutant = self.source.mutant;
+        let hook = self.steps.then(print_steps);
+        let report = catch_unwind(AssertUnwindSafe(|| run(&plan, Options { mutant, hook })));
+        let Ok(report) = report else {
+            println!("crash: the code under test panicked");
+            println!("replay: {}", self.source.replay());
+            return 3;
+        };
+        let Report {
+            acknowledged,
+            refused,
+            read,
+            steps,
+            at_us,
+            ..
+        } = &report;
+        println!(
+            "{steps} steps in {} ms: {acknowledged} writes acknowledged, {refused} refused, {read} reads",
+            at_us / 1_000
+        );
+        let code = code_of(&report.end);
+        if code != 0 {
+            println!("{}", describe(&report));
+            println!("replay: {}", self.source.replay());
+        }
+        println!("hash {:032x}", report.hash);
+        code
+    }
+}
+
+fn print_steps() -> Hook {
+    Box::new(|step: &Step<'_>| {
+        println!("{} n{} {:?} -> {:?}", step.at_us, step.node, step.input, step.output);
+    })
+}
