@@ -1,10 +1,8 @@
 //! `sim run`: one plan, once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use clap::Args;
-use sim::run::{Options, Report, run};
-use sim::seeds::{code_of, describe};
+use sim::outcome::{Outcome, attempt};
+use sim::run::{Options, Report};
 use sim::trace::Step;
 use sim::world::Hook;
 
@@ -32,11 +30,19 @@ impl Run {
         };
         let mutant = self.source.mutant;
         let hook = self.steps.then(print_steps);
-        let report = catch_unwind(AssertUnwindSafe(|| run(&plan, Options { mutant, hook })));
-        let Ok(report) = report else {
-            println!("crash: the code under test panicked");
+        let options = Options {
+            mutant,
+            hook,
+            ..Options::default()
+        };
+        let outcome = attempt(&plan, options);
+        if let Outcome::Panicked(panic) = &outcome {
+            println!("{outcome}");
             println!("replay: {}", self.source.replay());
-            return 3;
+            panic.backtrace.iter().for_each(|backtrace| eprintln!("{backtrace}"));
+        }
+        let Some(report) = outcome.report() else {
+            return outcome.code();
         };
         let Report {
             acknowledged,
@@ -45,14 +51,14 @@ impl Run {
             steps,
             at_us,
             ..
-        } = &report;
+        } = report;
         println!(
             "{steps} steps in {} ms: {acknowledged} writes acknowledged, {refused} refused, {read} reads",
             at_us / 1_000
         );
-        let code = code_of(&report.end);
+        let code = outcome.code();
         if code != 0 {
-            println!("{}", describe(&report));
+            println!("{}", outcome);
             println!("replay: {}", self.source.replay());
         }
         println!("hash {:032x}", report.hash);

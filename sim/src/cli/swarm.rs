@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use kernel::env::Mutant;
-use sim::run::End;
-use sim::seeds::{Seeds, code_of, describe, try_seed};
+use sim::seeds::{Seeds, try_seed};
 
 use super::parse;
 use super::source::replay;
@@ -69,20 +68,15 @@ impl Swarm {
         };
         let work = || {
             while let Some(seed) = next() {
-                let report = try_seed(seed, self.mutant);
+                let outcome = try_seed(seed, self.mutant);
                 let mut shared = lock();
                 shared.done += 1;
-                match report {
-                    None => shared
-                        .failed
-                        .push((seed, 3, "crash: the code under test panicked".into())),
-                    Some(report) => {
-                        shared.steps += report.steps;
-                        shared.hash = shared.hash.wrapping_add(report.hash);
-                        if report.end != End::Held {
-                            shared.failed.push((seed, code_of(&report.end), describe(&report)));
-                        }
-                    }
+                if let Some(report) = outcome.report() {
+                    shared.steps += report.steps;
+                    shared.hash = shared.hash.wrapping_add(report.hash);
+                }
+                if outcome.failure().is_some() {
+                    shared.failed.push((seed, outcome.code(), outcome.to_string()));
                 }
             }
         };
