@@ -142,6 +142,13 @@ pub struct LogReader {
 }
 
 impl LogReader {
+    /// One that has seen all that this disk's log holds.
+    pub fn at_end_of(disk: &VirtualDisk) -> Self {
+        Self {
+            seen: disk.last_durable(),
+        }
+    }
+
     /// The entries that have become durable since the last call, with their numbers.
     ///
     /// # Errors

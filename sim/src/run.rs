@@ -8,7 +8,7 @@ use kernel::session::Secret;
 use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET, TWIN};
 use crate::holding::Holding;
 use crate::host::{Host, Rules};
-use crate::invariant::{Violation, Watched, agree, all};
+use crate::invariant::{Invariant, Violation, Watched, agree, all};
 use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::world::{Happening, Hook, World};
@@ -20,6 +20,8 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Sees every step.
     pub hook: Option<Hook>,
+    /// Sees everything that happens, before the invariants do.
+    pub observer: Option<Box<dyn Invariant>>,
 }
 
 /// How a run ended.
@@ -59,6 +61,9 @@ pub fn run(plan: &Plan, options: Options) -> Report {
     let mut run = Run::new(plan, options.mutant);
     if let Some(hook) = options.hook {
         run.world.watch(hook);
+    }
+    if let Some(observer) = options.observer {
+        run.world.observe(observer);
     }
     run.execute()
 }
@@ -429,13 +434,10 @@ impl<'p> Run<'p> {
             .quiet_since_us
             .is_some_and(|since_us| now_us - since_us >= patience_us)
         {
-            let memory = |host: &Host<Node>| {
-                host.machine()
-                    .map(|node| state_in(node.store().rows()))
-                    .unwrap_or_default()
-            };
-            let memories: Vec<State> = self.world.hosts().iter().map(memory).collect();
             self.sample();
+            let machines = self.world.hosts().iter().map(Host::machine).enumerate();
+            let memory = |(number, machine): (usize, Option<&Node>)| Some((number, state_in(machine?.store().rows())));
+            let memories: Vec<(usize, State)> = machines.filter_map(memory).collect();
             let views = views(&self.clients, &self.plan.header);
             self.world.quiet(&memories, &views);
             return true;

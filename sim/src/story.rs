@@ -184,7 +184,13 @@ impl Story {
         let mut plan = self.plan.clone();
         plan.header.seed = seed;
         let mutant = self.mutant;
-        run(&plan, Options { mutant, hook: None })
+        run(
+            &plan,
+            Options {
+                mutant,
+                ..Options::default()
+            },
+        )
     }
 
     /// Plays it with each seed: every promise must be kept. Returns what was counted, seed by seed.

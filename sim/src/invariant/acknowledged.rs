@@ -1,10 +1,11 @@
 //! **Promises** that an acknowledged write is never lost: when its client hears of it, the node that said so has it on disk,
-//! or a version that wins over it; and when all is quiet, every node has.
+//! or a version that wins over it; and when all is quiet, every node has. A write that one node acknowledged may be lost with that
+//! node's disk, if no other disk had it by then: that is what `eventual` at `disk` says.
 //! **From** rule 4 of the promises, and what Jepsen's set and register tests ask of every database (jepsen.io/analyses).
 
 use std::collections::BTreeMap;
 
-use super::{Invariant, Seen};
+use super::{Invariant, Seen, Survivor};
 use crate::disk::VirtualDisk;
 use crate::model::{LogReader, State, merge, show, state_of};
 
@@ -33,7 +34,7 @@ impl Invariant for Acknowledged {
         "acknowledged"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Stepped { step, disk } => {
                 self.follow(step.node, disk)?;
@@ -48,8 +49,23 @@ impl Invariant for Acknowledged {
                     ));
                 }
             }
-            Seen::Quiet { disks, .. } => {
+            Seen::DiskChanged { node, disks } => {
+                self.durable.remove(node);
+                let mut left = Vec::new();
                 for (node, disk) in disks.iter().enumerate() {
+                    if let Some(disk) = disk {
+                        let state = state_of(disk)?;
+                        self.durable.insert(node, (LogReader::at_end_of(disk), state.clone()));
+                        left.push(state);
+                    }
+                }
+                self.promised.retain(|key, version| {
+                    let held = |state: &State| state.get(key).is_some_and(|held| held >= version);
+                    left.iter().any(held)
+                });
+            }
+            Seen::Quiet { nodes, .. } => {
+                for Survivor { node, disk, .. } in *nodes {
                     let state = state_of(disk)?;
                     for (key, version) in &self.promised {
                         let held = state.get(key);

@@ -67,7 +67,7 @@ impl Invariant for AllAnswered {
         "all-answered"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             // Who may not write is not answered.
             Seen::Wrote(write) if !write.version.writer.starts_with(IMPOSTOR) => {

@@ -245,7 +245,7 @@ impl Invariant for AnsweredOnce {
         "answered-once"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
                 self.nodes.insert(*node, Node::default());

@@ -23,13 +23,18 @@ impl InvariantChecker {
         }
     }
 
+    /// Shows everything to `observer` as well, and to it first.
+    pub fn observe(&mut self, observer: Box<dyn Invariant>) {
+        self.invariants.insert(0, observer);
+    }
+
     /// Shows all promises what happened at `at_us`, in virtual time.
     pub fn see(&mut self, at_us: u64, seen: &Seen<'_>) {
         if self.broken.is_some() {
             return;
         }
         for invariant in &mut self.invariants {
-            if let Err(expected) = invariant.see(seen) {
+            if let Err(expected) = invariant.see(at_us, seen) {
                 self.broken = Some(Violation {
                     invariant: invariant.name(),
                     at_us,
@@ -73,7 +78,7 @@ mod tests {
             self.0
         }
 
-        fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
             match seen {
                 Seen::Booted { node } => Err(format!("n{node} stays down")),
                 _ => Ok(()),

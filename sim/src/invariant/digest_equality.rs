@@ -58,7 +58,7 @@ impl Invariant for DigestEquality {
         "digest-equality"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Sampled { holdings } => holdings.iter().try_for_each(|holding| self.compare(holding)),
             _ => Ok(()),

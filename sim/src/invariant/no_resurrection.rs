@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::nothing_invented::name;
-use super::{Invariant, Seen};
+use super::{Invariant, Seen, Survivor};
 use crate::client::Said;
 use crate::model::{State, Version, merge, show};
 use crate::written::Written;
@@ -79,14 +79,16 @@ impl NoResurrection {
     }
 
     /// In the end nobody holds a value that is dead, unless it is one that has expired and waits to be collected.
-    fn rest(&self, memories: &[State]) -> Result<(), String> {
+    fn rest(&self, survivors: &[Survivor<'_>]) -> Result<(), String> {
         for (by, node) in &self.nodes {
             for (key, dead) in &node.dead {
                 let alive = |held: &&Version| {
                     let expired = *held == dead && held.ttl_ms.is_some();
                     held.value.is_some() && *held <= dead && !expired
                 };
-                let held = memories.iter().map(|memory| memory.get(key)).enumerate();
+                let held = survivors
+                    .iter()
+                    .map(|survivor| (survivor.node, survivor.memory.get(key)));
                 let back = held.filter_map(|(at, held)| Some((at, held.filter(alive)?)));
                 if let Some((at, held)) = back.into_iter().next() {
                     let (held, key) = (show(key, Some(held)), name(key));
@@ -103,14 +105,19 @@ impl Invariant for NoResurrection {
         "no-resurrection"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Wrote(write) => {
                 self.written.add(write);
                 Ok(())
             }
             Seen::Talked { client, talk } => self.hear(*client, talk.node, &talk.said),
-            Seen::Quiet { memories, .. } => self.rest(memories),
+            Seen::Quiet { nodes, .. } => self.rest(nodes),
+            // What only its old disk knew is known no more.
+            Seen::DiskChanged { node, .. } => {
+                self.nodes.remove(node);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

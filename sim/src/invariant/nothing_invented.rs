@@ -21,7 +21,7 @@ impl Invariant for NothingInvented {
         "nothing-invented"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         let (client, talk) = match seen {
             Seen::Wrote(write) => {
                 self.written.add(write);

@@ -221,7 +221,7 @@ impl Invariant for SessionGuarantees {
         "session-guarantees"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         self.place += 1;
         match seen {
             Seen::Wrote(write) => {

@@ -35,13 +35,15 @@ impl Invariant for SpokenTime {
         "spoken-time"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
                 let spoken = self.nodes.entry(*node).or_default();
                 let times = std::mem::take(&mut spoken.times);
                 spoken.floor = times.into_values().fold(spoken.floor, Time::max);
             }
+            // The bound that it had reserved is gone with its disk. Its stamps bear another writer from now on.
+            Seen::DiskChanged { node, .. } => _ = self.nodes.remove(node),
             Seen::Left(left) if left.role == Role::Client => {
                 let Some(now) = clock_in(left.frame).map(time) else {
                     return Ok(());

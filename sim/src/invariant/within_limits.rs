@@ -218,7 +218,7 @@ impl Invariant for WithinLimits {
         "within-limits"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
                 self.nodes.insert(*node, Node::default());

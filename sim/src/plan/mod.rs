@@ -7,6 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::watch::Watch;
 
 mod draw;
+pub(crate) mod edit;
 mod header;
 mod text;
 

@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::holding::Holding;
 use crate::host::{Host, Rules};
-use crate::invariant::{Invariant, InvariantChecker, Seen, Violation, Watched, Write};
+use crate::invariant::{Invariant, InvariantChecker, Seen, Survivor, Violation, Watched, Write};
 use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
 use crate::trace::{Step, Trace};
@@ -84,7 +84,7 @@ impl<M: Machine> World<M> {
         let host = |(node, clock): (usize, &ClockProfile)| Host::new(&seed, node, *clock, setup.disk);
         Self {
             hosts: setup.clocks.iter().enumerate().map(host).collect(),
-            network: VirtualNetwork::new(setup.network, seed.fork("network", 0)),
+            network: VirtualNetwork::new(setup.network, &seed),
             rules: setup.rules,
             factory,
             due: Queue::default(),
@@ -99,6 +99,11 @@ impl<M: Machine> World<M> {
     /// Calls `hook` at every step from now on.
     pub fn watch(&mut self, hook: Hook) {
         self.hook = Some(hook);
+    }
+
+    /// Shows everything that happens from now on to `observer` as well, before the invariants see it.
+    pub fn observe(&mut self, observer: Box<dyn Invariant>) {
+        self.checker.observe(observer);
     }
 
     /// The virtual time.
@@ -246,21 +251,22 @@ impl<M: Machine> World<M> {
         self.checker.see(self.now_us, &Seen::Sampled { holdings });
     }
 
-    /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
-    /// `views` is what those who watch hold.
-    pub fn quiet(&mut self, memories: &[State], views: &[Watched<'_>]) {
-        let disks: Vec<&VirtualDisk> = self.hosts.iter().map(Host::disk).collect();
-        let seen = Seen::Quiet {
-            disks: &disks,
-            memories,
-            views,
-        };
+    /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold; `views` is what those who
+    /// watch hold.
+    pub fn quiet(&mut self, memories: &[(usize, State)], views: &[Watched<'_>]) {
+        let mut nodes = Vec::with_capacity(memories.len());
+        for (node, memory) in memories {
+            let (node, disk) = (*node, &self.hosts[*node].disk);
+            nodes.push(Survivor { node, disk, memory });
+        }
+        let seen = Seen::Quiet { nodes: &nodes, views };
         self.checker.see(self.now_us, &seen);
     }
 
-    /// The disks of all nodes.
-    pub fn disks(&self) -> Vec<&VirtualDisk> {
-        self.hosts.iter().map(Host::disk).collect()
+    /// The disks of all nodes that are up, with their numbers.
+    pub fn disks(&self) -> Vec<(usize, &VirtualDisk)> {
+        let up = self.hosts.iter().enumerate().filter(|(_, host)| host.is_up());
+        up.map(|(node, host)| (node, host.disk())).collect()
     }
 
     /// Lets things happen up to the next one that is not the nodes' own business. `None`: the time is `until_us`, or a
@@ -277,13 +283,35 @@ impl<M: Machine> World<M> {
             if self.due.next_at_us().is_some_and(|due_us| due_us <= at_us) {
                 return self.due.pop().map(Happening::Due);
             }
-            match self.network.poll(at_us) {
+            let polled = self.network.poll(at_us);
+            self.tell_carried(polled.as_ref());
+            match polled {
                 Some((Endpoint::Client(client), input)) => return Some(Happening::Client(client, input)),
                 Some((Endpoint::Node(node), input)) => self.deliver(node, &input),
                 None => self.turn_nodes(),
             }
         }
         None
+    }
+
+    /// Shows the invariants what the network did.
+    fn tell_carried(&mut self, polled: Option<&(Endpoint, NetInput)>) {
+        if let Some((to, NetInput::Received(_, frame))) = polled
+            && let Some((from, sent_us)) = self.network.origin()
+        {
+            let (to, frame) = (*to, &frame[..]);
+            let seen = Seen::Delivered {
+                from,
+                to,
+                sent_us,
+                frame,
+            };
+            self.checker.see(self.now_us, &seen);
+        }
+        for (from, to) in self.network.take_lost() {
+            let seen = Seen::Lost { from, to };
+            self.checker.see(self.now_us, &seen);
+        }
     }
 
     /// A machine that asks to be woken at once, for ever, would stop time.
