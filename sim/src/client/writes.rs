@@ -86,7 +86,13 @@ impl Client {
         self.frames
             .iter_mut()
             .for_each(|frame| frame.retain(|framed| *framed != id));
-        self.frames.retain(|frame| !frame.is_empty());
+        self.drop_answered_frames();
+    }
+
+    fn drop_answered_frames(&mut self) {
+        let pending = &self.pending;
+        self.frames
+            .retain(|frame| frame.iter().any(|id| pending.contains_key(id)));
     }
 
     /// A write was refused.
@@ -98,10 +104,13 @@ impl Client {
         let for_good = !can_retry(code);
         pending.asked = false;
         pending.not_before_us = at_us + self.config.patience_us / 3;
-        self.unframe(id);
         if for_good {
+            // Its number stays where it was sent: an acknowledgement of those before it may name it as the last.
             self.refused += 1;
             self.pending.remove(&id);
+            self.drop_answered_frames();
+        } else {
+            self.unframe(id);
         }
         let request = id;
         out.push(self.says(conn, Said::Refused { request, for_good }));

@@ -11,6 +11,7 @@
 //! asked for; and updates of a query, for which nobody asks, may be late.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use bytes::Bytes;
 use kernel::env::ConnId;
@@ -80,7 +81,11 @@ impl Session {
             ));
         }
         let earlier = self.stamps.range(..request).next_back().map(|(_, stamp)| *stamp);
-        let later = self.stamps.range(request + 1..).next().map(|(_, stamp)| *stamp);
+        let later = self
+            .stamps
+            .range((Excluded(request), Unbounded))
+            .next()
+            .map(|(_, stamp)| *stamp);
         if earlier.is_some_and(|earlier| earlier >= stamp) || later.is_some_and(|later| later <= stamp) {
             let written = show(&write.key, Some(&write.version));
             return Err(format!(

@@ -52,6 +52,8 @@ fn reads_go_back() -> Lie {
                 found: Some(found),
                 ..
             } = &talk.said
+            && found.writer != format!("c{client}")
+            && found.writer != TWIN
         {
             let read = Version {
                 stamp: found.stamp,
