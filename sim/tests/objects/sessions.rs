@@ -94,7 +94,7 @@ fn acknowledges_the_later_one() -> Lie {
             && let Said::AsksToWrite { write, .. } = &talk.said
         {
             let mut write = write.clone();
-            write.version.stamp = Stamp::new(1, 0, WriterId(1)).unwrap();
+            write.version.stamp = Stamp::new(1, 0, WriterId(1)).expect("a stamp of old");
             says(client, talk, Said::AsksToWrite { request: 0, write }, next);
         }
         next(seen);
