@@ -15,6 +15,8 @@ pub struct Acknowledged {
     /// The greatest version of each record that was acknowledged.
     promised: State,
     durable: BTreeMap<usize, (LogReader, State)>,
+    /// What nodes had on disks that were taken from them: an answer may still be on its way.
+    taken: BTreeMap<usize, State>,
 }
 
 impl Acknowledged {
@@ -40,9 +42,12 @@ impl Invariant for Acknowledged {
                 self.follow(step.node, disk)?;
             }
             Seen::Acknowledged { node, write, disk } => {
-                merge(&mut self.promised, &write.key, write.version.clone());
-                let held = self.follow(*node, disk)?.get(&write.key);
-                if held.is_none_or(|held| *held < write.version) {
+                let has = |state: &State| state.get(&write.key).is_some_and(|held| *held >= write.version);
+                let on_disk = has(self.follow(*node, disk)?);
+                if on_disk {
+                    merge(&mut self.promised, &write.key, write.version.clone());
+                } else if !self.taken.get(node).is_some_and(has) {
+                    let held = self.follow(*node, disk)?.get(&write.key);
                     let (written, held) = (show(&write.key, Some(&write.version)), show(&write.key, held));
                     return Err(format!(
                         "n{node} acknowledged {written}, so it is on its disk or older than what is; there is {held}"
@@ -50,7 +55,10 @@ impl Invariant for Acknowledged {
                 }
             }
             Seen::DiskChanged { node, disks } => {
-                self.durable.remove(node);
+                if let Some((_, state)) = self.durable.remove(node) {
+                    let taken = self.taken.entry(*node).or_default();
+                    state.into_iter().for_each(|(key, version)| merge(taken, &key, version));
+                }
                 let mut left = Vec::new();
                 for (node, disk) in disks.iter().enumerate() {
                     if let Some(disk) = disk {

@@ -19,6 +19,7 @@ mod acknowledged;
 mod checker;
 mod clock_forward;
 mod convergence;
+mod damage_noticed;
 mod expired_stays;
 mod failed_commit;
 mod live_answers;
@@ -34,6 +35,7 @@ pub use acknowledged::Acknowledged;
 pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
+pub use damage_noticed::DamageNoticed;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
 pub use live_answers::LiveAnswers;
@@ -230,6 +232,7 @@ pub fn of_the_contract() -> Vec<Box<dyn Invariant>> {
         Box::new(FailedCommit::default()),
         Box::new(RepliesInOrder::default()),
         Box::new(StorageRules),
+        Box::new(DamageNoticed),
     ]
 }
 
