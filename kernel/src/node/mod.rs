@@ -279,7 +279,7 @@ impl Node {
             self.conns.sent(envelope.conn, bytes);
             let must_wait = shows != Shows::Heartbeat
                 && (self.conns.must_wait(envelope.conn, settled)
-                    || self.rarely(Rare::WaitForCommit, ticket.0 << 32 ^ envelope.conn.0));
+                    || (self.state.is_serving() && self.rarely(Rare::WaitForCommit, ticket.0 << 32 ^ envelope.conn.0)));
             let shows_state = self.shows_state(shows);
             if must_wait || (shows_state && state_waits) {
                 self.conns.waits_for(envelope.conn, ticket);
@@ -375,7 +375,10 @@ impl Node {
     fn must_reserve(&mut self, now: Now) -> bool {
         let due = self.store.expires_at_ms();
         let lacks = due.is_some_and(|due_ms| self.hlc.lacks(due_ms, now.wall_ms));
-        (lacks || self.seldom(Rare::ReserveTime, now)) && self.state.is_serving() && !self.draining && self.store.room_for(0).is_ok()
+        (lacks || self.seldom(Rare::ReserveTime, now))
+            && self.state.is_serving()
+            && !self.draining
+            && self.store.room_for(0).is_ok()
     }
 
     /// When the next version expires, if no answer of the host comes first.

@@ -3,7 +3,7 @@
 //! node's disk, if no other disk had it by then: that is what `eventual` at `disk` says.
 //! **From** rule 4 of the promises, and what Jepsen's set and register tests ask of every database (jepsen.io/analyses).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Invariant, Seen, Survivor};
 use crate::disk::VirtualDisk;
@@ -15,6 +15,8 @@ pub struct Acknowledged {
     /// The greatest version of each record that was acknowledged.
     promised: State,
     durable: BTreeMap<usize, (LogReader, State)>,
+    /// Nodes whose disks are damaged or gone.
+    lost: BTreeSet<usize>,
     /// What nodes had on disks that were taken from them: an answer may still be on its way.
     taken: BTreeMap<usize, State>,
 }
@@ -22,6 +24,9 @@ pub struct Acknowledged {
 impl Acknowledged {
     fn follow(&mut self, node: usize, disk: &VirtualDisk) -> Result<&State, String> {
         let (reader, state) = self.durable.entry(node).or_default();
+        if self.lost.contains(&node) {
+            return Ok(state);
+        }
         for (_, (_, changes)) in reader.new_entries(disk)? {
             for (key, version) in changes {
                 merge(state, &key, version);
@@ -61,7 +66,9 @@ impl Invariant for Acknowledged {
                 }
                 let mut left = Vec::new();
                 for (node, disk) in disks.iter().enumerate() {
+                    self.lost.insert(node);
                     if let Some(disk) = disk {
+                        self.lost.remove(&node);
                         let state = state_of(disk)?;
                         self.durable.insert(node, (LogReader::at_end_of(disk), state.clone()));
                         left.push(state);

@@ -129,6 +129,7 @@ impl Plan {
         let (Who::Node(gone) | Who::Client(gone)) = who;
         match who {
             Who::Node(node) if header.nodes > 1 => {
+                header.dead -= u64::from(node as u64 + header.dead >= header.nodes);
                 header.nodes -= 1;
                 drop_at(&mut header.skew_ms, node);
                 drop_at(&mut header.drift_ppm, node);
@@ -187,6 +188,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::FaultKind;
 
     fn plan(text: &str) -> Plan {
         text.parse().expect("a plan")
@@ -215,7 +217,7 @@ mod tests {
         let fewer = everybody.without(Who::Client(2)).expect("two are left");
         assert_eq!((fewer.header.clients, fewer.header.impostors), (2, 0));
         // The examples of all faults mention n0 or c0, and each is gone with the one that it mentions.
-        let faults = crate::plan::FAULTS.map(|fault| format!("1us {fault}")).join("\n");
+        let faults = FaultKind::ALL.map(|kind| format!("1us {}", kind.row().example)).join("\n");
         let faults = plan(&format!("nodes 3\nclients 3\n{faults}"));
         let rest = faults
             .without(Who::Node(0))

@@ -6,8 +6,8 @@
 use crate::watch::Watch;
 
 mod draw;
-mod fault;
 pub(crate) mod edit;
+mod fault;
 mod header;
 mod text;
 

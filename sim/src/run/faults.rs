@@ -72,12 +72,18 @@ impl Run<'_> {
                 }
             }
             FaultKind::LoseTransaction => {
-                if self.world.change_disk(node, |disk| !disk.is_damaged() && disk.lose_transaction(at_us)) {
+                if self
+                    .world
+                    .change_disk(node, |disk| !disk.is_damaged() && disk.lose_transaction(at_us))
+                {
                     self.world.boot(node);
                 }
             }
             FaultKind::Flip => {
-                if self.world.change_disk(node, |disk| !disk.is_damaged() && disk.flip(at_us)) {
+                if self
+                    .world
+                    .change_disk(node, |disk| !disk.is_damaged() && disk.flip(at_us))
+                {
                     self.world.boot(node);
                 }
             }
@@ -90,7 +96,11 @@ impl Run<'_> {
                 self.world.host_mut(node).disk_mut().set_slow(factor);
             }
             FaultKind::Jump => {
-                let spot = if fault.by > 0 { Spot::JumpedForward } else { Spot::JumpedBack };
+                let spot = if fault.by > 0 {
+                    Spot::JumpedForward
+                } else {
+                    Spot::JumpedBack
+                };
                 self.world.hit(spot);
                 self.world.host_mut(node).clock_mut().jump(fault.by);
             }
@@ -101,7 +111,13 @@ impl Run<'_> {
 
     /// The next turn of a fault that comes again and again.
     pub(super) fn again(&mut self, index: usize) {
-        let Event::Fault(Fault { on: On::Node(node), by, for_us, .. }) = self.plan.entries[index].event else {
+        let Event::Fault(Fault {
+            on: On::Node(node),
+            by,
+            for_us,
+            ..
+        }) = self.plan.entries[index].event
+        else {
             return;
         };
         let now_us = self.world.now_us();
@@ -125,9 +141,12 @@ impl Run<'_> {
             return;
         }
         match (fault.kind, fault.on) {
-            (FaultKind::Block, On::Link(from, to)) => self.world.disturb(|network, at_us| network.unblock(at_us, from, to)),
+            (FaultKind::Block, On::Link(from, to)) => {
+                self.world.disturb(|network, at_us| network.unblock(at_us, from, to))
+            }
             (FaultKind::SlowLink, On::Link(from, to)) => {
-                self.world.disturb(|network, _| network.quicken(from, to, fault.by.unsigned_abs()));
+                self.world
+                    .disturb(|network, _| network.quicken(from, to, fault.by.unsigned_abs()));
             }
             (FaultKind::CloneDisk, On::Nodes(_, node)) | (FaultKind::Wipe | FaultKind::Crash, On::Node(node)) => {
                 self.world.boot(node);
@@ -181,6 +200,17 @@ impl Run<'_> {
                 self.world.thaw(node);
             }
             _ => {}
+        }
+    }
+
+    /// After the healing: where a node finds only now that its disk cannot be used, somebody puts in another.
+    pub(super) fn replace_unusable(&mut self) {
+        for node in 0..self.left().count() {
+            let host = &self.world.hosts()[node];
+            if host.disk().is_harmed() && matches!(host.phase(), Some(Phase::Failed { .. })) {
+                self.world.replace_disk(node, Image::default());
+                self.world.boot(node);
+            }
         }
     }
 

@@ -443,8 +443,11 @@ impl<'p> Run<'p> {
         let survivors = nodes.saturating_sub(dead);
         if dead > 0 {
             let majority = 2 * survivors > nodes;
-            self.world
-                .hit(if majority { Spot::MinorityGone } else { Spot::MajorityGone });
+            self.world.hit(if majority {
+                Spot::MinorityGone
+            } else {
+                Spot::MajorityGone
+            });
         }
         self.restart_older();
         self.world.heal(survivors as usize);
@@ -454,18 +457,17 @@ impl<'p> Run<'p> {
     /// Whether all has been at rest for so long that nothing is going to stir. The invariants then see the end.
     fn look(&mut self, last_entry_us: u64) -> bool {
         let now_us = self.world.now_us();
+        self.replace_unusable();
         let settled = now_us > last_entry_us
             && self.clients.iter().all(Client::is_idle)
             && self.all_watch()
-            && self.left().all(|host| is_ready(host.phase()) && host.disk().is_idle())
+            && self.left().all(|host| is_ready(host.phase()))
             && agree(&self.world.disks()).is_ok();
         self.quiet_since_us = self.quiet_since_us.filter(|_| settled).or(settled.then_some(now_us));
         // Two comparisons of everything between all pairs of nodes fit in.
         let patience_us = 2_500 * self.plan.header.anti_entropy_ms;
-        if self
-            .quiet_since_us
-            .is_some_and(|since_us| now_us - since_us >= patience_us)
-        {
+        let long_enough = |since_us| now_us - since_us >= patience_us;
+        if self.quiet_since_us.is_some_and(long_enough) && self.left().all(|host| host.disk().is_idle()) {
             let machines = self.world.hosts().iter().map(Host::machine).enumerate();
             let memory = |(number, machine): (usize, Option<&Node>)| Some((number, state_in(machine?.store().rows())));
             let memories: Vec<(usize, State)> = machines.filter_map(memory).collect();
