@@ -311,7 +311,7 @@ impl Client {
             }
             ServerMessage::Error { request, code, .. } => match request.parse() {
                 Ok(id) => self.refused_request(at_us, conn, id, code, out),
-                Err(_) if code == u64::from(Code::Overloaded.number()) => self.ask_again_later(at_us),
+                Err(_) if code == u64::from(Code::Overloaded.number()) => self.ask_again_later(at_us, conn, out),
                 Err(_) => self.hang_up(at_us, out),
             },
             ServerMessage::Value { id, found } => {

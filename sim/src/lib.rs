@@ -15,6 +15,7 @@
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
 //! | [`watch`] | live queries of the workload, and what their answer should be |
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
+//! | [`story`], [`runner`] | a scenario in words; playing one with many seeds |
 //! | [`outcome`], [`panics`] | what became of a run, panics included; which two failed in the same way |
 //! | [`shrink`] | a plan that fails, cut down to what it fails by |
 //! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
@@ -39,6 +40,7 @@ pub mod panics;
 pub mod plan;
 pub mod reached;
 pub mod run;
+pub mod runner;
 pub mod seeds;
 pub mod shrink;
 pub mod story;
@@ -48,3 +50,8 @@ mod traffic;
 pub mod watch;
 pub mod world;
 mod written;
+
+/// The examples of the page about testing, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+pub struct TestingPage;

@@ -154,7 +154,8 @@ impl LogReader {
     /// # Errors
     /// If one of them is no entry.
     pub fn new_entries(&mut self, disk: &VirtualDisk) -> Result<Vec<(u64, LogEntry)>, String> {
-        if disk.last_durable() == self.seen {
+        // Of one that is damaged nobody but its node has anything to read.
+        if disk.last_durable() == self.seen || disk.is_damaged() {
             return Ok(Vec::new());
         }
         let fresh = disk.log().range(self.seen + 1..);

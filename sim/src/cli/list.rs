@@ -8,7 +8,15 @@ pub fn run() -> u8 {
     for invariant in sim::invariant::all(&kernel::env::Limits::default()) {
         println!("  {}", invariant.name());
     }
-    println!("faults:\n  {}", sim::plan::FAULTS.join("\n  "));
+    println!("faults:");
+    for kind in sim::plan::FaultKind::ALL {
+        let row = kind.row();
+        println!("  {:<32} {}", row.example, row.about);
+    }
+    println!("rare paths:");
+    for rare in kernel::env::Rare::ALL {
+        println!("  {}", rare.name());
+    }
     println!("mutants:");
     for mutant in Mutant::ALL {
         println!("  {}", mutant.name());

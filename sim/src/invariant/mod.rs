@@ -23,6 +23,7 @@ mod answered_once;
 mod checker;
 mod clock_forward;
 mod convergence;
+mod damage_noticed;
 mod digest_equality;
 mod expired_stays;
 mod failed_commit;
@@ -46,6 +47,7 @@ pub use answered_once::AnsweredOnce;
 pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
+pub use damage_noticed::DamageNoticed;
 pub use digest_equality::DigestEquality;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
@@ -260,6 +262,7 @@ pub fn of_the_contract() -> Vec<Box<dyn Invariant>> {
         Box::new(FailedCommit::default()),
         Box::new(RepliesInOrder::default()),
         Box::new(StorageRules),
+        Box::new(DamageNoticed),
     ]
 }
 

@@ -239,8 +239,10 @@ impl VirtualNetwork {
             link.blocked = 0;
             link.clogged_until_us = 0;
             link.slowed.clear();
+            link.stretch_percent = 100;
         }
         self.profile.latency_shape = Shape::Uniform;
+        self.profile.latency_spread = 1;
         self.profile.loss_permille = 0;
         self.profile.duplicate_permille = 0;
         self.profile.corrupt_permille = 0;

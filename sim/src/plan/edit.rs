@@ -1,7 +1,7 @@
 //! What can be changed about a plan without knowing each kind of event: who and what an entry mentions, and the people of
 //! the cluster. Whoever adds an event adds its line to [`Event::parts`], and nothing else here.
 
-use super::{Event, Plan};
+use super::{Event, On, Plan};
 use crate::endpoint::Endpoint;
 use crate::watch::{Filter, Order, Watch};
 
@@ -26,8 +26,6 @@ pub(crate) enum Part<'a> {
     TtlMs(&'a mut Option<u64>),
     /// How far something is off, either way.
     Signed(&'a mut i64),
-    /// How strong it is: 1 is not at all.
-    Factor(&'a mut u64),
 }
 
 /// A node or a client: what can be taken out of a plan with all that mentions it.
@@ -40,7 +38,7 @@ pub(crate) enum Who {
 impl Event {
     /// Everything that it mentions.
     pub(crate) fn parts(&mut self) -> Vec<Part<'_>> {
-        use Part::{Client, End, Factor, ForUs, Key, Map, Node, Signed, TtlMs, Written};
+        use Part::{Client, End, ForUs, Key, Map, Node, Signed, TtlMs, Written};
         match self {
             Event::Put {
                 client,
@@ -59,14 +57,18 @@ impl Event {
                 };
                 [Client(client), Map(&mut watch.map)].into_iter().chain(key).collect()
             }
-            Event::Offline { client, for_us } => vec![Client(client), ForUs(for_us)],
-            Event::Block { from, to, for_us } => vec![End(from), End(to), ForUs(for_us)],
-            Event::Crash { node, for_us } | Event::Stop { node, for_us } | Event::Full { node, for_us } => {
-                vec![Node(node), ForUs(for_us)]
+            Event::Fault(fault) => {
+                let (measured, lasts) = (fault.kind.is_measured(), fault.kind.lasts());
+                let mut parts = match &mut fault.on {
+                    On::Node(node) => vec![Node(node)],
+                    On::Nodes(first, second) => vec![Node(first), Node(second)],
+                    On::Link(from, to) => vec![End(from), End(to)],
+                    On::Client(client) => vec![Client(client)],
+                };
+                parts.extend(measured.then_some(Signed(&mut fault.by)));
+                parts.extend(lasts.then_some(ForUs(&mut fault.for_us)));
+                parts
             }
-            Event::Jump { node, by_ms } => vec![Node(node), Signed(by_ms)],
-            Event::FailCommit { node } | Event::FailApply { node } => vec![Node(node)],
-            Event::Slow { node, factor, for_us } => vec![Node(node), Factor(factor), ForUs(for_us)],
         }
     }
 
@@ -127,6 +129,7 @@ impl Plan {
         let (Who::Node(gone) | Who::Client(gone)) = who;
         match who {
             Who::Node(node) if header.nodes > 1 => {
+                header.dead -= u64::from(node as u64 + header.dead >= header.nodes);
                 header.nodes -= 1;
                 drop_at(&mut header.skew_ms, node);
                 drop_at(&mut header.drift_ppm, node);
@@ -185,6 +188,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::FaultKind;
 
     fn plan(text: &str) -> Plan {
         text.parse().expect("a plan")
@@ -213,7 +217,9 @@ mod tests {
         let fewer = everybody.without(Who::Client(2)).expect("two are left");
         assert_eq!((fewer.header.clients, fewer.header.impostors), (2, 0));
         // The examples of all faults mention n0 or c0, and each is gone with the one that it mentions.
-        let faults = crate::plan::FAULTS.map(|fault| format!("1us {fault}")).join("\n");
+        let faults = FaultKind::ALL
+            .map(|kind| format!("1us {}", kind.row().example))
+            .join("\n");
         let faults = plan(&format!("nodes 3\nclients 3\n{faults}"));
         let rest = faults
             .without(Who::Node(0))

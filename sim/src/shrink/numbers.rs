@@ -81,12 +81,11 @@ fn simplify_part(search: &mut Search<'_>, index: usize, part: usize) {
         Part::ForUs(us) => simpler(*us, 1_000),
         Part::TtlMs(Some(ms)) => std::iter::once(0).chain(simpler(*ms, 1)).collect(),
         Part::Signed(by) => simpler(by.unsigned_abs(), 1),
-        Part::Factor(factor) => simpler(*factor, 2),
         _ => Vec::new(),
     };
     for choice in choices {
         let taken = search.change(|plan| match plan.entries[index].event.parts().swap_remove(part) {
-            Part::ForUs(number) | Part::Factor(number) => *number = choice,
+            Part::ForUs(number) => *number = choice,
             Part::TtlMs(ttl_ms) => *ttl_ms = Some(choice).filter(|ms| *ms > 0),
             Part::Signed(by) => *by = by.signum() * choice.cast_signed(),
             _ => {}

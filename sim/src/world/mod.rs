@@ -14,9 +14,12 @@ use crate::host::{Host, Rules};
 use crate::invariant::{Invariant, InvariantChecker, Seen, Survivor, Violation, Watched, Write};
 use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
+use crate::reached::{Reached, Spot};
+use crate::streams::Streams;
 use crate::trace::{Step, Trace};
 
 mod perform;
+mod trouble;
 
 /// What a world is made of.
 #[derive(Debug, Clone)]
@@ -61,6 +64,9 @@ pub type Factory<M> = Box<dyn FnMut(usize, u64) -> M>;
 /// Sees every step; for comparing two runs.
 pub type Hook = Box<dyn FnMut(&Step<'_>)>;
 
+/// Sees a machine for the last time.
+pub type OnEnd<M> = Box<dyn FnMut(&M)>;
+
 /// Nodes, network, clock and checks. Addresses to dial are the nodes' names: `n0` and up.
 ///
 /// Whoever drives it calls [`World::next`] until it returns nothing, and does what is due in between.
@@ -73,7 +79,10 @@ pub struct World<M> {
     now_us: u64,
     at_once: u64,
     trace: Trace,
+    streams: Streams,
+    reached: Reached,
     hook: Option<Hook>,
+    on_end: Option<OnEnd<M>>,
     checker: InvariantChecker,
 }
 
@@ -91,9 +100,17 @@ impl<M: Machine> World<M> {
             now_us: 0,
             at_once: 0,
             trace: Trace::default(),
+            streams: Streams::new(&seed, "world"),
+            reached: Reached::default(),
             hook: None,
+            on_end: None,
             checker: InvariantChecker::new(invariants),
         }
+    }
+
+    /// Shows each machine to `on_end` when its node goes down.
+    pub fn on_end(&mut self, on_end: OnEnd<M>) {
+        self.on_end = Some(on_end);
     }
 
     /// Calls `hook` at every step from now on.
@@ -121,6 +138,25 @@ impl<M: Machine> World<M> {
         &mut self.hosts[node]
     }
 
+    /// What was in fact hit, everywhere.
+    pub fn reached(&self) -> Reached {
+        let mut reached = self.reached.clone();
+        reached.add(self.network.reached());
+        self.hosts.iter().for_each(|host| reached.add(host.disk.reached()));
+        reached
+    }
+
+    /// Counts something that whoever drives the world saw.
+    pub fn hit(&mut self, spot: Spot) {
+        self.reached.hit(spot);
+    }
+
+    /// Shows the invariants that a fault of the plan begins, or ends.
+    pub fn tell_fault(&mut self, entry: usize, begins: bool) {
+        let seen = Seen::Fault { entry, begins };
+        self.checker.see(self.now_us, &seen);
+    }
+
     /// The rolling hash of all steps.
     pub fn trace(&self) -> &Trace {
         &self.trace
@@ -136,59 +172,10 @@ impl<M: Machine> World<M> {
         self.due.push(at_us, token);
     }
 
-    /// Boots a node that is down.
-    pub fn boot(&mut self, node: usize) {
-        if self.hosts[node].is_up() {
-            return;
-        }
-        let machine = (self.factory)(node, self.hosts[node].boots);
-        let entropy = self.hosts[node].boot(self.now_us, machine);
-        self.network.boot(Endpoint::Node(node));
-        self.checker.see(self.now_us, &Seen::Booted { node });
-        self.step(node, Input::Boot { entropy });
-    }
-
-    /// Takes a node down without a word: what was not synced is lost.
-    pub fn crash(&mut self, node: usize) {
-        if !self.hosts[node].is_up() {
-            return;
-        }
-        self.hosts[node].crash();
-        self.network.crash(self.now_us, Endpoint::Node(node));
-        let seen = Seen::Crashed {
-            node,
-            disk: &self.hosts[node].disk,
-        };
-        self.checker.see(self.now_us, &seen);
-    }
-
     /// Gives a node an order.
     pub fn command(&mut self, node: usize, command: Command) {
         self.hosts[node].draining |= command == Command::Drain && self.hosts[node].is_up();
         self.step(node, Input::Command(command));
-    }
-
-    /// Nothing gets from `from` to `to` any more.
-    pub fn block(&mut self, from: Endpoint, to: Endpoint) {
-        self.network.block(from, to);
-    }
-
-    /// Lifts one [`World::block`].
-    pub fn unblock(&mut self, from: Endpoint, to: Endpoint) {
-        self.network.unblock(self.now_us, from, to);
-    }
-
-    /// Ends every fault for good, and boots every node that is down.
-    pub fn heal(&mut self) {
-        self.network.heal(self.now_us);
-        for node in 0..self.hosts.len() {
-            self.hosts[node].disk.heal();
-            self.hosts[node].clock.heal();
-            if self.hosts[node].draining {
-                self.crash(node);
-            }
-            self.boot(node);
-        }
     }
 
     /// A client can be reached from now on.
@@ -217,11 +204,6 @@ impl<M: Machine> World<M> {
     /// A client sends a frame.
     pub fn client_send(&mut self, client: usize, conn: ConnId, frame: Bytes) {
         self.network.send(self.now_us, Endpoint::Client(client), conn, frame);
-    }
-
-    /// Whether a client's connection is open at both its ends.
-    pub fn client_is_connected(&self, client: usize, conn: ConnId) -> bool {
-        self.network.is_whole(Endpoint::Client(client), conn)
     }
 
     /// A client ends a connection.
@@ -287,7 +269,7 @@ impl<M: Machine> World<M> {
             self.tell_carried(polled.as_ref());
             match polled {
                 Some((Endpoint::Client(client), input)) => return Some(Happening::Client(client, input)),
-                Some((Endpoint::Node(node), input)) => self.deliver(node, &input),
+                Some((Endpoint::Node(node), input)) => self.deliver(node, input),
                 None => self.turn_nodes(),
             }
         }
@@ -334,6 +316,7 @@ impl<M: Machine> World<M> {
         let hosts = self
             .hosts
             .iter()
+            .filter(|host| !host.paused)
             .flat_map(|host| [host.disk.next_at_us(), host.wake_at_us]);
         hosts
             .chain([self.due.next_at_us(), self.network.next_at_us()])
@@ -344,6 +327,9 @@ impl<M: Machine> World<M> {
     fn turn_nodes(&mut self) {
         let at_us = self.now_us;
         for node in 0..self.hosts.len() {
+            if self.hosts[node].paused {
+                continue;
+            }
             if self.hosts[node]
                 .disk
                 .next_at_us()
@@ -373,8 +359,12 @@ impl<M: Machine> World<M> {
         }
     }
 
-    fn deliver(&mut self, node: usize, input: &NetInput) {
-        match input {
+    fn deliver(&mut self, node: usize, input: NetInput) {
+        if self.hosts[node].paused {
+            self.reached.hit(Spot::Paused);
+            return self.hosts[node].backlog.push_back(input);
+        }
+        match &input {
             NetInput::Opened(conn, kind, _) => {
                 self.hosts[node].conns.insert(*conn, *kind);
             }
@@ -413,6 +403,21 @@ impl<M: Machine> World<M> {
             disk: &host.disk,
         };
         self.checker.see(self.now_us, &seen);
+        if self.crashes_now(node) {
+            // Some of the envelopes that may leave now have left; whatever comes after them in the output never happens.
+            let leaving = self
+                .streams
+                .at(node as u64, self.now_us)
+                .below(output.send.len() as u64 + 1);
+            output.send.truncate(leaving as usize);
+            let begun = Output {
+                send: output.send,
+                ..Output::default()
+            };
+            self.perform(node, begun);
+            self.reached.hit(Spot::CrashedMidStep);
+            return self.crash(node);
+        }
         self.perform(node, output);
     }
 }
