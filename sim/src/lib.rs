@@ -16,6 +16,7 @@
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
 //! | [`outcome`], [`panics`] | what became of a run, panics included; which two failed in the same way |
 //! | [`shrink`] | a plan that fails, cut down to what it fails by |
+//! | [`found`] | what is known of a bug that was kept |
 //! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
 //! | [`streams`], [`reached`] | randomness by purpose, entity and index; what was in fact hit |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
@@ -27,6 +28,7 @@ mod denials;
 pub mod disk;
 pub mod endpoint;
 pub mod engine;
+pub mod found;
 pub mod fuzz;
 pub mod host;
 pub mod invariant;

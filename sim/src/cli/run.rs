@@ -30,11 +30,7 @@ impl Run {
         };
         let mutant = self.source.mutant;
         let hook = self.steps.then(print_steps);
-        let options = Options {
-            mutant,
-            hook,
-            ..Options::default()
-        };
+        let options = Options { mutant, hook };
         let outcome = attempt(&plan, options);
         if let Outcome::Panicked(panic) = &outcome {
             println!("{outcome}");
