@@ -75,7 +75,8 @@ impl FromStr for About {
     }
 }
 
-fn mutant_called(name: &str) -> Result<Option<Mutant>, String> {
+/// A mutant by its name, or `none`.
+pub(crate) fn mutant_called(name: &str) -> Result<Option<Mutant>, String> {
     if name == "none" {
         return Ok(None);
     }

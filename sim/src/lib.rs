@@ -8,7 +8,7 @@
 //! | [`engine`] | the heap of events that have not happened yet |
 //! | [`clock`], [`disk`], [`network`] | what a host has, wrong on purpose: sans-io, each with its own random streams |
 //! | [`host`], [`world`] | nodes around any [`Machine`](kernel::machine::Machine), and the order in which it all happens |
-//! | [`trace`] | the rolling hash of every step |
+//! | [`trace`], [`track`] | the rolling hash of every step; all of them, to compare two runs |
 //! | [`invariant`] | what must hold in every run; one file, one promise |
 //! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
@@ -44,5 +44,6 @@ pub mod shrink;
 pub mod story;
 pub mod streams;
 pub mod trace;
+pub mod track;
 pub mod watch;
 pub mod world;

@@ -26,6 +26,8 @@ enum Command {
     Shrink(cli::shrink::Shrink),
     /// Keep a plan that fails, cut down, as a test for ever.
     Keep(cli::keep::Keep),
+    /// Find the first step at which two runs differ: two builds, two platforms, debug and release.
+    Diff(cli::diff::Diff),
     /// For each mutant, the first seed that finds it, and by which promise.
     Mutants(cli::mutants::Mutants),
     /// What there is: promises, faults, mutants.
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Swarm(command) => command.run(),
         Command::Shrink(command) => command.run(),
         Command::Keep(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Mutants(command) => command.run(),
         Command::List => cli::list::run(),
     };

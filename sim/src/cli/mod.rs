@@ -1,5 +1,6 @@
 //! What only the command line needs: one file, one command. Each returns its exit code.
 
+pub mod diff;
 pub mod keep;
 pub mod list;
 pub mod mutants;
