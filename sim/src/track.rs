@@ -74,6 +74,7 @@ impl Track {
         let options = Options {
             mutant,
             hook: Some(recorder.hook()),
+            ..Options::default()
         };
         let outcome = attempt(plan, options);
         recorder.track(build, plan, mutant, &outcome)

@@ -65,6 +65,12 @@ fn a_run_with_a_mutant_parts_from_one_without_and_both_steps_are_shown() {
     assert!(lines[1].starts_with(&format!("both: step {} at ", same - 1)), "{said}");
     assert!(lines[2].starts_with(&format!("A: step {same} at ")), "{said}");
     assert!(lines[3].starts_with(&format!("B: step {same} at ")), "{said}");
+    assert_eq!(lines[4], "they part at");
+    let (a, b) = (
+        lines[5].strip_prefix("A: ").expect("A"),
+        lines[6].strip_prefix("B: ").expect("B"),
+    );
+    assert!(a != b && lines[2].contains(a) && lines[3].contains(b), "{said}");
     // The same step, as the run prints it.
     let steps = text(&sim("run --seed 0 --steps").stdout);
     let shown = lines[2].split_once(" ms ").expect("a step").1;

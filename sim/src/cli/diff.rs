@@ -92,20 +92,36 @@ fn compare(a: &Track, b: &Track) -> u8 {
     {
         println!("both: step {} {before}", step - 1);
     }
-    for (name, track) in [("A", a), ("B", b)] {
-        match track.hashes.len() <= step {
-            true => println!("{name}: no step {step}: {}", track.end),
-            false => match shown(track, step) {
-                Some(text) => println!("{name}: step {step} {text}"),
-                None => println!(
-                    "{name}: step {step} cannot be shown: {} did something else than {}; let it compare",
-                    build(),
-                    track.build
-                ),
-            },
+    let steps = [("A", a), ("B", b)].map(|(name, track)| {
+        let text = shown(track, step);
+        match (&text, track.hashes.len() <= step) {
+            (_, true) => println!("{name}: no step {step}: {}", track.end),
+            (Some(text), _) => println!("{name}: step {step} {text}"),
+            (None, _) => println!(
+                "{name}: step {step} cannot be shown: {} did something else than {}; let it compare",
+                build(),
+                track.build
+            ),
         }
+        text
+    });
+    if let [Some(a), Some(b)] = &steps
+        && let Some((a, b)) = parting(a, b)
+    {
+        println!("they part at\nA: {a}\nB: {b}");
     }
     1
+}
+
+/// Where two texts part, with a little of what stands before and behind.
+fn parting(a: &str, b: &str) -> Option<(String, String)> {
+    const AROUND: usize = 60;
+    let same = a.chars().zip(b.chars()).position(|(a, b)| a != b)?;
+    let around = |text: &str| {
+        let skipped = same.saturating_sub(AROUND);
+        text.chars().skip(skipped).take(same - skipped + AROUND).collect()
+    };
+    Some((around(a), around(b)))
 }
 
 /// The first line in which two plans differ.
@@ -142,6 +158,7 @@ fn shown(track: &Track, wanted: usize) -> Option<String> {
     let options = Options {
         mutant: track.mutant,
         hook: Some(Box::new(hook)),
+        ..Options::default()
     };
     let outcome = attempt(&track.plan, options);
     let again = recorder.track("", &track.plan, track.mutant, &outcome);

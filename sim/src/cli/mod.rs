@@ -11,3 +11,4 @@ pub mod run;
 pub mod shrink;
 pub mod source;
 pub mod swarm;
+pub mod tally;

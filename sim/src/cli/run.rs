@@ -40,6 +40,7 @@ impl Run {
         let options = Options {
             mutant,
             hook: self.hook(&recorder),
+            ..Options::default()
         };
         let outcome = attempt(&plan, options);
         if let Some(file) = &self.trace {
