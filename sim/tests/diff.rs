@@ -47,9 +47,14 @@ fn two_runs_of_one_plan_are_the_same_from_files_and_here() {
 
 #[test]
 fn a_run_with_a_mutant_parts_from_one_without_and_both_steps_are_shown() {
+    let swarm = text(&sim("swarm --seeds 0..200 --mutant apply-twice").stdout);
+    let seed = swarm
+        .lines()
+        .find_map(|line| line.strip_prefix("seed ")?.split(':').next());
+    let seed = seed.expect("it is found");
     let (whole, broken) = (
-        track("whole", "--seed 0"),
-        track("broken", "--seed 0 --mutant apply-twice"),
+        track("whole", &format!("--seed {seed}")),
+        track("broken", &format!("--seed {seed} --mutant apply-twice")),
     );
     let (whole, broken) = (whole.display(), broken.display());
     let from_files = sim(&format!("diff {whole} {broken}"));
@@ -72,7 +77,7 @@ fn a_run_with_a_mutant_parts_from_one_without_and_both_steps_are_shown() {
     );
     assert!(a != b && lines[2].contains(a) && lines[3].contains(b), "{said}");
     // The same step, as the run prints it.
-    let steps = text(&sim("run --seed 0 --steps").stdout);
+    let steps = text(&sim(&format!("run --seed {seed} --steps")).stdout);
     let shown = lines[2].split_once(" ms ").expect("a step").1;
     assert!(steps.lines().nth(same).expect("so many").ends_with(shown), "{said}");
     // Against runs of this program.
@@ -80,7 +85,10 @@ fn a_run_with_a_mutant_parts_from_one_without_and_both_steps_are_shown() {
         sim(&format!("diff {whole} --mutant apply-twice")).stdout,
         from_files.stdout
     );
-    assert_eq!(sim("diff 0 0 --mutant apply-twice").stdout, from_files.stdout);
+    assert_eq!(
+        sim(&format!("diff {seed} {seed} --mutant apply-twice")).stdout,
+        from_files.stdout
+    );
     assert_eq!(
         sim(&format!("diff {broken}")).status.code(),
         Some(0),

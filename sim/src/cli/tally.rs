@@ -10,14 +10,15 @@ use sim::run::Report;
 const MANY_SEEDS: u64 = 1_000;
 
 /// How often a run has reached what not every run reaches: all that there is, with 0 where it was not reached.
-fn reached(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
+fn reached(report: &Report) -> impl Iterator<Item = (&'static str, u64)> + '_ {
     let clients = [
         ("write-acknowledged", report.acknowledged),
         ("write-refused", report.refused),
         ("read-answered", report.read),
         ("row-watched", report.watched),
     ];
-    clients.into_iter()
+    let spots = report.reached.iter().map(|(what, times)| (*what, *times));
+    spots.chain(clients)
 }
 
 /// The sums over the runs of a swarm: the same whoever ran which.

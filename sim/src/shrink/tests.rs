@@ -32,6 +32,14 @@ fn smallest(mutant: Mutant) -> Plan {
     shrunk.plan
 }
 
+fn values(plan: &Plan) -> Vec<u64> {
+    let put = |entry: &Entry| match &entry.event {
+        Event::Put { value, .. } => Some(*value),
+        _ => None,
+    };
+    plan.entries.iter().filter_map(put).collect()
+}
+
 #[test]
 fn equal_stamps_without_a_tie_break_need_two_writes() {
     let plan = smallest(Mutant::DropTieBreak);
@@ -80,10 +88,7 @@ fn what_is_left_comes_back_from_its_text() {
 #[test]
 fn once_the_runs_are_used_up_what_was_found_is_returned() {
     let plan = Plan::draw(1);
-    let writes = |plan: &Plan| {
-        let put = |entry: &&Entry| matches!(entry.event, Event::Put { .. });
-        plan.entries.iter().filter(put).count()
-    };
+    let writes = |plan: &Plan| values(plan).len();
     let mut calls = 0;
     let shrunk = shrink(&plan, 7, &mut |plan| {
         calls += 1;
