@@ -48,7 +48,7 @@ pub fn shrink(plan: &Plan, most_runs: u64, fails: &mut dyn FnMut(&Plan) -> bool)
         out_of_runs: false,
         found: 0,
     };
-    let passes: [fn(&mut Search<'_>); 10] = [
+    let passes: [fn(&mut Search<'_>); 11] = [
         entries::drop_kinds,
         entries::drop_entries,
         entries::drop_by_chance,
@@ -56,6 +56,7 @@ pub fn shrink(plan: &Plan, most_runs: u64, fails: &mut dyn FnMut(&Plan) -> bool)
         numbers::merge_names,
         entries::drop_entries,
         options::reset_options,
+        options::shorten_lists,
         times::pull_forward,
         times::round,
         numbers::simplify,
