@@ -45,6 +45,7 @@ pub mod story;
 pub mod streams;
 pub mod trace;
 mod traffic;
+pub mod view;
 pub mod watch;
 pub mod world;
 mod written;

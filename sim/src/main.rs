@@ -24,6 +24,8 @@ enum Command {
     Swarm(cli::swarm::Swarm),
     /// For each mutant, the first seed that finds it, and by which promise.
     Mutants(cli::mutants::Mutants),
+    /// Execute one plan, and write a page that shows everything that happened.
+    View(cli::view::View),
     /// What there is: promises, faults, mutants.
     List,
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Swarm(command) => command.run(),
         Command::Mutants(command) => command.run(),
+        Command::View(command) => command.run(),
         Command::List => cli::list::run(),
     };
     ExitCode::from(code)

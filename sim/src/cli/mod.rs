@@ -7,3 +7,4 @@ pub mod plan;
 pub mod run;
 pub mod source;
 pub mod swarm;
+pub mod view;
