@@ -12,9 +12,11 @@ use crate::run::End;
 const HTML: &str = include_str!("page/page.html");
 const CSS: &str = include_str!("page/page.css");
 /// In the order in which they build on each other.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 8] = [
     include_str!("page/recording.js"),
     include_str!("page/state.js"),
+    include_str!("page/sheet.js"),
+    include_str!("page/arrows.js"),
     include_str!("page/lanes.js"),
     include_str!("page/overview.js"),
     include_str!("page/panel.js"),
@@ -129,7 +131,8 @@ fn ask(plan: &Plan, recording: &mut Recording) {
             _ => vec![],
         };
         let lane = recording.lane(Endpoint::Client(client));
-        recording.note(entry.at_us, Some(lane), Mark::Ask, &format!("is to {text}"), keys);
+        let asked = text.replacen(&format!(" c{client}"), "", 1);
+        recording.note(entry.at_us, Some(lane), Mark::Ask, &format!("is to {asked}"), keys);
     }
     recording.happenings.sort_by_key(|happening| happening.at_us);
 }

@@ -27,8 +27,8 @@ pub(super) fn input(input: &Input<'_>, frame: &str) -> String {
                 Some((first, last)) => format!("finds records up to {applied}, log {first} to {last}"),
                 None => format!("finds records up to {applied}, an empty log"),
             },
-            Ok(Fetched::Records { rows, .. }) => format!("reads {} records", rows.len()),
-            Ok(Fetched::Log { entries, .. }) => format!("reads {} log entries", entries.len()),
+            Ok(Fetched::Records { rows, .. }) => format!("has read {}", count(rows.len(), "record")),
+            Ok(Fetched::Log { entries, .. }) => format!("has read its log, {}", count(entries.len(), "part")),
             Err(error) => format!("a read failed: {error}"),
         },
         Input::Command(Command::Drain) => "is told to stop".into(),
@@ -37,29 +37,32 @@ pub(super) fn input(input: &Input<'_>, frame: &str) -> String {
 
 /// What a node asked for. Empty, if that was nothing.
 pub(super) fn output(output: &Output, changes: usize) -> String {
-    let some = |count: usize, what: &str| match count {
-        0 => None,
-        1 => Some(format!("{what} 1")),
-        count => Some(format!("{what} {count}")),
-    };
     let commit = output.commit.as_ref();
     let entry = commit.filter(|commit| commit.entry.is_some());
     let waiting = commit.map_or(0, |commit| commit.envelopes.len());
     let parts = [
-        some(output.send.len(), "sends"),
-        entry.map(|_| format!("commits {changes} changes")),
-        some(waiting, "will send after the commit"),
+        some(output.send.len(), "sends", "frame"),
+        entry.map(|_| format!("commits {}", count(changes, "change"))),
+        some(waiting, "after the commit sends", "frame"),
         output
             .apply
             .as_ref()
-            .map(|apply| format!("applies {} records", apply.puts.len())),
+            .map(|apply| format!("applies {}", count(apply.puts.len(), "record"))),
         output.cut.map(|_| "cuts its log".to_string()),
-        some(output.fetch.len(), "reads from disk"),
-        some(output.dial.len(), "dials"),
-        some(output.close.len(), "closes"),
+        (!output.fetch.is_empty()).then(|| "reads its disk".to_string()),
+        some(output.dial.len(), "dials", "node"),
+        some(output.close.len(), "closes", "connection"),
         output.phase.map(|next| format!("is {}", phase(&next))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn some(number: usize, does: &str, what: &str) -> Option<String> {
+    (number > 0).then(|| format!("{does} {}", count(number, what)))
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What a node as a whole does.

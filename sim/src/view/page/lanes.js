@@ -1,72 +1,6 @@
-// The lanes: what is drawn, and what is under the pointer. Only what is in view is drawn. Where that is too much for single
-// arrows, those that would cover each other are drawn as one, the stronger the more they are.
+// The lanes: what is drawn, from the ground up, and what is under the pointer. Only what is in view is drawn.
 
-const GUTTER = 64, AXIS = 24, BAR = 16;
-// More messages than this are drawn together, and fewer than that are named.
-const TOGETHER = 2500, HEADS = 900, NAMED = 70;
-// Heartbeats at the bottom, refusals on top.
-const ORDER = [7, 6, 5, 4, 3, 0, 1, 8, 2, -1];
-
-class Lanes {
-  constructor(canvas, recording, view) {
-    Object.assign(this, { canvas, recording, view });
-    this.sheet = document.createElement("canvas");
-    this.layOutFaults();
-  }
-
-  // Faults that overlap get rows of their own; beyond four they share the last.
-  layOutFaults() {
-    const free = [];
-    for (const fault of this.recording.faults) {
-      let row = free.findIndex((until) => until < fault.at);
-      if (row < 0) row = Math.min(free.length, 3);
-      free[row] = Math.max(free[row] || 0, fault.until);
-      fault.row = row;
-    }
-    this.faultRows = free.length;
-  }
-
-  resize(width, height) {
-    const { recording } = this;
-    this.top = AXIS + (this.faultRows > 0 ? this.faultRows * (BAR + 2) + 6 : 0);
-    const clients = recording.lanes.length - recording.nodes;
-    // A node has more to show than a client.
-    const shares = recording.nodes * 1.5 + clients;
-    const share = Math.max(34, (height - this.top - 12) / shares);
-    this.width = width;
-    this.height = Math.max(height, Math.ceil(this.top + share * shares + 12));
-    this.tall = recording.lanes.map((_, lane) => (lane < recording.nodes ? share * 1.5 : share));
-    let y = this.top;
-    this.middle = this.tall.map((tall) => (y += tall) - tall / 2);
-    this.ratio = window.devicePixelRatio || 1;
-    for (const canvas of [this.canvas, this.sheet]) {
-      canvas.width = Math.round(width * this.ratio);
-      canvas.height = Math.round(this.height * this.ratio);
-    }
-    this.canvas.style.height = this.height + "px";
-    this.stale = true;
-  }
-
-  x(at_us) { return GUTTER + ((at_us - this.view.from) / (this.view.until - this.view.from)) * (this.width - GUTTER); }
-  time(x) { return this.view.from + ((x - GUTTER) / (this.width - GUTTER)) * (this.view.until - this.view.from); }
-
-  // The messages in view, those that are switched off aside.
-  visible() {
-    const { from, until, off, match } = this.view;
-    const { messages, blocks } = this.recording;
-    const found = [];
-    for (const block of blocks) {
-      if (block.from > until) break;
-      if (block.until < from) continue;
-      for (let i = block.first; i < block.last; i++) {
-        if (messages.until[i] < from || messages.sent[i] > until || off.has(messages.kind[i])) continue;
-        if (match && !match.sets[messages.keys[i]]) continue;
-        found.push(i);
-      }
-    }
-    return found;
-  }
-
+class Lanes extends ArrowSheet {
   draw() {
     if (this.stale) {
       this.drawSheet();
@@ -94,8 +28,7 @@ class Lanes {
     this.drawAxis(ink);
     this.drawDowns(ink);
     this.drawLines(ink);
-    this.inView = this.visible();
-    if (this.inView.length > TOGETHER) this.drawTogether(ink); else this.drawArrows(ink);
+    this.drawMessages(ink);
     this.drawCommits(ink);
     this.drawMarks(ink);
     this.drawFaults(ink);
@@ -199,107 +132,6 @@ class Lanes {
     }));
   }
 
-  drawTogether(ink) {
-    const { messages, lanes } = this.recording;
-    const together = new Map(), wide = Math.ceil(this.width) + 64, count = lanes.length;
-    for (const i of this.inView) {
-      const left = Math.max(-30, Math.round(this.x(messages.sent[i]) / 2)), way = this.x(messages.until[i]) - this.x(messages.sent[i]);
-      const right = Math.min(wide - 32, left + Math.round(way / 2));
-      const kind = messages.lost[i] ? -1 : messages.kind[i];
-      const id = ((((kind + 1) * count + messages.from[i]) * count + messages.to[i]) * wide + left + 30) * wide + right + 30;
-      together.set(id, (together.get(id) || 0) + 1);
-    }
-    // A sheet full of lines shows nothing: the fuller it is, the fainter they are.
-    const faint = Math.min(1, 2600 / together.size);
-    const strokes = new Map();
-    for (const [id, times] of together) {
-      let rest = id;
-      const take = (size) => { const value = rest % size; rest = Math.floor(rest / size); return value; };
-      const right = (take(wide) - 30) * 2, left = (take(wide) - 30) * 2, to = take(count), from = take(count), kind = rest - 1;
-      const strength = Math.min(3, Math.floor(Math.log2(times)));
-      const name = kind * 4 + strength;
-      if (!strokes.has(name)) strokes.set(name, { kind, strength, lines: [] });
-      strokes.get(name).lines.push(left, from, right, to);
-    }
-    const place = (stroke) => ORDER.indexOf(stroke.kind) * 4 + stroke.strength;
-    for (const { kind, strength, lines } of [...strokes.values()].sort((a, b) => place(a) - place(b))) {
-      ink.strokeStyle = kindColour(kind);
-      ink.globalAlpha = Math.min(1, (kind === 7 ? 0.22 : 0.55) * faint * (1 + strength * 0.5) + (kind < 0 || kind === 2 ? 0.4 : 0.03));
-      ink.lineWidth = 1;
-      ink.beginPath();
-      for (let i = 0; i < lines.length; i += 4) {
-        const from = this.middle[lines[i + 1]], to = this.middle[lines[i + 3]];
-        ink.moveTo(lines[i], from);
-        if (kind < 0) ink.lineTo(lines[i], from + (to - from) * 0.35); else ink.lineTo(lines[i + 2], to);
-      }
-      ink.stroke();
-    }
-    ink.globalAlpha = 1;
-  }
-
-  // Where the arrow of a message begins and ends.
-  arrow(i) {
-    const { messages } = this.recording;
-    const left = this.x(messages.sent[i]), from = this.middle[messages.from[i]], to = this.middle[messages.to[i]];
-    if (!messages.lost[i]) return [left, from, this.x(messages.until[i]), to];
-    return [left, from, left + 6, from + (to - from) * 0.35];
-  }
-
-  drawArrows(ink) {
-    const { messages, texts } = this.recording;
-    const heads = this.inView.length <= HEADS, named = this.inView.length <= NAMED;
-    for (const kind of ORDER) {
-      ink.strokeStyle = ink.fillStyle = kindColour(kind);
-      ink.globalAlpha = heads || kind < 0 ? (kind === 7 ? 0.7 : 1) : kind === 7 ? 0.3 : 0.7;
-      ink.lineWidth = named ? 1.6 : 1.1;
-      const those = this.inView.filter((i) => (messages.lost[i] ? -1 : messages.kind[i]) === kind);
-      for (const i of those) this.drawArrow(ink, this.arrow(i), heads, kind < 0);
-    }
-    ink.globalAlpha = 1;
-    if (!named) return;
-    // Names where there is room for them.
-    const taken = [];
-    ink.font = "11px " + colour("mono");
-    for (const i of this.inView) {
-      const [x, y, x2, y2] = this.arrow(i), long = Math.hypot(x2 - x, y2 - y);
-      let name = texts[messages.text[i]];
-      if (ink.measureText(name).width > long - 24) name = name.split(" ")[0];
-      if (ink.measureText(name).width > long - 24) continue;
-      const spot = [(x + x2) / 2, (y + y2) / 2];
-      if (taken.some(([tx, ty]) => Math.abs(tx - spot[0]) < 26 && Math.abs(ty - spot[1]) < 40)) continue;
-      taken.push(spot);
-      ink.save();
-      ink.translate(...spot);
-      const turn = Math.atan2(y2 - y, x2 - x);
-      ink.rotate(Math.abs(turn) > Math.PI / 2 ? turn + Math.PI : turn);
-      ink.textAlign = "center";
-      ink.textBaseline = "bottom";
-      ink.lineWidth = 4;
-      ink.strokeStyle = colour("ground");
-      ink.strokeText(name, 0, -2);
-      ink.fillStyle = kindColour(messages.lost[i] ? -1 : messages.kind[i]);
-      ink.fillText(name, 0, -2);
-      ink.restore();
-    }
-  }
-
-  drawArrow(ink, [x, y, x2, y2], head, lost) {
-    ink.setLineDash(lost ? [3, 3] : []);
-    line(ink, x, y, x2, y2);
-    ink.setLineDash([]);
-    if (lost) {
-      line(ink, x2 - 4, y2 - 4, x2 + 4, y2 + 4);
-      line(ink, x2 + 4, y2 - 4, x2 - 4, y2 + 4);
-    } else if (head) {
-      const turn = Math.atan2(y2 - y, x2 - x);
-      ink.beginPath();
-      ink.moveTo(x2, y2);
-      ink.lineTo(x2 - 7 * Math.cos(turn - 0.4), y2 - 7 * Math.sin(turn - 0.4));
-      ink.lineTo(x2 - 7 * Math.cos(turn + 0.4), y2 - 7 * Math.sin(turn + 0.4));
-      ink.fill();
-    }
-  }
-
   // What is on its way to the disk, as a bar under the node's line.
   drawCommits(ink) {
     const { commits, sets, versions } = this.recording;
@@ -321,7 +153,7 @@ class Lanes {
     const { from, until, match } = this.view;
     const first = countUpto(happenings.count, (i) => happenings.at[i], from - 1);
     const last = countUpto(happenings.count, (i) => happenings.at[i], until);
-    const ticks = last - first < 3000;
+    const ticks = last - first < 3000, small = !match && last - first > 8000;
     for (let i = first; i < last; i++) {
       const mark = happenings.mark[i], lane = happenings.lane[i];
       if (lane < 0 || (mark === MARK.step && !ticks) || mark === MARK.idle) continue;
@@ -331,7 +163,7 @@ class Lanes {
       if (mark === MARK.step) {
         ink.fillStyle = colour("soft");
         ink.fillRect(x - 0.5, y - 3, 1, 6);
-      } else drawMark(ink, mark, x, y);
+      } else drawMark(ink, mark, x, y, small);
     }
   }
 
@@ -360,11 +192,6 @@ class Lanes {
     }
   }
 
-  faultBar(fault) {
-    const left = this.x(fault.at);
-    return [left, AXIS + 3 + fault.row * (BAR + 2), Math.max(3, this.x(fault.until) - left)];
-  }
-
   // The healing, the last look at everything, and where a promise broke.
   drawMoments(ink) {
     const { heal_us, end_us, end, happenings } = this.recording;
@@ -375,7 +202,7 @@ class Lanes {
     if (end.how !== "held") moments.push([end_us, end.how === "broken" ? end.promise + " broke" : end.how, "bad"]);
     ink.font = "600 11px system-ui, sans-serif";
     ink.textBaseline = "bottom";
-    for (const [at, name, tone] of moments) {
+    for (const [place, [at, name, tone]] of moments.entries()) {
       if (at < this.view.from || at > this.view.until || at > end_us) continue;
       const x = Math.round(this.x(at)) + (at === end_us ? -0.5 : 0.5), left = x > this.width - 200;
       ink.strokeStyle = ink.fillStyle = colour(tone);
@@ -384,7 +211,7 @@ class Lanes {
       line(ink, x, AXIS, x, this.height);
       ink.setLineDash([]);
       ink.textAlign = left ? "right" : "left";
-      ink.fillText(name, x + (left ? -5 : 5), this.height - 4);
+      ink.fillText(name, x + (left ? -5 : 5), this.height - 4 - 14 * place);
     }
   }
 
@@ -455,7 +282,7 @@ class Lanes {
   }
 }
 
-function drawMark(ink, mark, x, y) {
+function drawMark(ink, mark, x, y, small) {
   ink.lineWidth = 2;
   const tone = { 2: "good", 3: "bad", 4: "bad", 5: "kind0", 6: "good", 8: "odd" }[mark];
   ink.fillStyle = ink.strokeStyle = colour(tone);
@@ -467,28 +294,7 @@ function drawMark(ink, mark, x, y) {
   } else if (mark === MARK.failure || mark === MARK.odd) {
     ink.moveTo(x, y - 6); ink.lineTo(x + 6, y); ink.lineTo(x, y + 6); ink.lineTo(x - 6, y); ink.fill();
   } else {
-    ink.arc(x, y + (mark === MARK.done ? 4 : -4), 2.5, 0, 7); ink.fill();
+    const side = mark === MARK.done ? 4 : -4;
+    if (small) ink.fillRect(x - 0.5, y + side - 2, 1, 4); else { ink.arc(x, y + side, 2.5, 0, 7); ink.fill(); }
   }
 }
-
-function line(ink, x, y, x2, y2) {
-  ink.beginPath();
-  ink.moveTo(x, y);
-  ink.lineTo(x2, y2);
-  ink.stroke();
-}
-
-// How far a point is from a line that ends.
-function distance(x, y, [x1, y1, x2, y2]) {
-  const dx = x2 - x1, dy = y2 - y1;
-  const along = Math.max(0, Math.min(1, ((x - x1) * dx + (y - y1) * dy) / (dx * dx + dy * dy || 1)));
-  return Math.hypot(x - x1 - along * dx, y - y1 - along * dy);
-}
-
-// Colours are those of the style sheet, light or dark.
-const colours = new Map();
-function colour(name) {
-  if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim());
-  return colours.get(name);
-}
-function kindColour(kind) { return colour(kind < 0 ? "lost" : "kind" + kind); }

@@ -19,20 +19,26 @@ function redraw(withPanel = true) {
   panelDue ||= withPanel;
   if (due) return;
   due = true;
-  requestAnimationFrame(() => {
-    due = false;
-    lanes.draw();
-    overview.draw();
-    if (panelDue) panel.draw();
-    panelDue = false;
-  });
+  requestAnimationFrame(draw);
+}
+
+function draw() {
+  due = false;
+  lanes.draw();
+  overview.draw();
+  if (panelDue) panel.draw();
+  panelDue = false;
 }
 
 function resize() {
   const box = get("scroll").getBoundingClientRect();
-  lanes.resize(Math.floor(box.width), Math.floor(box.height));
-  overview.resize(Math.floor(box.width), 58);
-  redraw();
+  const width = Math.floor(box.width), height = Math.floor(box.height);
+  if (width === lanes.width && height === lanes.given && lanes.ratio === window.devicePixelRatio) return;
+  lanes.resize(width, height);
+  overview.resize(width, 58);
+  // At once: a canvas that got another size is empty until then.
+  panelDue = true;
+  draw();
 }
 
 function look(from, until) {
@@ -82,20 +88,12 @@ function goToEnd() {
   setTime(recording.end_us);
 }
 
-// To what happened before or after in the lane: the next one that the list of steps shows.
+// To what happened before or after: the next one in the list of steps.
 function move(direction) {
-  const rows = recording.rows[view.lane];
-  const wanted = (row) => {
-    const { happening, message } = row;
-    const keys = happening === undefined ? recording.messages.keys[message] : recording.happenings.keys[happening];
-    if (view.match) return view.match.sets[keys];
-    return panel.showIdle || happening === undefined || recording.happenings.mark[happening] !== MARK.idle;
-  };
-  let i = direction > 0 ? countUpto(rows.length, (i) => rows[i].at, view.at) : countUpto(rows.length, (i) => rows[i].at, view.at - 1) - 1;
-  while (i >= 0 && i < rows.length && !wanted(rows[i])) i += direction;
-  if (i < 0 || i >= rows.length) return;
-  const { happening, message, at } = rows[i];
-  choose(happening === undefined ? { type: "message", place: message } : { type: "happening", place: happening }, at);
+  const { all, isShown } = panel.rows();
+  let i = direction > 0 ? countUpto(all.length, (i) => all[i].at, view.at) : countUpto(all.length, (i) => all[i].at, view.at - 1) - 1;
+  while (i >= 0 && i < all.length && !isShown(all[i])) i += direction;
+  if (i >= 0 && i < all.length) choose(thingOf(all[i]), all[i].at);
 }
 
 function setFilter(text) {
@@ -118,9 +116,8 @@ function fillHeader() {
   get("end").classList.add(end.how);
   get("why").textContent = end.how === "held" ? "" : end.text;
   get("why").title = end.text;
-  const count = (number, what) => number.toLocaleString("en") + " " + what;
-  get("counts").textContent = [count(recording.nodes, "nodes"), count(recording.clients, "clients"), count(messages.count, "messages"),
-    count(happenings.count, "happenings"), seconds(recording.end_us, 2) + " s"].join(" · ");
+  get("counts").textContent = [many(recording.nodes, "node"), many(recording.clients, "client"), many(messages.count, "message"),
+    many(happenings.count, "happening"), seconds(recording.end_us, 2) + " s"].join(" · ");
   get("time").max = recording.end_us;
   get("keys").replaceChildren(...[...recording.keys].sort().slice(0, 500).map((key) => el("option", { value: key })));
   const counts = new Map();

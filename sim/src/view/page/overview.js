@@ -48,7 +48,7 @@ class Overview {
     const ink = this.sheet.getContext("2d");
     ink.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     ink.clearRect(0, 0, this.width, this.height);
-    // Two pixels a column, a colour a kind, tall columns held down.
+    // Two pixels a column, a colour a kind, tall columns held down by a square root.
     const columns = Math.max(1, Math.floor((this.width - GUTTER - 8) / 2)), kinds = KINDS.length + 1;
     const counts = new Uint32Array(columns * kinds);
     let most = 1;
@@ -65,11 +65,13 @@ class Overview {
     }
     const tall = this.height - 18;
     for (let column = 0; column < columns; column++) {
-      let y = this.height - 3;
+      let y = this.height - 3, sum = 0;
+      for (let kind = 0; kind < kinds; kind++) sum += counts[column * kinds + kind];
+      const scale = sum > 0 ? (Math.sqrt(sum / most) * tall) / sum : 0;
       for (const kind of [4, 5, 0, 1, 3, 6, 8, 7, 2, -1]) {
         const count = counts[column * kinds + kind + 1];
         if (count === 0) continue;
-        const high = Math.max(0.6, (count / most) * tall);
+        const high = count * scale;
         ink.fillStyle = kindColour(kind);
         ink.fillRect(GUTTER + column * 2, y - high, 1.6, high);
         y -= high;

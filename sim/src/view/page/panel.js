@@ -14,9 +14,17 @@ function pairs(list) {
   return el("dl", null, ...list.flatMap(([name, value]) => [el("dt", null, name), el("dd", null, value)]));
 }
 
-function grid(heads, rows) {
+function grid(heads, rows, kind = "wide") {
   const head = el("tr", null, ...heads.map((name) => el("th", null, name)));
-  return el("div", { class: "wide" }, el("table", null, head, ...rows));
+  return el("div", { class: kind }, el("table", null, head, ...rows));
+}
+
+function thingOf(row) {
+  return row.happening === undefined ? { type: "message", place: row.message } : { type: "happening", place: row.happening };
+}
+
+function many(count, what) {
+  return count.toLocaleString("en") + " " + what + (count === 1 ? "" : "s");
 }
 
 class Panel {
@@ -80,7 +88,9 @@ class Panel {
     const { recording, view, states } = this;
     const { keys, differ, held } = states.differing(view.at);
     const filter = view.match;
+    const byName = (a, b) => recording.keys[a].localeCompare(recording.keys[b], "en", { numeric: true });
     const wanted = filter ? recording.keys.map((_, key) => key).filter((key) => filter.keys[key] && held.some((map) => map.has(key))) : differ;
+    wanted.sort(byName);
     const head = el("div", { class: "head" }, el("h2", null, "On the disks"),
       el("span", { class: differ.length ? "warn" : "good" },
         differ.length ? "differ in " + differ.length + " of " + keys + " keys" : "the same " + keys + " keys on all"));
@@ -93,14 +103,14 @@ class Panel {
       return el("tr", null, el("td", null, recording.keys[key]), ...cells);
     });
     const more = wanted.length > MOST ? el("p", { class: "soft" }, "and " + (wanted.length - MOST) + " more keys") : null;
-    this.parts.agreement.replaceChildren(...[head, grid(["key", ...nodes], rows), more].filter(Boolean));
+    this.parts.agreement.replaceChildren(...[head, grid(["key", ...nodes], rows, "wide close"), more].filter(Boolean));
   }
 
   fillLane() {
     const { view, recording } = this, lane = view.lane;
     const head = el("h2", null, (lane < recording.nodes ? "Node " : "Client ") + recording.lanes[lane] + " at " + seconds(view.at, 3) + " s");
     const parts = lane < recording.nodes ? this.nodeParts(lane) : this.clientParts(lane);
-    this.parts.lane.replaceChildren(head, ...parts, ...this.steps(lane));
+    this.parts.lane.replaceChildren(head, ...parts, ...this.steps());
   }
 
   nodeParts(node) {
@@ -114,7 +124,7 @@ class Panel {
       ["phase", phase],
       ["boots", state.boots + (state.since === null ? "" : (state.isUp ? ", up since " : ", down since ") + seconds(state.since, 3) + " s")],
       ["clock", state.ahead_ms === 0 ? "right" : Math.abs(state.ahead_ms) + " ms " + (state.ahead_ms > 0 ? "ahead" : "behind")],
-      ["log", "durable up to " + state.durable + ", in the records up to " + state.applied],
+      ["log", "durable to " + state.durable + ", applied to " + state.applied],
       ["connections", conns.length ? conns.join(", ") : "none"],
     ]);
     const isWanted = (version) => !view.match || view.match.keys[versions.key[version]];
@@ -129,9 +139,9 @@ class Panel {
     const held = [...state.held.values()].filter(isWanted)
       .sort((a, b) => recording.keys[versions.key[a]].localeCompare(recording.keys[versions.key[b]], "en", { numeric: true }));
     const MOST = 200, rows = [...flight.map((version) => row(version, true)), ...held.slice(0, MOST).map((version) => row(version, false))];
-    const title = el("h3", null, held.length + " records on disk" + (flight.length ? ", " + flight.length + " versions on their way" : ""));
+    const title = el("h3", null, many(held.length, "record") + " on disk" + (flight.length ? ", " + many(flight.length, "version") + " on the way" : ""));
     const more = held.length > MOST ? el("p", { class: "soft" }, "and " + (held.length - MOST) + " more records") : null;
-    return [facts, title, rows.length ? grid(["key", "value", "stamped", "writer"], rows) : null, more].filter(Boolean);
+    return [facts, title, rows.length ? grid(["key", "value", "stamped", "writer"], rows, "wide low") : null, more].filter(Boolean);
   }
 
   clientParts(lane) {
@@ -146,28 +156,31 @@ class Panel {
     return [pairs([["writes", asked + " begun, " + done + " acknowledged"]])];
   }
 
-  // What happened in a lane around the time.
-  steps(lane) {
-    const { recording, view } = this, { happenings, messages, texts, lanes } = recording;
-    const all = recording.rows[lane], BEFORE = 14, AFTER = 5;
-    const isShown = ({ happening, message }) => {
-      const keys = happening === undefined ? messages.keys[message] : happenings.keys[happening];
-      if (view.match) return view.match.sets[keys];
-      return this.showIdle || happening === undefined || happenings.mark[happening] !== MARK.idle;
-    };
+  // What the list of steps is made of: what happened in the lane, or, with a filter, what touched those keys anywhere.
+  rows() {
+    const { recording, view, showIdle } = this, { happenings } = recording;
+    if (view.match) return { all: recording.happened, isShown: ({ happening }) => view.match.sets[happenings.keys[happening]] };
+    const isShown = ({ happening }) => showIdle || happening === undefined || happenings.mark[happening] !== MARK.idle;
+    return { all: recording.rows[view.lane], isShown };
+  }
+
+  // What happened around the time.
+  steps() {
+    const { recording, view } = this, { happenings, messages, texts, lanes } = recording, lane = view.lane;
+    const { all, isShown } = this.rows(), BEFORE = 14, AFTER = 5;
     const here = countUpto(all.length, (i) => all[i].at, view.at);
     const shown = [];
     for (let i = here - 1; i >= 0 && shown.length < BEFORE; i--) if (isShown(all[i])) shown.unshift(all[i]);
     const before = shown.length;
     for (let i = here; i < all.length && shown.length < before + AFTER; i++) if (isShown(all[i])) shown.push(all[i]);
     const what = ({ happening, message }) => {
-      if (happening !== undefined) return texts[happenings.text[happening]];
+      if (happening !== undefined) return (view.match ? (lanes[happenings.lane[happening]] || "the cluster") + " " : "") + texts[happenings.text[happening]];
       const text = texts[messages.text[message]];
       return messages.from[message] === lane ? "sends to " + lanes[messages.to[message]] + " " + text : "is told by " + lanes[messages.from[message]] + " " + text;
     };
     const items = shown.map((row, i) => el("li", {
       class: i >= before ? "later" : i === before - 1 && row.at === view.at ? "current" : "",
-      onclick: () => this.actions.choose(row.happening === undefined ? { type: "message", place: row.message } : { type: "happening", place: row.happening }, row.at),
+      onclick: () => this.actions.choose(thingOf(row), row.at),
     }, el("time", null, seconds(row.at)), el("span", null, what(row))));
     const idle = el("input", { type: "checkbox", id: "idle", onchange: (event) => { this.showIdle = event.target.checked; this.actions.redraw(); } });
     idle.checked = this.showIdle;

@@ -30,7 +30,7 @@ function unpack(raw) {
   for (let n = 0; n < raw.nodes; n++) tracks.push({ ...raw["n" + n], durable_at: sum(raw["n" + n].durable_at) });
 
   return { ...raw, lanes, messages, happenings, commits, versions, tracks, faults: gathered(raw.faults), end_us: end,
-    blocks: blocksOf(messages), rows: rowsOf(lanes.length, raw.nodes, messages, happenings),
+    blocks: blocksOf(messages), happened: Array.from(happenings.at, (at, happening) => ({ at, happening })), rows: rowsOf(lanes.length, raw.nodes, messages, happenings),
     commitsOf: lanes.map((_, lane) => placesWhere(commits.node, lane)) };
 }
 
@@ -52,14 +52,16 @@ function gathered(raw) {
 
 function titleOf(fault) {
   if (fault.texts.length === 1) return fault.texts[0].replace(/ for \d+$/, "");
-  // The links, by where they begin: n0 to n1 n2.
-  const links = new Map();
+  // The links, by who they lead to: those who are cut off from the same others are named together.
+  const others = new Map(), groups = new Map();
   for (const text of fault.texts) {
     const [, from, to] = text.split(" ");
-    links.set(from, [...(links.get(from) || []), to]);
+    others.set(from, [...(others.get(from) || []), to].sort());
   }
-  const parts = [...links].map(([from, to]) => from + " → " + to.join(" "));
-  return "block " + parts.join(", ");
+  for (const [from, tos] of others) groups.set(tos.join(" "), [...(groups.get(tos.join(" ")) || []), from].sort());
+  const sides = [...groups].map(([tos, froms]) => [froms.join(" "), tos]);
+  if (sides.length === 2 && sides[0][0] === sides[1][1] && sides[0][1] === sides[1][0]) return "split " + sides[0].join(" | ");
+  return "block " + sides.map((side) => side.join(" → ")).join(", ");
 }
 
 // Blocks of messages with the times that they span, so that those in view are found without looking at each.
@@ -111,10 +113,11 @@ function valueAt(list, at_us) {
   return count > 0 ? list[count - 1] : null;
 }
 
-// The keys whose names hold `part`, and the sets of keys that hold one of those.
+// The key that is called so, or those whose names hold it; and the sets of keys that hold one of those.
 function matching(recording, part) {
   if (part === "") return null;
-  const keys = recording.keys.map((key) => key.includes(part));
+  const isWhole = recording.keys.includes(part);
+  const keys = recording.keys.map((key) => (isWhole ? key === part : key.includes(part)));
   const sets = recording.sets.map((set) => set.some((key) => keys[key]));
   return { keys, sets };
 }
