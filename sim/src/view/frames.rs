@@ -235,3 +235,105 @@ fn some_of(all: &[String]) -> String {
         len => format!("{} and {} more", all[..MOST].join(", "), len - MOST),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::document;
+    use kernel::crdt::{Record, Version};
+    use kernel::env::WriterId;
+    use kernel::hlc::Stamp;
+    use kernel::store::RecordKey;
+    use kernel::wire::client::{Get, get_key, op_batch, sync_body};
+    use kernel::wire::op::Op;
+    use kernel::wire::server::{Outcome, Refusal, op_ack, sync_answer, value};
+    use kernel::wire::{peer, server};
+
+    const NODE: Endpoint = Endpoint::Node(0);
+    const CLIENT: Endpoint = Endpoint::Client(0);
+
+    fn stamp() -> Stamp {
+        Stamp::new(5, 0, WriterId(1)).unwrap()
+    }
+
+    fn refusal(code: Code) -> Refusal {
+        let reason = "no".into();
+        Refusal { code, reason }
+    }
+
+    fn ops<'a>(ids: &[&'a str], value: &'a [u8]) -> Vec<Op<'a>> {
+        let version = Version::new(stamp(), "c0", Some(value));
+        let op = |id: &&'a str| Op {
+            id,
+            map: "m",
+            key: id.as_bytes(),
+            version,
+        };
+        ids.iter().map(op).collect()
+    }
+
+    fn outcomes<'a>(done: &[&'a str], refused: &[&'a str]) -> Vec<Outcome<'a>> {
+        let done = done.iter().map(|id| Outcome { id, refusal: None });
+        let refused = refused.iter().map(|id| Outcome {
+            id,
+            refusal: Some(refusal(Code::Overloaded)),
+        });
+        done.chain(refused).collect()
+    }
+
+    #[test]
+    fn an_answer_is_about_the_keys_of_its_request() {
+        let mut reader = Reader::default();
+        let document = document(7);
+        let said = reader.read(CLIENT, NODE, &op_batch(&ops(&["1", "2", "3"], &document)));
+        let text = "OP_BATCH m/1 = {n: 7}, m/2 = {n: 7}, m/3 = {n: 7}";
+        assert_eq!((said.kind, said.text.as_str()), (Kind::Write, text));
+        let ack = op_ack(&outcomes(&["1", "2"], &[]), true).unwrap();
+        let said = reader.read(NODE, CLIENT, &ack);
+        assert_eq!((said.kind, said.text.as_str()), (Kind::Done, "OP_ACK m/1, m/2"));
+        assert_eq!(said.keys, [b"m\x001", b"m\x002"]);
+        let refused = server::op_rejected("3", &refusal(Code::StorageFull));
+        let said = reader.read(NODE, CLIENT, &refused);
+        assert!(said.text.starts_with("OP_REJECTED m/3 StorageFull"), "{}", said.text);
+        assert_eq!(said.kind, Kind::Refused);
+        // Of what another client asked nothing is known.
+        assert!(reader.read(NODE, Endpoint::Client(1), &ack).keys.is_empty());
+    }
+
+    #[test]
+    fn reads_and_exchanges_are_told_too() {
+        let mut reader = Reader::default();
+        let get = Get {
+            id: "9",
+            map: "m",
+            key: b"k",
+        };
+        assert_eq!(reader.read(CLIENT, NODE, &get_key(&get, None)).text, "GET m/k");
+        let said = reader.read(NODE, CLIENT, &value("9", "m", b"k", None));
+        assert_eq!((said.text.as_str(), said.keys.len()), ("VALUE m/k = nothing", 1));
+        let document = document(7);
+        reader.read(CLIENT, NODE, &sync_body("c0", &ops(&["1", "2"], &document)));
+        let said = reader.read(NODE, CLIENT, &sync_answer("n0", stamp(), &outcomes(&["1"], &["2"])));
+        assert_eq!(said.text, "sync done: m/1; refused: m/2 Overloaded");
+        assert_eq!((said.kind, said.keys.len()), (Kind::Refused, 2));
+    }
+
+    #[test]
+    fn what_nodes_say_is_told_and_what_nobody_can_read_is_counted() {
+        let mut reader = Reader::default();
+        let document = document(7);
+        let record = Record::new(&Version::new(stamp(), "c0", Some(&document)));
+        let keys: Vec<RecordKey> = (0..6)
+            .map(|n| RecordKey::new("m", &[b'a' + n], &Limits::default()).unwrap())
+            .collect();
+        let frames = peer::changes(keys.iter().map(|key| (key, &record)), 1 << 20);
+        let said = reader.read(NODE, Endpoint::Node(1), &frames[0]);
+        assert_eq!(said.text, "CHANGES m/a, m/b, m/c, m/d and 2 more");
+        assert_eq!((said.kind, said.keys.len()), (Kind::Changes, 6));
+        let said = reader.read(CLIENT, NODE, b"\xc1damaged");
+        assert_eq!(
+            (said.kind, said.text.as_str()),
+            (Kind::Unreadable, "unreadable, 8 bytes")
+        );
+    }
+}

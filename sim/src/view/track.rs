@@ -175,3 +175,33 @@ impl Track {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::DiskProfile;
+    use kernel::env::SeededRng;
+
+    #[test]
+    fn another_disk_empties_what_was_held() {
+        let mut track = Track::default();
+        let mut tables = Tables::default();
+        track.disk_changed(5, None, &mut tables);
+        let disk = VirtualDisk::new(DiskProfile::default(), SeededRng::from_u64(1));
+        track.disk_changed(7, Some(&disk), &mut tables);
+        assert_eq!(track.durable, [(5, None), (7, None)]);
+        assert_eq!(track.log, [(7, 0, 0)]);
+        let written = track.write(&mut tables, |_| 0).finish();
+        assert!(written.contains("\"durable\":[-1,-1]"), "{written}");
+    }
+
+    #[test]
+    fn a_node_is_up_until_it_crashes() {
+        let mut track = Track::default();
+        track.booted(1);
+        track.crashed(4);
+        track.booted(9);
+        assert_eq!(track.up, [(1, Some(4)), (9, None)]);
+        assert_eq!(track.phases, [(4, "down".to_string())]);
+    }
+}

@@ -90,7 +90,12 @@ pub fn click_through(name: &str, page: &str, wanted: &Wanted<'_>) -> Option<Told
 
 fn with_script(page: &str, wanted: &Wanted<'_>) -> String {
     let Wanted { key, node, at_us } = wanted;
-    let before = "<script>const wrong = []; addEventListener('error', (event) => wrong.push(event.message));</script>";
+    // Without a window hardly any frame is due, so frames are timers: in virtual time they come one after the other.
+    let before = "<script>
+        const wrong = [];
+        addEventListener('error', (event) => wrong.push(event.message));
+        window.requestAnimationFrame = (draw) => setTimeout(draw, 16);
+        </script>";
     let after = format!("<script>const WANTED = {{ key: {key:?}, node: {node}, at: {at_us} }};\n{CLICKS}</script>");
     let (head, rest) = page.split_once("<head>").expect("a head");
     let (body, end) = rest.rsplit_once("</body>").expect("a body");
