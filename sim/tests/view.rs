@@ -11,7 +11,7 @@ use sim::endpoint::Endpoint;
 use sim::invariant::{Invariant, Seen};
 use sim::model::{State, state_of};
 use sim::outcome::{Outcome, attempt};
-use sim::plan::{Event, Plan};
+use sim::plan::{Event, FaultKind, On, Plan};
 use sim::run::{Options, run};
 use sim::view::{Heading, Recorder};
 
@@ -50,18 +50,12 @@ fn eventful(nodes: usize, clients: usize, writes: u64, every_us: u64) -> Plan {
         plan = plan.at(200_000 + write * every_us, put(client, map, &key, write + 1));
     }
     for (from, to) in (1..nodes).flat_map(|other| [(0, other), (other, 0)]) {
-        let (from, to) = (Endpoint::Node(from), Endpoint::Node(to));
-        plan = plan.at(
-            third_us,
-            Event::Block {
-                from,
-                to,
-                for_us: third_us / 2,
-            },
-        );
+        let link = On::Link(Endpoint::Node(from), Endpoint::Node(to));
+        let block = FaultKind::Block.on(link).for_us(third_us / 2);
+        plan = plan.at(third_us, Event::Fault(block));
     }
-    let for_us = third_us / 2;
-    plan.at(2 * third_us, Event::Crash { node: 1, for_us })
+    let crash = FaultKind::Crash.on_node(1).for_us(third_us / 2);
+    plan.at(2 * third_us, Event::Fault(crash))
 }
 
 /// Sees what the recorder sees, and what the disk of one node held at one time by a way of its own.

@@ -1,12 +1,12 @@
 //! The page: one HTML file that holds the recording and all that is needed to look at it.
 
 use super::json::Object;
-use super::record::{Committing, Mark, Recording};
+use super::record::{Begun, Committing, Mark, Recording};
 use crate::clock::EPOCH_MS;
 use crate::endpoint::Endpoint;
 use crate::invariant::all;
 use crate::outcome::Outcome;
-use crate::plan::{Event, Plan};
+use crate::plan::{Entry, Event, Fault, On, Plan};
 use crate::run::End;
 
 const HTML: &str = include_str!("page/page.html");
@@ -115,35 +115,21 @@ fn end(recording: &Recording, outcome: &Outcome) -> Object {
 
 /// Adds what the plan has the clients do, as far as the run came.
 fn ask(plan: &Plan, recording: &mut Recording) {
-    let faults: Vec<usize> = recording.faults.iter().map(|fault| fault.entry).collect();
-    for (index, entry) in plan.entries.iter().enumerate() {
-        let text = entry.event.to_string();
-        let Some(Endpoint::Client(client)) = ends(&text).into_iter().next() else {
-            continue;
+    let done = plan.entries.iter().take_while(|entry| entry.at_us <= recording.last_us);
+    let done: Vec<_> = done.cloned().collect();
+    for Entry { at_us, event } in done {
+        let (client, keys) = match &event {
+            Event::Put { client, map, key, .. }
+            | Event::Delete { client, map, key }
+            | Event::Get { client, map, key } => (*client, vec![[map.as_bytes(), &[0], key.as_bytes()].concat()]),
+            Event::Watch { client, .. } => (*client, vec![]),
+            Event::Fault(_) => continue,
         };
-        if entry.at_us > recording.last_us || faults.contains(&index) {
-            continue;
-        }
-        let keys = match &entry.event {
-            Event::Put { map, key, .. } | Event::Delete { map, key, .. } | Event::Get { map, key, .. } => {
-                vec![[map.as_bytes(), &[0], key.as_bytes()].concat()]
-            }
-            _ => vec![],
-        };
+        let asked = event.to_string().replacen(&format!(" c{client}"), "", 1);
         let lane = recording.lane(Endpoint::Client(client));
-        let asked = text.replacen(&format!(" c{client}"), "", 1);
-        recording.note(entry.at_us, Some(lane), Mark::Ask, &format!("is to {asked}"), keys);
+        recording.note(at_us, Some(lane), Mark::Ask, &format!("is to {asked}"), keys);
     }
     recording.happenings.sort_by_key(|happening| happening.at_us);
-}
-
-/// The endpoints that an event names.
-fn ends(event: &str) -> Vec<Endpoint> {
-    event
-        .split_whitespace()
-        .skip(1)
-        .map_while(|word| word.parse().ok())
-        .collect()
 }
 
 fn messages(recording: &mut Recording) -> Object {
@@ -194,24 +180,39 @@ fn commits(all: &[Committing]) -> Object {
     out
 }
 
-/// What the plan disturbs. A fault without a length happens at once; one that nobody ended ends with the healing.
+/// What the plan disturbs. A fault that does not last happens at once, and none outlasts the healing.
 fn faults(plan: &Plan, recording: &Recording) -> Object {
-    let all = &recording.faults;
-    let texts: Vec<String> = all
+    let all = recording
+        .faults
         .iter()
-        .map(|fault| plan.entries[fault.entry].event.to_string())
-        .collect();
-    let until = |(fault, text): (&super::record::Fault, &String)| {
-        let lasting = text.contains(" for ");
-        let over_us = recording.last_us.min(plan.header.heal_us.max(fault.at_us));
-        let until_us = if lasting { over_us } else { fault.at_us };
-        fault.until_us.unwrap_or(until_us).cast_signed()
+        .filter_map(|begun| match plan.entries.get(begun.entry)?.event {
+            Event::Fault(fault) => Some((begun, fault)),
+            _ => None,
+        });
+    let all: Vec<(&Begun, Fault)> = all.collect();
+    let until_us = |(begun, fault): &(&Begun, Fault)| {
+        let over_us = plan.header.heal_us.min(recording.last_us).max(begun.at_us);
+        let lasts = fault.kind.lasts();
+        let until_us = begun.until_us.unwrap_or(over_us).min(over_us);
+        (if lasts { until_us } else { begun.at_us }).cast_signed()
     };
+    let lanes = |(_, fault): &(&Begun, Fault)| {
+        let ends = match fault.on {
+            On::Node(node) => vec![Endpoint::Node(node)],
+            On::Nodes(one, other) => vec![Endpoint::Node(one), Endpoint::Node(other)],
+            On::Link(from, to) => vec![from, to],
+            On::Client(client) => vec![Endpoint::Client(client)],
+        };
+        ends.into_iter().map(|end| recording.lane(end) as i64).collect()
+    };
+    let is_link = |(_, fault): &(&Begun, Fault)| matches!(fault.on, On::Link(..)).into();
+    let texts: Vec<String> = all.iter().map(|(_, fault)| fault.to_string()).collect();
     let mut out = Object::new();
-    out.numbers("at", all.iter().map(|fault| fault.at_us.cast_signed()));
-    out.numbers("until", all.iter().zip(&texts).map(until));
+    out.numbers("at", all.iter().map(|(begun, _)| begun.at_us.cast_signed()));
+    out.numbers("until", all.iter().map(until_us));
     out.texts("text", texts.iter().map(String::as_str));
-    let lanes = |text: &String| ends(text).into_iter().map(|who| recording.lane(who) as i64).collect();
-    out.lists("lanes", texts.iter().map(lanes));
+    out.texts("about", all.iter().map(|(_, fault)| fault.kind.row().about));
+    out.numbers("link", all.iter().map(is_link));
+    out.lists("lanes", all.iter().map(lanes));
     out
 }

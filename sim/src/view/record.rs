@@ -74,9 +74,9 @@ pub(super) struct Committing {
     pub versions: Vec<i64>,
 }
 
-/// A fault of the plan.
+/// A fault of the plan that has begun.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct Begun {
     pub entry: usize,
     pub at_us: u64,
     pub until_us: Option<u64>,
@@ -90,7 +90,7 @@ pub(super) struct Recording {
     pub messages: Vec<Message>,
     pub happenings: Vec<Happening>,
     pub commits: Vec<Committing>,
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Begun>,
     pub tracks: Vec<Track>,
     /// How many things the invariants were shown.
     pub seen: u64,
@@ -98,8 +98,17 @@ pub(super) struct Recording {
     /// The commits of each node that were not answered yet.
     open: BTreeMap<(usize, Ticket), usize>,
     reader: Reader,
-    /// The frame that was delivered last: who sent it to whom, and what it says.
-    delivered: Option<(Endpoint, Endpoint, String, i64)>,
+    delivered: Option<Delivered>,
+}
+
+/// The frame that was delivered last.
+#[derive(Debug)]
+struct Delivered {
+    from: Endpoint,
+    to: Endpoint,
+    frame: Vec<u8>,
+    text: String,
+    keys: i64,
 }
 
 impl Recording {
@@ -170,7 +179,7 @@ impl Recording {
                     keys: 0,
                 });
             }
-            Seen::Fault { entry, begins: true } => self.faults.push(Fault {
+            Seen::Fault { entry, begins: true } => self.faults.push(Begun {
                 entry: *entry,
                 at_us,
                 until_us: None,
@@ -184,7 +193,11 @@ impl Recording {
             Seen::DiskChanged { node, disks } => {
                 let disk = disks.get(*node).copied().flatten();
                 self.tracks[*node].disk_changed(at_us, disk, &mut self.tables);
-                self.note(at_us, Some(*node), Mark::Odd, "has another disk", vec![]);
+                let text = match disk {
+                    Some(_) => "has another disk",
+                    None => "its disk is damaged, or gone with it",
+                };
+                self.note(at_us, Some(*node), Mark::Odd, text, vec![]);
             }
             Seen::Acknowledged { node, write, .. } => self.acknowledged(at_us, *node, write),
             Seen::Quiet { .. } => {
@@ -218,16 +231,35 @@ impl Recording {
             text: self.tables.text(text.as_str()),
             keys,
         });
-        self.delivered = Some((from, to, text, keys));
+        let frame = frame.to_vec();
+        self.delivered = Some(Delivered {
+            from,
+            to,
+            frame,
+            text,
+            keys,
+        });
+    }
+
+    /// What a node is told by whom, if it is told a frame. Where it stood still meanwhile, that came long before.
+    fn told(&mut self, step: &Step<'_>) -> (Option<Endpoint>, String, i64) {
+        let Input::Received { conn, frame } = step.input else {
+            return (None, String::new(), 0);
+        };
+        let to = Endpoint::Node(step.node);
+        if let Some(last) = self.delivered.take_if(|last| last.to == to && last.frame == *frame) {
+            return (Some(last.from), last.text, last.keys);
+        }
+        let Some(from) = self.tracks[step.node].remote(*conn) else {
+            return (None, "a frame".into(), 0);
+        };
+        let Summary { text, keys, .. } = self.reader.read(from, to, frame);
+        (Some(from), text, self.tables.set(keys))
     }
 
     fn step(&mut self, step: &Step<'_>) {
         let (at_us, node) = (step.at_us, step.node);
-        let delivered = self.delivered.take().filter(|(_, to, ..)| *to == Endpoint::Node(node));
-        let (from, frame, mut keys) = match delivered {
-            Some((from, _, frame, keys)) => (Some(from), frame, keys),
-            None => (None, "a frame".to_string(), 0),
-        };
+        let (from, frame, mut keys) = self.told(step);
         let true_ms = EPOCH_MS + at_us / 1_000;
         let ahead_ms = step.now.wall_ms.cast_signed() - true_ms.cast_signed();
         self.tracks[node].step(at_us, step, from, ahead_ms);
@@ -282,7 +314,7 @@ impl Recording {
     }
 
     fn acknowledged(&mut self, at_us: u64, node: usize, write: &Write) {
-        let client = self.delivered.as_ref().map(|(_, to, ..)| self.lane(*to));
+        let client = self.delivered.as_ref().map(|delivered| self.lane(delivered.to));
         let text = format!("is told by n{node} that a write is done");
         self.note(at_us, client, Mark::Done, &text, vec![write.key.to_vec()]);
     }

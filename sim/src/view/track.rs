@@ -61,6 +61,11 @@ impl Track {
         }
     }
 
+    /// Who is at the other end of an open connection, as far as that is known.
+    pub fn remote(&self, conn: ConnId) -> Option<Endpoint> {
+        self.open.get(&conn).and_then(|open| self.conns[*open].remote)
+    }
+
     /// Takes note of a step. `from` is who sent the frame that the node was told.
     pub fn step(&mut self, at_us: u64, step: &Step<'_>, from: Option<Endpoint>, ahead_ms: i64) {
         let before = self.clock.last();

@@ -62,7 +62,7 @@ class Panel {
         ]));
     } else if (thing.type === "fault") {
       const fault = recording.faults[thing.place];
-      this.parts.chosen.replaceChildren(head("Fault"), el("p", { class: "what mono" }, fault.title), pairs([
+      this.parts.chosen.replaceChildren(head("Fault"), el("p", { class: "what mono" }, fault.title), el("p", { class: "soft" }, fault.about), pairs([
         ["from", seconds(fault.at) + " s"],
         ["until", seconds(fault.until) + " s, for " + span(fault.until - fault.at)],
         ["plan", fault.texts.join("\n")],
@@ -86,7 +86,7 @@ class Panel {
   // What each node's disk holds, where they differ; with a filter, of the keys that it lets through.
   fillAgreement() {
     const { recording, view, states } = this;
-    const { keys, differ, held } = states.differing(view.at);
+    const { keys, differ, held, gone } = states.differing(view.at);
     const filter = view.match;
     const byName = (a, b) => recording.keys[a].localeCompare(recording.keys[b], "en", { numeric: true });
     const wanted = filter ? recording.keys.map((_, key) => key).filter((key) => filter.keys[key] && held.some((map) => map.has(key))) : differ;
@@ -99,7 +99,7 @@ class Panel {
     const rows = wanted.slice(0, MOST).map((key) => {
       const all = held.map((map) => (map.has(key) ? map.get(key) : -1));
       const best = all.reduce((a, b) => (a < 0 || (b >= 0 && states.later(b, a) > 0) ? b : a), -1);
-      const cells = all.map((version) => el("td", { class: version === best ? "" : "behind" }, version < 0 ? "–" : recording.versions.value[version]));
+      const cells = all.map((version, node) => el("td", { class: version === best || gone[node] ? "" : "behind" }, version < 0 ? "–" : recording.versions.value[version]));
       return el("tr", null, el("td", null, recording.keys[key]), ...cells);
     });
     const more = wanted.length > MOST ? el("p", { class: "soft" }, "and " + (wanted.length - MOST) + " more keys") : null;
@@ -121,7 +121,7 @@ class Panel {
     const conns = state.conns.map(([id, from, , peer, dialled, remote]) =>
       (remote < 0 ? (peer ? "a node" : "a client") : lanes[remote]) + (dialled ? " (dialled)" : "") + " #" + id);
     const facts = pairs([
-      ["phase", phase],
+      ["phase", state.isGone ? el("span", { class: "bad" }, "gone for good") : phase],
       ["boots", state.boots + (state.since === null ? "" : (state.isUp ? ", up since " : ", down since ") + seconds(state.since, 3) + " s")],
       ["clock", state.ahead_ms === 0 ? "right" : Math.abs(state.ahead_ms) + " ms " + (state.ahead_ms > 0 ? "ahead" : "behind")],
       ["log", "durable to " + state.durable + ", applied to " + state.applied],

@@ -34,34 +34,34 @@ function unpack(raw) {
     commitsOf: lanes.map((_, lane) => placesWhere(commits.node, lane)) };
 }
 
-// A partition is many blocked links that come and go together: one bar.
+// A partition is many links that are disturbed in the same way at the same time: one bar.
 function gathered(raw) {
   const all = new Map();
   raw.at.forEach((at, i) => {
-    const word = raw.text[i].split(" ")[0];
-    const id = word === "block" ? ["block", at, raw.until[i]].join() : "fault " + i;
-    if (!all.has(id)) all.set(id, { at, until: raw.until[i], word, texts: [], lanes: new Set() });
+    const words = raw.text[i].replace(/ for \d+$/, "").split(" ");
+    // The way: how, and by how much.
+    const way = raw.link[i] ? [words[0], ...words.slice(3)].join(" ") : "";
+    const id = raw.link[i] ? [way, at, raw.until[i]].join() : "fault " + i;
+    if (!all.has(id)) all.set(id, { at, until: raw.until[i], about: raw.about[i], way, title: words.join(" "), links: [], texts: [], lanes: new Set() });
     const fault = all.get(id);
     fault.texts.push(raw.text[i]);
+    if (raw.link[i]) fault.links.push(words.slice(1, 3));
     raw.lanes[i].forEach((lane) => fault.lanes.add(lane));
   });
   const faults = [...all.values()].sort((a, b) => a.at - b.at);
-  for (const fault of faults) fault.title = titleOf(fault);
+  for (const fault of faults) if (fault.links.length > 1) fault.title = titleOf(fault);
   return faults;
 }
 
-function titleOf(fault) {
-  if (fault.texts.length === 1) return fault.texts[0].replace(/ for \d+$/, "");
-  // The links, by who they lead to: those who are cut off from the same others are named together.
+function titleOf({ links, way }) {
+  // By who they lead to: those who are cut off from the same others are named together.
   const others = new Map(), groups = new Map();
-  for (const text of fault.texts) {
-    const [, from, to] = text.split(" ");
-    others.set(from, [...(others.get(from) || []), to].sort());
-  }
+  for (const [from, to] of links) others.set(from, [...(others.get(from) || []), to].sort());
   for (const [from, tos] of others) groups.set(tos.join(" "), [...(groups.get(tos.join(" ")) || []), from].sort());
   const sides = [...groups].map(([tos, froms]) => [froms.join(" "), tos]);
-  if (sides.length === 2 && sides[0][0] === sides[1][1] && sides[0][1] === sides[1][0]) return "split " + sides[0].join(" | ");
-  return "block " + sides.map((side) => side.join(" → ")).join(", ");
+  const mutual = sides.length === 2 && sides[0][0] === sides[1][1] && sides[0][1] === sides[1][0];
+  if (mutual) return (way === "block" ? "split " : way + " ") + sides[0].join(" | ");
+  return way + " " + sides.map((side) => side.join(" → ")).join(", ");
 }
 
 // Blocks of messages with the times that they span, so that those in view are found without looking at each.

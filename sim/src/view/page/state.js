@@ -48,19 +48,28 @@ class States {
     const open = ([, from, until]) => from <= at_us && (until < 0 || at_us < until);
     const flight = recording.commitsOf[node].filter((i) => recording.commits.at[i] <= at_us && at_us < recording.commits.until[i]);
     return {
-      isUp, boots, since: boot && (isUp ? boot[0] : boot[1]),
+      isUp, isGone: this.isGone(node, at_us), boots, since: boot && (isUp ? boot[0] : boot[1]),
       phase: phase ? recording.texts[phase[1]] : "not booted yet",
       ahead_ms: clock ? clock[1] : 0, durable: log ? log[1] : 0, applied: log ? log[2] : 0,
       conns: track.conns.filter(open), flight, held: this.disks[node].upto(at_us),
     };
   }
 
-  // The keys in which the disks of the nodes differ, and how many keys there are.
+  // Whether a node was taken away by the healing: one that goes down then or later does not come back.
+  isGone(node, at_us) {
+    const { up } = this.recording.tracks[node], { heal_us } = this.recording;
+    const last = up.length > 0 ? up[up.length - 1][1] : -1;
+    return last >= heal_us && at_us >= last;
+  }
+
+  // The keys in which the disks of the nodes that are left differ, and how many keys there are.
   differing(at_us) {
     const held = this.disks.map((disk) => disk.upto(at_us));
-    const keys = new Set(held.flatMap((map) => [...map.keys()]));
-    const differ = [...keys].filter((key) => held.some((map) => map.get(key) !== held[0].get(key)));
-    return { keys: keys.size, differ, held };
+    const gone = this.disks.map((_, node) => this.isGone(node, at_us));
+    const left = held.filter((_, node) => !gone[node]);
+    const keys = new Set(left.flatMap((map) => [...map.keys()]));
+    const differ = [...keys].filter((key) => left.some((map) => map.get(key) !== left[0].get(key)));
+    return { keys: keys.size, differ, held, gone };
   }
 
   // Whether version `a` was stamped after `b`.
