@@ -21,6 +21,16 @@
   };
   const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
 
+  // Whether a pixel next to a point has nearly this colour.
+  const hasColour = (x, y, hex) => {
+    const wanted = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)), ratio = lanes.ratio;
+    const { data } = canvas.getContext("2d").getImageData(Math.round(x * ratio) - 3, Math.round(y * ratio) - 3, 7, 7);
+    for (let at = 0; at < data.length; at += 4) {
+      if (wanted.every((value, i) => Math.abs(value - data[at + i]) < 40)) return true;
+    }
+    return false;
+  };
+
   async function look_around() {
     await drawn();
     tell("title", text("#title"));
@@ -73,6 +83,7 @@
     // One that lies under nothing else in its middle.
     const middle = (i) => { const [x, y, x2, y2] = lanes.arrow(i); return [(x + x2) / 2, (y + y2) / 2]; };
     const free = lanes.inView.find((i) => messages.kind[i] === 0 && lanes.hit(...middle(i))?.place === i && lanes.hit(...middle(i)).type === "message");
+    tell("its colour is there", hasColour(...middle(free), kindColour(0)));
     click(...middle(free));
     await drawn();
     tell("chosen", text("#chosen h2"));

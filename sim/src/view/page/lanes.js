@@ -142,7 +142,7 @@ class Lanes extends ArrowSheet {
       const mine = !match || commits.versions[i].some((version) => match.keys[versions.key[version]]);
       const left = this.x(commits.at[i]), y = this.middle[commits.node[i]] + 5;
       ink.globalAlpha = mine ? 0.85 : 0.2;
-      ink.fillStyle = colour(commits.done[i] ? "good" : "bad");
+      ink.fillStyle = colour(commits.tone[i]);
       ink.fillRect(left, y, Math.max(1, this.x(commits.until[i]) - left), 3);
     }
     ink.globalAlpha = 1;
@@ -262,7 +262,7 @@ class Lanes extends ArrowSheet {
       const lane = this.middle.findIndex((middle, i) => Math.abs(y - middle) <= this.tall[i] / 2);
       return lane < 0 ? null : { type: "lane", place: lane };
     }
-    const fault = faults.findIndex((each) => {
+    const fault = faults.findLastIndex((each) => {
       const [left, top, wide] = this.faultBar(each);
       return x >= left - 2 && x <= left + wide + 2 && y >= top && y <= top + BAR;
     });

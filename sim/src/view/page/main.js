@@ -42,13 +42,16 @@ function resize() {
 }
 
 function look(from, until) {
-  const long = Math.max(20, Math.min(until - from, recording.end_us * 1.02));
-  const lowest = -recording.end_us * 0.01, highest = recording.end_us * 1.01;
+  const room = recording.end_us * 0.01, lowest = -room, highest = recording.end_us + room;
+  const long = Math.max(20, Math.min(until - from, highest - lowest));
   view.from = Math.max(lowest, Math.min(from, highest - long));
   view.until = view.from + long;
   lanes.stale = true;
   redraw(false);
 }
+
+// The whole run, with a little room at both ends.
+function lookAtAll() { look(-Infinity, Infinity); }
 
 function zoom(factor, around) {
   const pin = around ?? (view.at >= view.from && view.at <= view.until ? view.at : (view.from + view.until) / 2);
@@ -222,7 +225,7 @@ function wireOverview() {
 function wireKeys() {
   const keys = {
     ArrowLeft: () => move(-1), ArrowRight: () => move(1), "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2),
-    0: () => look(0, recording.end_us), "/": () => get("key").focus(), End: goToEnd, Home: () => setTime(0),
+    0: lookAtAll, "/": () => get("key").focus(), End: goToEnd, Home: () => setTime(0),
     ArrowUp: () => setLane(Math.max(0, view.lane - 1)), ArrowDown: () => setLane(Math.min(recording.lanes.length - 1, view.lane + 1)),
     Escape: () => { view.chosen = null; get("key").value = ""; setFilter(""); },
   };
@@ -238,7 +241,7 @@ function wireKeys() {
 function openAtAddress() {
   const words = new URLSearchParams(location.hash.slice(1));
   const number = (name, otherwise) => (words.has(name) && isFinite(words.get(name)) ? Number(words.get(name)) : otherwise);
-  look(number("from", 0), number("until", recording.end_us));
+  look(number("from", -Infinity), number("until", Infinity));
   const lane = recording.lanes.indexOf(words.get("lane"));
   if (lane >= 0) setLane(lane);
   get("key").value = words.get("key") || "";
@@ -256,7 +259,7 @@ get("back").addEventListener("click", () => move(-1));
 get("next").addEventListener("click", () => move(1));
 get("closer").addEventListener("click", () => zoom(0.5));
 get("wider").addEventListener("click", () => zoom(2));
-get("whole").addEventListener("click", () => look(0, recording.end_us));
+get("whole").addEventListener("click", lookAtAll);
 get("end").addEventListener("click", goToEnd);
 new ResizeObserver(resize).observe(get("scroll"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

@@ -123,7 +123,7 @@ class Panel {
     const facts = pairs([
       ["phase", state.isGone ? el("span", { class: "bad" }, "gone for good") : phase],
       ["boots", state.boots + (state.since === null ? "" : (state.isUp ? ", up since " : ", down since ") + seconds(state.since, 3) + " s")],
-      ["clock", state.ahead_ms === 0 ? "right" : Math.abs(state.ahead_ms) + " ms " + (state.ahead_ms > 0 ? "ahead" : "behind")],
+      ["clock", state.ahead_ms === 0 ? "right" : span(Math.abs(state.ahead_ms) * 1000) + " " + (state.ahead_ms > 0 ? "ahead" : "behind")],
       ["log", "durable to " + state.durable + ", applied to " + state.applied],
       ["connections", conns.length ? conns.join(", ") : "none"],
     ]);
@@ -196,6 +196,7 @@ class Panel {
       : el("span", { class: "soft" }, "✓ " + name)));
     this.parts.run.replaceChildren(
       el("h2", null, "The run"),
+      ...(end.how === "held" ? [] : [el("p", { class: "bad what" }, end.text)]),
       el("p", { class: "soft" }, "Each promise was checked at " + recording.seen.toLocaleString("en") + " happenings."),
       el("p", null, ...list.flatMap((item) => [item, "  "])),
       pairs([["again", recording.replay], ...(end.hash ? [["hash", end.hash]] : [])]),

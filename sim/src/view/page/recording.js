@@ -24,7 +24,9 @@ function unpack(raw) {
   const happenings = { ...raw.happenings, at: sum(raw.happenings.at), count: raw.happenings.at.length };
   const commits = { ...raw.commits, at: sum(raw.commits.at), count: raw.commits.at.length };
   const end = Math.max(1, raw.end.at_us);
-  commits.until = commits.until.map((until) => (until < 0 ? end : until));
+  commits.tone = commits.until.map((until, i) => (commits.done[i] ? "good" : until < 0 ? "warn" : "bad"));
+  // One that nobody answered is still on its way when the run ends.
+  commits.until = commits.until.map((until) => (until < 0 ? end + 1 : until));
   const versions = { ...raw.versions, ms: sum(raw.versions.ms) };
   const tracks = [];
   for (let n = 0; n < raw.nodes; n++) tracks.push({ ...raw["n" + n], durable_at: sum(raw["n" + n].durable_at) });
@@ -34,29 +36,30 @@ function unpack(raw) {
     commitsOf: lanes.map((_, lane) => placesWhere(commits.node, lane)) };
 }
 
-// A partition is many links that are disturbed in the same way at the same time: one bar.
+// What is done to many in the same way at the same time is one bar: a partition is many links, a power cut many nodes.
 function gathered(raw) {
   const all = new Map();
   raw.at.forEach((at, i) => {
-    const words = raw.text[i].replace(/ for \d+$/, "").split(" ");
+    const words = raw.text[i].replace(/ for \d+$/, "").split(" "), ends = raw.lanes[i].length;
     // The way: how, and by how much.
-    const way = raw.link[i] ? [words[0], ...words.slice(3)].join(" ") : "";
-    const id = raw.link[i] ? [way, at, raw.until[i]].join() : "fault " + i;
-    if (!all.has(id)) all.set(id, { at, until: raw.until[i], about: raw.about[i], way, title: words.join(" "), links: [], texts: [], lanes: new Set() });
+    const way = [words[0], ...words.slice(1 + ends)].join(" ");
+    const id = [way, ends, raw.link[i], at, raw.until[i]].join();
+    if (!all.has(id)) all.set(id, { at, until: raw.until[i], about: raw.about[i], way, link: raw.link[i] === 1, title: words.join(" "), ends: [], texts: [], lanes: new Set() });
     const fault = all.get(id);
     fault.texts.push(raw.text[i]);
-    if (raw.link[i]) fault.links.push(words.slice(1, 3));
+    fault.ends.push(words.slice(1, 1 + ends));
     raw.lanes[i].forEach((lane) => fault.lanes.add(lane));
   });
   const faults = [...all.values()].sort((a, b) => a.at - b.at);
-  for (const fault of faults) if (fault.links.length > 1) fault.title = titleOf(fault);
+  for (const fault of faults) if (fault.texts.length > 1) fault.title = titleOf(fault);
   return faults;
 }
 
-function titleOf({ links, way }) {
+function titleOf({ ends, way, link }) {
+  if (!link) return way + " " + ends.map((each) => each.join(" ")).sort().join(", ");
   // By who they lead to: those who are cut off from the same others are named together.
   const others = new Map(), groups = new Map();
-  for (const [from, to] of links) others.set(from, [...(others.get(from) || []), to].sort());
+  for (const [from, to] of ends) others.set(from, [...(others.get(from) || []), to].sort());
   for (const [from, tos] of others) groups.set(tos.join(" "), [...(groups.get(tos.join(" ")) || []), from].sort());
   const sides = [...groups].map(([tos, froms]) => [froms.join(" "), tos]);
   const mutual = sides.length === 2 && sides[0][0] === sides[1][1] && sides[0][1] === sides[1][0];
@@ -129,6 +132,7 @@ function seconds(at_us, digits = 6) {
   return whole + "." + (rest.length > 3 ? rest.slice(0, 3) + " " + rest.slice(3) : rest);
 }
 
+// How long something took, in the unit that fits.
 function span(us) {
   if (us < 1000) return us + " µs";
   if (us < 1e6) return (us / 1000).toFixed(us < 1e4 ? 2 : 1) + " ms";

@@ -9,13 +9,14 @@ class Sheet {
     this.layOutFaults();
   }
 
-  // Faults that overlap get rows of their own; beyond four they share the last.
+  // Faults that overlap get rows of their own, up to six; beyond that they share the row that is free first.
   layOutFaults() {
-    const free = [];
+    const MOST = 6, free = [];
     for (const fault of this.recording.faults) {
       let row = free.findIndex((until) => until < fault.at);
-      if (row < 0) row = Math.min(free.length, 3);
-      free[row] = Math.max(free[row] || 0, fault.until);
+      if (row < 0) row = free.length < MOST ? free.length : free.indexOf(Math.min(...free));
+      // One that is over at once is still as wide as a mark.
+      free[row] = Math.max(free[row] || 0, fault.until, fault.at + this.recording.end_us / 150);
       fault.row = row;
     }
     this.faultRows = free.length;
