@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
 
+use kernel::env::Mutant;
 use kernel::value::Value;
 use sim::endpoint::Endpoint;
 use sim::invariant::{Invariant, Seen};
@@ -13,6 +14,7 @@ use sim::model::{State, state_of};
 use sim::outcome::{Outcome, attempt};
 use sim::plan::{Event, FaultKind, On, Plan};
 use sim::run::{Options, run};
+use sim::seeds::{Seeds, first_to_find};
 use sim::view::{Heading, Recorder};
 
 #[path = "view/browser.rs"]
@@ -261,25 +263,23 @@ fn the_command_says_where_the_page_is_and_how_the_run_ended() {
         (out.status.code(), text(&out.stdout), text(&out.stderr))
     };
     let (code, out, _) = sim(&["--seed", "6"]);
-    assert_eq!(
-        (code, out.as_str()),
-        (Some(0), "all held\nwritten to view-seed-6.html\n")
-    );
+    assert_eq!(code, Some(0), "{out}");
+    assert_eq!(out, "all held\nwritten to view-seed-6.html\n");
     let page = std::fs::read_to_string(dir.join("view-seed-6.html")).unwrap();
     assert!(page.contains("\"title\":\"seed 6\"") && page.contains("\"how\":\"held\""));
 
-    let (code, out, _) = sim(&[
-        "--seed",
-        "6",
-        "--mutant",
-        "tickets-out-of-order",
-        "--out",
-        "broken.html",
-    ]);
+    let mutant = Mutant::TicketsOutOfOrder;
+    let (seed, promise) = first_to_find(mutant, Seeds(0..200)).expect("a seed that finds it");
+    let (seed, name) = (seed.to_string(), mutant.name());
+    let (code, out, _) = sim(&["--seed", &seed, "--mutant", name, "--out", "broken.html"]);
     assert_eq!(code, Some(1), "{out}");
-    assert!(out.ends_with("written to broken.html\n"), "{out}");
+    assert!(out.starts_with(&format!("broken: {promise} ")), "{out}");
+    assert!(out.ends_with("\nwritten to broken.html\n"), "{out}");
     let page = std::fs::read_to_string(dir.join("broken.html")).unwrap();
-    assert!(page.contains("\"promise\":\"tickets-in-order\""));
+    assert!(
+        page.contains(&format!("\"promise\":\"{promise}\"")),
+        "the broken promise is named"
+    );
 
     std::fs::write(dir.join("bad.plan"), "nodes 3\nexplode now\n").unwrap();
     let (code, _, wrong) = sim(&["--plan", "bad.plan"]);
