@@ -56,8 +56,11 @@
   }
 
   async function drag_the_scrubber() {
-    for (const at of [0, WANTED.at / 2, WANTED.at]) type("time", at);
-    await drawn();
+    // There and back, so that a state is come to from both sides.
+    for (const at of [0, WANTED.at / 2, recording.end_us, WANTED.at]) {
+      type("time", at);
+      await drawn();
+    }
     tell("now", text("#now strong"));
   }
 

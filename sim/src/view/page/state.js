@@ -13,7 +13,7 @@ class Disk {
 
   // Versions by keys, as a crash would leave them.
   upto(at_us) {
-    const EVERY = 1000;
+    const EVERY = 250;
     const wanted = countUpto(this.at.length, (i) => this.at[i], at_us);
     const copy = this.copies[Math.min(Math.floor(wanted / EVERY), this.copies.length - 1)];
     if (wanted < this.done || copy.done > this.done) {
