@@ -166,18 +166,19 @@ impl Recording {
                 sent_us,
                 frame,
             } => self.deliver(at_us, *from, *to, *sent_us, frame),
-            Seen::Lost { from, to } => {
-                let text = self.tables.text("a frame is lost");
-                self.messages.push(Message {
-                    sent_us: at_us,
+            Seen::Lost(lost) => {
+                let Summary { text, keys, .. } = self.reader.read(lost.from, lost.to, &lost.frame);
+                let message = Message {
+                    sent_us: lost.sent_us,
                     until_us: at_us,
                     lost: true,
-                    from: self.lane(*from),
-                    to: self.lane(*to),
+                    from: self.lane(lost.from),
+                    to: self.lane(lost.to),
                     kind: -1,
-                    text,
-                    keys: 0,
-                });
+                    text: self.tables.text(text),
+                    keys: self.tables.set(keys),
+                };
+                self.messages.push(message);
             }
             Seen::Fault { entry, begins: true } => self.faults.push(Begun {
                 entry: *entry,

@@ -56,8 +56,8 @@ class Panel {
         el("p", { class: "what mono" }, texts[messages.text[i]]),
         pairs([
           ["kind", lost ? "lost" : KINDS[messages.kind[i]]],
-          [lost ? "lost at" : "sent", seconds(messages.sent[i]) + " s"],
-          ...(lost ? [] : [["arrived", seconds(messages.until[i]) + " s, after " + span(messages.until[i] - messages.sent[i])]]),
+          ["sent", seconds(messages.sent[i]) + " s"],
+          [lost ? "lost by" : "arrived", seconds(messages.until[i]) + " s, after " + span(messages.until[i] - messages.sent[i])],
           ...this.keysOf(messages.keys[i]),
         ]));
     } else if (thing.type === "fault") {
@@ -176,7 +176,7 @@ class Panel {
     const what = ({ happening, message }) => {
       if (happening !== undefined) return (view.match ? (lanes[happenings.lane[happening]] || "the cluster") + " " : "") + texts[happenings.text[happening]];
       const text = texts[messages.text[message]];
-      return messages.from[message] === lane ? "sends to " + lanes[messages.to[message]] + " " + text : "is told by " + lanes[messages.from[message]] + " " + text;
+      return messages.from[message] === lane ? "sends to " + lanes[messages.to[message]] + " " + text + (messages.lost[message] ? ", which is lost" : "") : "is told by " + lanes[messages.from[message]] + " " + text;
     };
     const items = shown.map((row, i) => el("li", {
       class: i >= before ? "later" : i === before - 1 && row.at === view.at ? "current" : "",
