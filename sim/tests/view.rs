@@ -138,6 +138,43 @@ fn a_page_is_one_file_and_holds_no_markup_of_the_run() {
     assert!(page.contains("<title>a &lt;b&gt;bold&lt;/b&gt; title</title>"));
 }
 
+#[test]
+fn a_run_that_panics_leaves_a_page_of_what_was_before() {
+    /// Panics when its time has come.
+    struct Bomb(Box<dyn Invariant>);
+
+    impl Invariant for Bomb {
+        fn name(&self) -> &'static str {
+            "bomb"
+        }
+
+        fn see(&mut self, at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+            assert!(at_us < 700_000, "the time has come");
+            self.0.see(at_us, seen)
+        }
+    }
+
+    let plan = eventful(3, 3, 60, 20_000);
+    let recorder = Recorder::new(&plan);
+    let observer: Option<Box<dyn Invariant>> = Some(Box::new(Bomb(recorder.observer())));
+    let options = Options {
+        observer,
+        ..Options::default()
+    };
+    let outcome = attempt(&plan, options);
+    assert_eq!(outcome.code(), 3);
+    let page = recorder.page(&heading(), &outcome);
+    assert!(page.contains("\"how\":\"crashed\"") && page.contains("the time has come"));
+    let at_us = page
+        .split_once("\"at_us\":")
+        .map(|(_, rest)| rest.split(',').next().unwrap_or_default());
+    let at_us: u64 = at_us
+        .and_then(|at| at.trim_end_matches('}').parse().ok())
+        .expect("a time");
+    assert!((500_000..700_000).contains(&at_us), "{at_us}");
+    assert!(page.contains("CLIENT_OP orders/k7 = {n: 2}"));
+}
+
 /// What was found on the page of a plan by clicking through it, and what is to be found of the records wanted.
 fn looked_at(name: &str, plan: &Plan, wanted: &Wanted<'_>) -> Option<(Told, State)> {
     let recorder = Recorder::new(plan);
