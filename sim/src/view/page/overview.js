@@ -30,7 +30,7 @@ class Overview {
     ink.clearRect(0, 0, this.canvas.width, this.canvas.height);
     ink.drawImage(this.sheet, 0, 0);
     ink.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    const left = this.x(this.view.from), right = Math.max(left + 2, this.x(this.view.until));
+    const left = Math.max(GUTTER, this.x(this.view.from)), right = Math.max(left + 2, Math.min(this.width - 1, this.x(this.view.until)));
     ink.fillStyle = colour("ground");
     ink.globalAlpha = 0.72;
     ink.fillRect(GUTTER, 0, left - GUTTER, this.height);
