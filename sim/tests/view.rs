@@ -35,7 +35,7 @@ fn put(client: usize, map: &str, key: &str, value: u64) -> Event {
     }
 }
 
-/// Writes all the time, a split in the middle, a crash after it.
+/// Writes all the time. The last node is wiped, then there is a split, and a crash after it.
 fn eventful(nodes: usize, clients: usize, writes: u64, every_us: u64) -> Plan {
     let mut plan = Plan::quiet(7, nodes, clients);
     let last_us = 200_000 + writes * every_us;
@@ -56,6 +56,8 @@ fn eventful(nodes: usize, clients: usize, writes: u64, every_us: u64) -> Plan {
         let block = FaultKind::Block.on(link).for_us(third_us / 2);
         plan = plan.at(third_us, Event::Fault(block));
     }
+    let wipe = FaultKind::Wipe.on_node(nodes - 1).for_us(third_us / 8);
+    plan = plan.at(third_us / 2, Event::Fault(wipe));
     let crash = FaultKind::Crash.on_node(1).for_us(third_us / 2);
     plan.at(2 * third_us, Event::Fault(crash))
 }
@@ -240,12 +242,13 @@ fn a_person_can_click_through_it() {
         ("heartbeats off", "true"),
         ("heartbeats left", "0"),
         ("heartbeats on", "true"),
-        ("fault", "split n0 | n1 n2"),
+        ("fault", "wipe n2"),
+        ("faults", "wipe n2, split n0 | n1 n2, crash n1"),
         ("at the end", "true"),
     ] {
         assert_eq!(told.one(what), expected, "{what}: {told:#?}");
     }
-    assert!(told.one("tip").starts_with("split n0 | n1 n2"), "{told:#?}");
+    assert!(told.one("tip").starts_with("wipe n2"), "{told:#?}");
 }
 
 fn records_are(told: &Told, held: &State) {
@@ -261,7 +264,7 @@ fn fifty_thousand_events_of_five_nodes_are_as_good_as_few() {
     let plan = eventful(5, 5, 900, 10_000);
     let wanted = Wanted {
         key: "users/k21",
-        node: 3,
+        node: 4,
         at_us: 4_000_000,
     };
     let Some((told, held)) = looked_at("many", &plan, &wanted) else {

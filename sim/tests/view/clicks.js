@@ -129,6 +129,7 @@
   async function ask_about_a_fault() {
     const [left, top, wide] = lanes.faultBar(recording.faults[0]);
     point("pointermove", left + wide / 2, top + 5);
+    tell("faults", recording.faults.map((fault) => fault.title).join(", "));
     tell("tip", document.getElementById("tip").hidden ? "hidden" : text("#tip"));
     click(left + wide / 2, top + 5);
     await drawn();
