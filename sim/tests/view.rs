@@ -112,7 +112,7 @@ fn shown(key: &[u8], value: Option<&[u8]>) -> String {
     let Some(value) = value else {
         return format!("{key} is deleted");
     };
-    let value = Value::decode(value, 4).unwrap();
+    let value = Value::decode(value, 4).expect("a value");
     let Some(Value::Int(number)) = value.field("n") else {
         panic!("a number: {value:?}");
     };

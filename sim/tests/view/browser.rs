@@ -48,7 +48,7 @@ pub fn click_through(name: &str, page: &str, wanted: &Wanted<'_>) -> Option<Told
             .output()
             .is_ok_and(|out| out.status.success())
     };
-    let Some(browser) = NAMES.into_iter().find(|browser| works(&browser)) else {
+    let Some(browser) = NAMES.into_iter().find(|browser| works(browser)) else {
         eprintln!("skipped: there is no Chromium here (looked for {})", NAMES.join(", "));
         return None;
     };
@@ -56,6 +56,7 @@ pub fn click_through(name: &str, page: &str, wanted: &Wanted<'_>) -> Option<Told
     std::fs::create_dir_all(&dir).expect("a folder for the page");
     let file = dir.join("page.html");
     std::fs::write(&file, with_script(page, wanted)).expect("the page is written");
+    // Without its sandbox it runs for root too; the page is our own.
     let out = Command::new(browser)
         .args([
             "--headless=new",
