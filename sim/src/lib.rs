@@ -21,6 +21,7 @@
 //! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
 //! | [`streams`], [`reached`] | randomness by purpose, entity and index; what was in fact hit |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
+//! | [`view`] | a run as a page to look at |
 #![deny(missing_docs)]
 
 pub mod client;
@@ -48,6 +49,7 @@ pub mod streams;
 pub mod trace;
 pub mod track;
 mod traffic;
+pub mod view;
 pub mod watch;
 pub mod world;
 mod written;

@@ -30,6 +30,8 @@ enum Command {
     Diff(cli::diff::Diff),
     /// For each mutant, the first seed that finds it, and by which promise.
     Mutants(cli::mutants::Mutants),
+    /// Execute one plan, and write a page that shows everything that happened.
+    View(cli::view::View),
     /// What there is: promises, faults, mutants.
     List,
 }
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Keep(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Mutants(command) => command.run(),
+        Command::View(command) => command.run(),
         Command::List => cli::list::run(),
     };
     ExitCode::from(code)

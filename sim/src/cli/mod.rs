@@ -12,3 +12,4 @@ pub mod shrink;
 pub mod source;
 pub mod swarm;
 pub mod tally;
+pub mod view;
