@@ -6,9 +6,10 @@ use kernel::node::{Node, NodeConfig};
 use kernel::session::Secret;
 
 use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET};
+use crate::disk::VirtualDisk;
 use crate::host::{Host, Rules};
 use crate::invariant::{Violation, Watched, agree, all};
-use crate::model::{State, state_in};
+use crate::model::{State, state_in, state_of};
 use crate::plan::{Event, Header, Plan};
 use crate::world::{Happening, Hook, World};
 
@@ -55,11 +56,28 @@ pub struct Report {
 
 /// Executes a plan.
 pub fn run(plan: &Plan, options: Options) -> Report {
+    let (run, at_rest) = execute(plan, options);
+    run.report(at_rest)
+}
+
+/// Executes a plan. Also says what each node would come back with afterwards, for comparing two hosts.
+///
+/// # Panics
+/// If a disk holds what no kernel writes.
+pub fn run_to_the_end(plan: &Plan, options: Options) -> (Report, Vec<State>) {
+    let (run, at_rest) = execute(plan, options);
+    let state = |disk: &VirtualDisk| state_of(disk).expect("a disk holds what a kernel writes");
+    let states = run.world.disks().into_iter().map(state).collect();
+    (run.report(at_rest), states)
+}
+
+fn execute(plan: &Plan, options: Options) -> (Run<'_>, bool) {
     let mut run = Run::new(plan, options.mutant);
     if let Some(hook) = options.hook {
         run.world.watch(hook);
     }
-    run.execute()
+    let at_rest = run.execute();
+    (run, at_rest)
 }
 
 /// The limits under which the nodes of a plan live: small, so that they are met.
@@ -190,8 +208,10 @@ impl<'p> Run<'p> {
         }
     }
 
-    fn execute(mut self) -> Report {
-        let header = &self.plan.header;
+    /// Whether everything has come to rest in time.
+    fn execute(&mut self) -> bool {
+        let plan = self.plan;
+        let header = &plan.header;
         (0..header.nodes as usize).for_each(|node| self.world.boot(node));
         for client in 0..header.clients as usize {
             self.world.client_up(client);
@@ -199,11 +219,11 @@ impl<'p> Run<'p> {
                 self.world.client_exchanges(client);
             }
         }
-        for (index, entry) in self.plan.entries.iter().enumerate() {
+        for (index, entry) in plan.entries.iter().enumerate() {
             self.world.schedule(entry.at_us, Token::Entry(index).pack());
         }
         self.world.schedule(header.heal_us, Token::Heal.pack());
-        let last_entry_us = self.plan.entries.last().map_or(0, |entry| entry.at_us);
+        let last_entry_us = plan.entries.last().map_or(0, |entry| entry.at_us);
         let deadline_us = header.heal_us.max(last_entry_us) + header.converge_us;
         let mut at_rest = false;
         while !at_rest && let Some(happening) = self.world.next(deadline_us) {
@@ -222,7 +242,7 @@ impl<'p> Run<'p> {
                 },
             }
         }
-        self.report(at_rest)
+        at_rest
     }
 
     fn report(self, at_rest: bool) -> Report {

@@ -22,4 +22,4 @@ pub use frames::{FramedReader, FramedWriter};
 pub use net::{Listener, Pieces, SimNet, dial};
 pub use node::{SimNode, serve};
 pub use time::{now_us, until_us};
-pub use traced::Traced;
+pub use traced::{Traced, Watcher};
