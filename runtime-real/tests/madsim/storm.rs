@@ -60,7 +60,7 @@ fn a_connection_storm_is_weathered_and_everybody_is_served() {
         async |world| {
             world.linked().await;
             for wave in 0..3 {
-                strangers_come(world, 80);
+                strangers_come(world, 120);
                 // The strangers have taken the places when the clients come.
                 world.pass(if wave == 0 { 30 } else { 0 }).await;
                 world.writes(1, 10, 100).await;

@@ -58,7 +58,6 @@ pub struct World {
 /// Where a node is, and what can be done to it.
 pub struct NodeAt {
     pub id: NodeId,
-    pub addr: String,
     pub clock: NodeClock,
     pub device: Device,
 }
@@ -106,7 +105,6 @@ impl World {
                 let live = move || maker.clone().live();
                 NodeAt {
                     id: create(format!("n{number}"), node_ip(number), live).id(),
-                    addr: all[number].clone(),
                     clock,
                     device,
                 }
@@ -173,11 +171,12 @@ impl World {
         self.tell(client, Task::Read { at_us, map, key });
     }
 
-    /// Each client writes, so many times, one key after another; then so many milliseconds pass.
+    /// Each client writes and reads, so many times, one key after another; then so many milliseconds pass.
     pub async fn writes(&mut self, rounds: usize, keys: usize, every_ms: u64) {
         for round in 0..rounds {
             for client in 0..self.clients() {
                 self.write(client, &format!("k{}", (round + client) % keys));
+                self.read(client, &format!("k{}", round % keys));
             }
             self.pass(every_ms).await;
         }
