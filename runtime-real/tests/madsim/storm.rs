@@ -19,7 +19,7 @@ const PLACES: usize = 56;
 fn crowded() -> Scene {
     let mut scene = Scene::of(1, CLIENTS);
     scene.limits.connections = 64;
-    scene
+    scene.throttled()
 }
 
 /// What a stranger says before it falls silent, and whether it then hangs up.

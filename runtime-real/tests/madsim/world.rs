@@ -45,6 +45,12 @@ impl Scene {
         self.header.sync_us = (low_ms * 1_000, high_ms * 1_000);
         self
     }
+
+    /// So little may be on its way to the disk that frames have to wait.
+    pub fn throttled(mut self) -> Self {
+        self.limits.commit_bytes_in_flight = 4_000;
+        self
+    }
 }
 
 /// A running world.
