@@ -28,8 +28,9 @@ fn a_wall_clock_that_jumps_during_a_heartbeat_breaks_no_link_and_refuses_no_writ
                 world.nodes[node].clock.jump(if there { 50_000 } else { -50_000 });
                 world.writes(4, 7, 70).await;
             }
-            // And all at once, while nobody says anything that would wake a node: only timers do.
+            // And all at once, while nothing is on its way that would wake a node: only timers do.
             for by_ms in [-50_000, 50_000] {
+                world.still(40).await;
                 (0..3).for_each(|node| world.nodes[node].clock.jump(by_ms));
                 world.pass(5_000).await;
                 world.writes(2, 7, 70).await;

@@ -193,6 +193,21 @@ impl World {
         until_us(now_us() + ms * 1_000).await;
     }
 
+    /// Waits for a moment before which no machine took a step for so many milliseconds.
+    ///
+    /// # Panics
+    /// If there is none for half a minute.
+    pub async fn still(&self, ms: u64) {
+        for _ in 0..30_000 / ms {
+            let before = watch::told().steps;
+            self.pass(ms).await;
+            if watch::told().steps == before {
+                return;
+            }
+        }
+        panic!("somebody takes a step every {ms} ms");
+    }
+
     /// The power of a node goes: its tasks end where they are, and what its disk had not synced is lost.
     pub fn kill(&self, node: usize) {
         Handle::current().kill(self.nodes[node].id);
