@@ -1,31 +1,42 @@
 //! One plan, two hosts: the heap engine and the driver end with the same keys and values.
 
 use kernel::machine::Command;
+use runtime_real::simulated::until_us;
 use sim::model::{State, show};
-use sim::plan::{Entry, Event, Plan};
+use sim::plan::{Entry, Event, Header, Plan};
 use sim::run::{End, Options, run_to_the_end};
 
 use super::clients::Task;
 use super::play::{play, seeds};
 use super::watch;
 use super::world::{Scene, World};
-use runtime_real::simulated::until_us;
 
-/// The writes and most of the faults of a drawn plan, in a world whose clocks are right. All clients are twins: what the
-/// nodes' clocks say does not move theirs, so that each write's stamp is a function of the plan alone.
+/// What a seed draws, in a world whose clocks are right and whose streams lose nothing (those of madsim do not). All clients
+/// are twins: what the nodes' clocks say does not move theirs, so that each write's stamp is a function of the plan alone.
 fn plan(seed: u64) -> Plan {
-    let drawn = Plan::draw(seed);
-    let (nodes, clients) = (drawn.header.nodes as usize, drawn.header.clients as usize);
-    let mut plan = Plan::quiet(seed, nodes, clients);
-    plan.header.twins = plan.header.clients;
-    let kept = |entry: &Entry| {
-        let node_or_client = !matches!(
-            entry.event,
-            Event::Watch { .. } | Event::Jump { .. } | Event::Block { .. }
-        );
-        node_or_client && entry.at_us < plan.header.heal_us
+    let mut plan = Plan::draw(seed);
+    let drawn = plan.header;
+    plan.header = Header {
+        twins: drawn.clients,
+        exchanges: 0,
+        secret: false,
+        impostors: 0,
+        ordered: true,
+        loss_permille: 0,
+        duplicate_permille: 0,
+        corrupt_permille: 0,
+        bytes_per_ms: 100_000,
+        skew_ms: Vec::new(),
+        drift_ppm: Vec::new(),
+        client_skew_ms: Vec::new(),
+        ..drawn
     };
-    plan.entries = drawn.entries.into_iter().filter(kept).collect();
+    let heal_us = plan.header.heal_us;
+    let kept = |entry: &Entry| {
+        let hosted = !matches!(entry.event, Event::Watch { .. } | Event::Jump { .. });
+        hosted && entry.at_us < heal_us
+    };
+    plan.entries.retain(kept);
     plan
 }
 
@@ -37,8 +48,9 @@ fn timeline(plan: &Plan) -> Vec<(u64, bool, Event)> {
         match event {
             Event::Crash { for_us, .. }
             | Event::Stop { for_us, .. }
+            | Event::Block { for_us, .. }
             | Event::Full { for_us, .. }
-            | Event::Slow { for_us, .. } => due.push((at_us + for_us, false, event.clone())),
+            | Event::Slow { for_us, .. } => due.push(((at_us + for_us).min(plan.header.heal_us), false, event.clone())),
             _ => {}
         }
     }
@@ -81,7 +93,8 @@ fn begin(world: &World, at_us: u64, event: Event) {
         Event::FailApply { node } => world.nodes[node].device.with(|disk| disk.fail_next_apply()),
         Event::Full { node, .. } => world.nodes[node].device.with(|disk| disk.set_full(true)),
         Event::Slow { node, factor, .. } => world.nodes[node].device.with(|disk| disk.set_slow(factor)),
-        Event::Watch { .. } | Event::Jump { .. } | Event::Block { .. } => panic!("not in these plans: {event}"),
+        Event::Block { from, to, .. } => world.block(from, to, true),
+        Event::Watch { .. } | Event::Jump { .. } => panic!("not in these plans: {event}"),
     }
 }
 
@@ -92,6 +105,7 @@ fn finish(world: &World, event: &Event) {
             world.kill(node);
             world.boot(node);
         }
+        Event::Block { from, to, .. } => world.block(from, to, false),
         Event::Full { node, .. } => world.nodes[node].device.with(|disk| disk.set_full(false)),
         Event::Slow { node, .. } => world.nodes[node].device.with(|disk| disk.set_slow(1)),
         _ => {}

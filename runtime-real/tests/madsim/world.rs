@@ -11,6 +11,7 @@ use madsim::task::NodeId;
 use runtime_real::simulated::{Device, NodeClock, now_us, until_us};
 use sim::client::ClientConfig;
 use sim::disk::VirtualDisk;
+use sim::endpoint::Endpoint;
 use sim::invariant::{Seen, agree};
 use sim::model::{State, state_in};
 use sim::plan::{Header, Plan};
@@ -56,7 +57,7 @@ impl Scene {
 /// A running world.
 pub struct World {
     pub nodes: Vec<NodeAt>,
-    clients: Vec<Sender<Task>>,
+    clients: Vec<(NodeId, Sender<Task>)>,
     next_value: u64,
     strangers: u8,
 }
@@ -127,8 +128,10 @@ impl World {
                 rng: rng.fork("client", number as u64),
             };
             let ip = Ipv4Addr::new(10, 0, 1, number as u8 + 1).into();
-            create(format!("c{number}"), ip, move || maker.clone().live());
-            give
+            (
+                create(format!("c{number}"), ip, move || maker.clone().live()).id(),
+                give,
+            )
         };
         let clients = (0..header.clients as usize).map(client).collect();
         Self {
@@ -159,6 +162,7 @@ impl World {
     pub fn tell(&self, client: usize, task: Task) {
         watch::client(client, |seen| seen.idle = false);
         self.clients[client]
+            .1
             .try_send(task)
             .expect("clients live as long as the story");
     }
@@ -235,12 +239,20 @@ impl World {
 
     /// Nothing gets from one node to the other, either way; or all does again.
     pub fn split(&self, one: usize, other: usize, split: bool) {
-        let (one, other, net) = (self.nodes[one].id, self.nodes[other].id, NetSim::current());
-        for (from, to) in [(one, other), (other, one)] {
-            match split {
-                true => net.clog_link(from, to),
-                false => net.unclog_link(from, to),
-            }
+        let (one, other) = (Endpoint::Node(one), Endpoint::Node(other));
+        self.block(one, other, split);
+        self.block(other, one, split);
+    }
+
+    /// Nothing gets from one end to the other, or all does again. The way back is another matter. Connections stay open.
+    pub fn block(&self, from: Endpoint, to: Endpoint, blocked: bool) {
+        let id = |end| match end {
+            Endpoint::Node(node) => self.nodes[node].id,
+            Endpoint::Client(client) => self.clients[client].0,
+        };
+        match blocked {
+            true => NetSim::current().clog_link(id(from), id(to)),
+            false => NetSim::current().unclog_link(id(from), id(to)),
         }
     }
 
