@@ -1,7 +1,7 @@
 //! Clocks are wrong: nodes are a minute apart and their clocks jump, clients live in the past and in the future. Causality
 //! holds, good nodes believe each other, and only a writer too far ahead is refused, by name.
 
-use sim::plan::Event;
+use sim::plan::{Event, FaultKind};
 use sim::story::Story;
 
 const KEYS: [&str; 2] = ["a", "b"];
@@ -26,7 +26,7 @@ fn a_clock_that_jumps_back_under_a_crash_does_not_take_the_stamps_with_it() {
     for (turn, at_ms) in (1_000..6_000).step_by(600).enumerate() {
         let by_ms = if turn % 2 == 0 { -20_000 } else { 15_000 };
         story = story
-            .at(at_ms, Event::Jump { node: turn % 2, by_ms })
+            .at(at_ms, Event::Fault(FaultKind::Jump.on_node(turn % 2).by(by_ms)))
             .down(turn % 2, at_ms + 50..at_ms + 120);
     }
     story.holds(0..10);

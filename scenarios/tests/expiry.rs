@@ -1,13 +1,13 @@
 //! Values with a time to live: what has expired stays so, wherever the clocks go, and replicas agree on everything else.
 
 use kernel::env::Mutant;
-use sim::plan::Event;
+use sim::plan::{Event, FaultKind};
 use sim::story::Story;
 
 /// A value that expires under a wall clock that jumps ahead, is put right, and then the node crashes.
 fn a_clock_that_is_put_right() -> Story {
     const HOUR_MS: i64 = 3_600_000;
-    let jump = |by_ms| Event::Jump { node: 0, by_ms };
+    let jump = |by_ms| Event::Fault(FaultKind::Jump.on_node(0).by(by_ms));
     Story::of_nodes(1)
         .writes_for(0, "brief", 100, 5_000)
         .at(2_500, jump(HOUR_MS))

@@ -2,7 +2,7 @@
 //! answer, and nobody was shown a row that a crash could have taken back.
 
 use kernel::env::Mutant;
-use sim::plan::Event;
+use sim::plan::{Event, FaultKind};
 use sim::story::Story;
 
 const KEYS: [&str; 5] = ["sun", "moon", "mars", "venus", "ceres"];
@@ -59,9 +59,7 @@ fn failing() -> Story {
     for at_ms in (500..7_000).step_by(300) {
         story = story.at(
             at_ms,
-            Event::FailCommit {
-                node: (at_ms / 300 % 3) as usize,
-            },
+            Event::Fault(FaultKind::FailCommit.on_node((at_ms / 300 % 3) as usize)),
         );
     }
     story
@@ -83,7 +81,7 @@ fn one_that_goes_on_from_the_failed_state_is_found_out() {
         .watches(1, "all by-key 0", 50)
         .writes(0, &keys, 100..5_100, 50);
     for at_ms in (500..5_000).step_by(300) {
-        story = story.at(at_ms, Event::FailCommit { node: 0 });
+        story = story.at(at_ms, Event::Fault(FaultKind::FailCommit.on_node(0)));
     }
     story.holds(0..10);
     assert!(story.broken_by(Mutant::SkipStale).breaks(0..10) > 0);

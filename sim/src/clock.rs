@@ -21,6 +21,8 @@ pub struct ClockProfile {
 pub struct HostClock {
     profile: ClockProfile,
     skew_ms: i64,
+    /// What the wall clock shows while it stands still.
+    frozen_ms: Option<u64>,
     booted_at_us: u64,
     clock: VirtualClock,
 }
@@ -31,6 +33,7 @@ impl HostClock {
         Self {
             profile,
             skew_ms: profile.skew_ms,
+            frozen_ms: None,
             booted_at_us: 0,
             clock: VirtualClock::default(),
         }
@@ -47,15 +50,33 @@ impl HostClock {
         self.skew_ms += by_ms;
     }
 
+    /// The wall clock stands still.
+    pub fn freeze(&mut self, at_us: u64) {
+        self.frozen_ms = Some(self.wall_ms(at_us));
+    }
+
+    /// It goes on from where it stood.
+    pub fn thaw(&mut self, at_us: u64) {
+        if let Some(shown_ms) = self.frozen_ms.take() {
+            let behind_ms = self.wall_ms(at_us).saturating_sub(shown_ms);
+            self.skew_ms -= i64::try_from(behind_ms).unwrap_or(0);
+        }
+    }
+
+    /// Whether it stands still.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen_ms.is_some()
+    }
+
     /// Puts the wall clock right: somebody mended the time service.
     pub fn heal(&mut self) {
         self.skew_ms = 0;
+        self.frozen_ms = None;
     }
 
     /// The reading at the virtual time `at_us`.
     pub fn read(&mut self, at_us: u64) -> Now {
-        let wall_us = self.stretched(at_us);
-        let wall_ms = (EPOCH_MS + wall_us / 1_000).saturating_add_signed(self.skew_ms);
+        let wall_ms = self.wall_ms(at_us);
         let mono_us = self.stretched(at_us - self.booted_at_us);
         self.clock.set(Now { wall_ms, mono_us });
         self.clock.now()
@@ -70,6 +91,11 @@ impl HostClock {
             since_boot_us += 1;
         }
         self.booted_at_us.saturating_add(since_boot_us)
+    }
+
+    fn wall_ms(&self, at_us: u64) -> u64 {
+        let right_ms = EPOCH_MS + self.stretched(at_us) / 1_000;
+        self.frozen_ms.unwrap_or(right_ms.saturating_add_signed(self.skew_ms))
     }
 
     fn stretched(&self, elapsed_us: u64) -> u64 {
@@ -93,6 +119,20 @@ mod tests {
                 assert!(clock.read(due_us - 1).mono_us < mono_us, "drift {drift_ppm}, {mono_us}");
             }
         }
+    }
+
+    #[test]
+    fn a_frozen_wall_clock_stands_and_then_goes_on_from_there() {
+        let mut clock = HostClock::new(ClockProfile::default());
+        clock.boot(0);
+        let before = clock.read(5_000);
+        clock.freeze(5_000);
+        let frozen = clock.read(900_000);
+        assert_eq!((frozen.wall_ms, frozen.mono_us), (before.wall_ms, 900_000));
+        clock.thaw(900_000);
+        assert_eq!(clock.read(907_000).wall_ms, before.wall_ms + 7);
+        clock.heal();
+        assert_eq!(clock.read(907_000).wall_ms, EPOCH_MS + 907);
     }
 
     #[test]

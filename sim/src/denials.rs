@@ -23,6 +23,14 @@ pub struct Denials {
 }
 
 impl Denials {
+    /// A node whose disk holds this.
+    pub fn of(durable: State) -> Self {
+        Self {
+            durable,
+            ..Self::default()
+        }
+    }
+
     /// The node was booted: nothing of an earlier boot leaves any more.
     pub fn booted(&mut self) {
         self.waiting.clear();

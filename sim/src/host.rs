@@ -7,6 +7,7 @@ use kernel::machine::{ConnKind, Envelope, Machine, Phase};
 
 use crate::clock::{ClockProfile, HostClock};
 use crate::disk::{DiskProfile, VirtualDisk};
+use crate::network::NetInput;
 
 /// Which of the rules of order the hosts keep: all, except in a test that proves that a check sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,13 @@ pub struct Host<M> {
     pub(crate) phase: Option<Phase>,
     /// It was told to stop cleanly.
     pub(crate) draining: bool,
+    /// It is never booted again.
+    pub(crate) gone: bool,
+    /// Its process stands still; what the network has for it waits here.
+    pub(crate) paused: bool,
+    pub(crate) backlog: VecDeque<NetInput>,
+    /// It crashes in the middle of performing the output of so many steps on.
+    pub(crate) crash_in_steps: Option<u64>,
 }
 
 impl<M: Machine> Host<M> {
@@ -71,6 +79,10 @@ impl<M: Machine> Host<M> {
             wake_at_us: None,
             phase: None,
             draining: false,
+            gone: false,
+            paused: false,
+            backlog: VecDeque::new(),
+            crash_in_steps: None,
         }
     }
 
@@ -92,6 +104,16 @@ impl<M: Machine> Host<M> {
     /// The disk, whether the node is up or not.
     pub fn disk(&self) -> &VirtualDisk {
         &self.disk
+    }
+
+    /// Whether its process stands still.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether it was told to stop cleanly.
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// The disk, to disturb it.
@@ -118,14 +140,17 @@ impl<M: Machine> Host<M> {
     }
 
     /// Everything that was only in memory is gone.
-    pub(crate) fn crash(&mut self) {
+    pub(crate) fn crash(&mut self, at_us: u64) {
         self.machine = None;
-        self.disk.crash();
+        self.disk.crash(at_us);
         self.held.clear();
         self.given = 0;
         self.conns.clear();
         self.wake_at_us = None;
         self.phase = None;
         self.draining = false;
+        self.paused = false;
+        self.backlog.clear();
+        self.crash_in_steps = None;
     }
 }

@@ -14,7 +14,10 @@
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
 //! | [`watch`] | live queries of the workload, and what their answer should be |
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
+//! | [`outcome`], [`panics`] | what became of a run, panics included; which two failed in the same way |
+//! | [`shrink`] | a plan that fails, cut down to what it fails by |
 //! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
+//! | [`streams`], [`reached`] | randomness by purpose, entity and index; what was in fact hit |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
 #![deny(missing_docs)]
 
@@ -29,10 +32,15 @@ pub mod host;
 pub mod invariant;
 pub mod model;
 pub mod network;
+pub mod outcome;
+pub mod panics;
 pub mod plan;
+pub mod reached;
 pub mod run;
 pub mod seeds;
+pub mod shrink;
 pub mod story;
+pub mod streams;
 pub mod trace;
 pub mod watch;
 pub mod world;

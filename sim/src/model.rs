@@ -142,12 +142,20 @@ pub struct LogReader {
 }
 
 impl LogReader {
+    /// One that has seen all that this disk's log holds.
+    pub fn at_end_of(disk: &VirtualDisk) -> Self {
+        Self {
+            seen: disk.last_durable(),
+        }
+    }
+
     /// The entries that have become durable since the last call, with their numbers.
     ///
     /// # Errors
     /// If one of them is no entry.
     pub fn new_entries(&mut self, disk: &VirtualDisk) -> Result<Vec<(u64, LogEntry)>, String> {
-        if disk.last_durable() == self.seen {
+        // Of one that is damaged nobody but its node has anything to read.
+        if disk.last_durable() == self.seen || disk.is_damaged() {
             return Ok(Vec::new());
         }
         let fresh = disk.log().range(self.seen + 1..);

@@ -1,12 +1,12 @@
 //! Many seeds: ranges of them, what becomes of one, and which one finds a bug.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kernel::env::Mutant;
 
+use crate::outcome::{Outcome, attempt};
 use crate::plan::Plan;
-use crate::run::{End, Options, Report, run};
+use crate::run::{End, Options, Report};
 
 /// A range of seeds, the last excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,17 +53,20 @@ pub fn describe(report: &Report) -> String {
     }
 }
 
-/// One seed, whatever becomes of it. `None`: the code under test panicked.
-pub fn try_seed(seed: u64, mutant: Option<Mutant>) -> Option<Report> {
-    let options = Options { mutant, hook: None };
-    catch_unwind(AssertUnwindSafe(|| run(&Plan::draw(seed), options))).ok()
+/// One seed, whatever becomes of it.
+pub fn try_seed(seed: u64, mutant: Option<Mutant>) -> Outcome {
+    let options = Options {
+        mutant,
+        ..Options::default()
+    };
+    attempt(&Plan::draw(seed), options)
 }
 
 /// The first seed in which a mutant is seen, and by which promise.
 pub fn first_to_find(mutant: Mutant, seeds: Seeds) -> Option<(u64, String)> {
     seeds.0.into_iter().find_map(|seed| match try_seed(seed, Some(mutant)) {
-        None => Some((seed, "the code under test panicked".into())),
-        Some(report) => match report.end {
+        Outcome::Panicked(_) => Some((seed, "the code under test panicked".into())),
+        Outcome::Ended(report) => match report.end {
             End::Held => None,
             End::Broken(violation) => Some((seed, violation.invariant.into())),
             End::Stuck(why) => Some((seed, format!("no progress: {why}"))),

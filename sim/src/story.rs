@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::endpoint::Endpoint;
-use crate::plan::{Event, Plan};
+use crate::plan::{Event, FaultKind, On, Plan};
 use crate::run::{End, Options, Report, run};
 #[cfg(doc)]
 use crate::watch::Watch;
@@ -148,7 +148,10 @@ impl Story {
             for b in other {
                 for (from, to) in [(*a, *b), (*b, *a)] {
                     let (from, to) = (Endpoint::Node(from), Endpoint::Node(to));
-                    self = self.at(during_ms.start, Event::Block { from, to, for_us });
+                    self = self.at(
+                        during_ms.start,
+                        Event::Fault(FaultKind::Block.on(On::Link(from, to)).for_us(for_us)),
+                    );
                 }
             }
         }
@@ -158,13 +161,19 @@ impl Story {
     /// A node is down.
     pub fn down(self, node: usize, during_ms: Range<u64>) -> Self {
         let for_us = (during_ms.end - during_ms.start) * 1_000;
-        self.at(during_ms.start, Event::Crash { node, for_us })
+        self.at(
+            during_ms.start,
+            Event::Fault(FaultKind::Crash.on_node(node).for_us(for_us)),
+        )
     }
 
     /// A client has no network.
     pub fn offline(self, client: usize, during_ms: Range<u64>) -> Self {
         let for_us = (during_ms.end - during_ms.start) * 1_000;
-        self.at(during_ms.start, Event::Offline { client, for_us })
+        self.at(
+            during_ms.start,
+            Event::Fault(FaultKind::Offline.on(On::Client(client)).for_us(for_us)),
+        )
     }
 
     /// Anything else.
@@ -184,7 +193,13 @@ impl Story {
         let mut plan = self.plan.clone();
         plan.header.seed = seed;
         let mutant = self.mutant;
-        run(&plan, Options { mutant, hook: None })
+        run(
+            &plan,
+            Options {
+                mutant,
+                ..Options::default()
+            },
+        )
     }
 
     /// Plays it with each seed: every promise must be kept. Returns what was counted, seed by seed.

@@ -22,7 +22,7 @@ pub fn document(number: u64) -> Bytes {
 }
 
 /// The number in such a document.
-fn number_in(document: &[u8]) -> Option<u64> {
+pub(crate) fn number_in(document: &[u8]) -> Option<u64> {
     match document.strip_prefix(b"\x81\xa1n")? {
         [small] => Some(u64::from(*small)),
         [0xcc..=0xcf, digits @ ..] => Some(digits.iter().fold(0, |sum, digit| sum << 8 | u64::from(*digit))),

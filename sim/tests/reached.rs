@@ -87,8 +87,8 @@ fn a_swarm_gets_to_the_rare_paths() {
             }
         };
         let options = Options {
-            mutant: None,
             hook: Some(Box::new(count)),
+            ..Options::default()
         };
         run(&Plan::draw(seed), options);
     }

@@ -4,10 +4,12 @@ mod clock;
 mod ids;
 mod limits;
 mod mutant;
+mod rare;
 mod rng;
 
 pub use clock::{Now, VirtualClock};
 pub use ids::{ConnId, NodeId, PeerId, Ticket, WriterId, name_hash};
 pub use limits::{BadLimit, Limits};
 pub use mutant::{Mutant, Mutants, TESTING};
+pub use rare::{Rare, RarePaths, Taken};
 pub use rng::SeededRng;

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::env::{Mutant, Now, SeededRng, Ticket, WriterId};
+use crate::env::{Mutant, Now, Rare, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
 use crate::node::{Node, announce};
@@ -148,7 +148,9 @@ impl Node {
             "the host answered an apply that it was not given"
         );
         if self.state.is_serving() {
-            out.cut = self.store.applied(ok, now.mono_us);
+            let cut = self.store.applied(ok, now.mono_us);
+            let kept = cut.is_some() && self.rarely(Rare::KeepLog, ticket.0);
+            out.cut = cut.filter(|_| !kept);
             // The log holds everything; the records can follow at the next start.
             self.gave_up |= !ok && self.draining;
         }

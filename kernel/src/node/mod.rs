@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::crdt::DigestKey;
-use crate::env::{BadLimit, ConnId, Limits, Mutant, Mutants, Now, SeededRng, Ticket, WriterId};
+use crate::env::{BadLimit, ConnId, Limits, Mutant, Mutants, Now, Rare, RarePaths, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::partition::Routing;
@@ -45,6 +45,8 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// Deliberately broken behaviour, in tests.
     pub mutants: Mutants,
+    /// Rare paths that are taken on purpose, in tests.
+    pub rare: RarePaths,
 }
 
 impl NodeConfig {
@@ -57,6 +59,7 @@ impl NodeConfig {
             routing: Routing::new(),
             limits: Limits::default(),
             mutants: Mutants::default(),
+            rare: RarePaths::default(),
         }
     }
 
@@ -132,6 +135,7 @@ pub struct Node {
     /// Keys that have expired, of which those who watch them have not been told.
     expired: Vec<RecordKey>,
     tally: Tally,
+    taken: Taken,
 }
 
 impl Node {
@@ -158,6 +162,7 @@ impl Node {
             closing: Vec::new(),
             expired: Vec::new(),
             tally: Tally::default(),
+            taken: Taken::default(),
         }
     }
 
@@ -169,6 +174,27 @@ impl Node {
     /// The limits it was made with.
     pub fn limits(&self) -> &Limits {
         &self.config.limits
+    }
+
+    /// Which rare paths it has taken on purpose.
+    pub fn taken(&self) -> Taken {
+        self.taken
+    }
+
+    /// Whether a rare path is taken here. `place` tells one place from the next.
+    fn rarely(&mut self, rare: Rare, place: u64) -> bool {
+        let happens = self.config.rare.happens(rare, place);
+        if happens {
+            self.taken.note(rare);
+        }
+        happens
+    }
+
+    /// The same for what would disturb everything if it happened in one step of sixteen.
+    fn seldom(&mut self, rare: Rare, now: Now) -> bool {
+        // Some quarters of a second, and in them some steps.
+        let quarter = u64::MAX - now.mono_us / 250_000;
+        self.config.rare.happens(rare, quarter) && self.rarely(rare, now.mono_us)
     }
 
     fn next_ticket(&mut self) -> Ticket {
@@ -192,6 +218,7 @@ impl Node {
         }
         self.state_timers(now, out);
         if self.state.is_serving() {
+            self.rare_timers(now);
             self.peer_timers(now, out);
             self.begin_apply(now, out);
             let limits = &self.config.limits;
@@ -199,6 +226,25 @@ impl Node {
                 .refresh(&self.store, &self.conns, limits, &mut self.outbox);
         }
         self.drain_step(out);
+    }
+
+    /// What happens by itself now and then, where a test wants it.
+    fn rare_timers(&mut self, now: Now) {
+        if self.seldom(Rare::DropPeer, now)
+            && let Some(conn) = self.peers.up().first().copied()
+        {
+            self.peers.because("a rare path");
+            self.close(conn, now);
+        }
+        if self.seldom(Rare::StaleViews, now) {
+            self.subscriptions.all_stale();
+        }
+        if self.seldom(Rare::CompareEarly, now)
+            && let Some(conn) = self.peers.up().last().copied()
+            && let Some(link) = self.peers.link(conn)
+        {
+            link.behind = true;
+        }
     }
 
     /// Performs what the step decided: one commit, and every envelope in `send` or in the commit.
@@ -231,7 +277,9 @@ impl Node {
                 continue;
             }
             self.conns.sent(envelope.conn, bytes);
-            let must_wait = shows != Shows::Heartbeat && self.conns.must_wait(envelope.conn, settled);
+            let must_wait = shows != Shows::Heartbeat
+                && (self.conns.must_wait(envelope.conn, settled)
+                    || (self.state.is_serving() && self.rarely(Rare::WaitForCommit, ticket.0 << 32 ^ envelope.conn.0)));
             let shows_state = self.shows_state(shows);
             if must_wait || (shows_state && state_waits) {
                 self.conns.waits_for(envelope.conn, ticket);
@@ -278,7 +326,8 @@ impl Node {
             if self.source == Some(conn) {
                 continue;
             }
-            if self.conns.is_full(conn, &self.config.limits) {
+            let place = self.tickets.0 << 32 ^ conn.0;
+            if self.conns.is_full(conn, &self.config.limits) || self.rarely(Rare::SkipForward, place) {
                 self.peers.falls_behind(conn);
                 continue;
             }
@@ -299,8 +348,9 @@ impl Node {
     }
 
     fn begin_apply(&mut self, now: Now, out: &mut Output) {
+        let at_once = self.draining || self.rarely(Rare::ApplyEarly, now.mono_us);
         if self.apply.is_none()
-            && let Some((upto, puts)) = self.store.begin_apply(now.mono_us, self.draining)
+            && let Some((upto, puts)) = self.store.begin_apply(now.mono_us, at_once)
         {
             let ticket = self.next_ticket();
             self.apply = Some(ticket);
@@ -322,10 +372,13 @@ impl Node {
     }
 
     /// Whether time must be made durable though there is nothing else to write: something waits to expire.
-    fn must_reserve(&self, now: Now) -> bool {
+    fn must_reserve(&mut self, now: Now) -> bool {
         let due = self.store.expires_at_ms();
         let lacks = due.is_some_and(|due_ms| self.hlc.lacks(due_ms, now.wall_ms));
-        lacks && self.state.is_serving() && !self.draining && self.store.room_for(0).is_ok()
+        (lacks || self.seldom(Rare::ReserveTime, now))
+            && self.state.is_serving()
+            && !self.draining
+            && self.store.room_for(0).is_ok()
     }
 
     /// When the next version expires, if no answer of the host comes first.

@@ -281,7 +281,7 @@ impl Node {
     pub(super) fn greet_peer(&mut self, conn: ConnId, dialled: Option<PeerId>, now: Now) {
         let link = Link::new(dialled, self.rng.entropy(), now.mono_us);
         let hello = peer::hello(&Hello {
-            version: PEER_PROTOCOL_VERSION,
+            version: self.protocol_version(),
             name: &self.config.name,
             boot: self.boot_id(),
             routing: self.config.routing.digest(),
@@ -289,6 +289,11 @@ impl Node {
         });
         self.peers.links.insert(conn, link);
         self.outbox.push(conn, hello, Shows::Nothing);
+    }
+
+    /// The protocol that it speaks to its peers.
+    fn protocol_version(&self) -> u64 {
+        PEER_PROTOCOL_VERSION - u64::from(self.config.rare.is_older())
     }
 
     /// The identity drawn at this boot.
@@ -343,6 +348,7 @@ impl Node {
 
     /// Whether the other side may go on: it speaks this protocol, routes alike, and is not this node.
     fn peer_hello(&mut self, conn: ConnId, hello: Hello<'_>) -> bool {
+        let spoken = self.protocol_version();
         let Some(link) = self.peers.links.get_mut(&conn) else {
             return false;
         };
@@ -360,7 +366,7 @@ impl Node {
             self.peers.because("it is this very node");
             return false;
         }
-        let fits = hello.version == PEER_PROTOCOL_VERSION
+        let fits = hello.version == spoken
             && hello.routing == self.config.routing.digest()
             && !hello.name.is_empty()
             && hello.name.len() <= self.config.limits.id_bytes

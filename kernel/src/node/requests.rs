@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::env::{ConnId, Now};
+use crate::env::{ConnId, Now, Rare};
 use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::session::{Access, Kind, Request, Shows};
@@ -40,6 +40,7 @@ impl Node {
     }
 
     pub(super) fn client_frame(&mut self, conn: ConnId, kind: ConnKind, access: Access, frame: &[u8], now: Now) {
+        let refused = self.rarely(Rare::RefuseFrame, now.mono_us);
         let limits = &self.config.limits;
         let longest = match access {
             Access::Granted => limits.frame_bytes.min(kind.frame_bytes),
@@ -50,7 +51,7 @@ impl Node {
             self.desk(now).refuse(conn, Code::TooLarge, reason, "");
             return;
         }
-        if self.conns.is_full(conn, limits) {
+        if refused || self.conns.is_full(conn, limits) {
             let reason = "answers wait to be read on this connection".into();
             self.desk(now).refuse(conn, Code::Overloaded, reason, "");
             return;

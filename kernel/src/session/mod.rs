@@ -65,7 +65,8 @@ impl Conns {
             kind,
             access,
             unsent_bytes: 0,
-            gapless: true,
+            // Where frames are lost, so are operations before the one that is answered, and refusals on their way.
+            gapless: kind.ordered,
             newest: Ticket(0),
             deadline_us,
         };

@@ -8,8 +8,8 @@ use crate::env::WriterId;
 use crate::msgpack::{self, Reader, Writer};
 use crate::partition::{PARTITIONS, PartitionId};
 use crate::store::{Position, RecordKey};
+use crate::wire::Error;
 use crate::wire::fields::{Frame, each_field, need, put};
-use crate::wire::{Error, PEER_PROTOCOL_VERSION};
 
 /// A message from another node. Everything is borrowed from the frame.
 #[derive(Debug, Clone)]
@@ -240,10 +240,10 @@ fn message(kind: &str, fields: usize) -> Writer {
     out
 }
 
-/// Writes `PEER_HELLO`. The version is this kernel's, whatever `hello` says.
+/// Writes `PEER_HELLO`.
 pub fn hello(hello: &Hello<'_>) -> Bytes {
     let mut out = message("PEER_HELLO", 5);
-    out.text("protocolVersion").u64(PEER_PROTOCOL_VERSION);
+    out.text("protocolVersion").u64(hello.version);
     out.text("name").text(hello.name);
     out.text("boot").u64(hello.boot.0);
     out.text("routing").u64(hello.routing);

@@ -51,7 +51,7 @@ impl Device {
     /// The power goes. Its node must have been killed: nobody is answered any more.
     pub fn crash(&self) {
         let mut state = self.lock();
-        state.disk.crash();
+        state.disk.crash(now_us());
         state.done.clear();
     }
 

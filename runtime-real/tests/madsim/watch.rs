@@ -12,7 +12,7 @@ use kernel::machine::{Command, Input, Phase, Role};
 use kernel::node::Node;
 use runtime_real::simulated::{Device, Watcher, now_us};
 use sim::disk::VirtualDisk;
-use sim::invariant::{Invariant, Seen, Violation, all};
+use sim::invariant::{InvariantChecker, Seen, all};
 use sim::trace::{Step, Trace};
 
 /// What a run was.
@@ -68,7 +68,7 @@ pub struct ClientSeen {
 
 struct Watch {
     trace: Trace,
-    invariants: Vec<Box<dyn Invariant>>,
+    checker: InvariantChecker,
     devices: Vec<Device>,
     nodes: Vec<NodeSeen>,
     clients: Vec<ClientSeen>,
@@ -86,7 +86,7 @@ fn with<T>(look: impl FnOnce(&mut Watch) -> T) -> T {
 pub fn begin(devices: Vec<Device>, clients: usize) {
     let watch = Watch {
         trace: Trace::default(),
-        invariants: all(),
+        checker: InvariantChecker::new(all()),
         nodes: devices.iter().map(|_| NodeSeen::default()).collect(),
         devices,
         clients: vec![
@@ -124,15 +124,8 @@ pub fn client<T>(client: usize, look: impl FnOnce(&mut ClientSeen) -> T) -> T {
 /// If one of them is broken by it.
 pub fn see(seen: &Seen<'_>) {
     let broken = with(|watch| {
-        watch.invariants.iter_mut().find_map(|invariant| {
-            let expected = invariant.see(seen).err()?;
-            let (invariant, at_us) = (invariant.name(), now_us());
-            Some(Violation {
-                invariant,
-                at_us,
-                expected,
-            })
-        })
+        watch.checker.see(now_us(), seen);
+        watch.checker.broken().cloned()
     });
     if let Some(violation) = broken {
         panic!("{violation}");

@@ -12,7 +12,7 @@ use runtime_real::simulated::{Device, NodeClock, now_us, until_us};
 use sim::client::ClientConfig;
 use sim::disk::VirtualDisk;
 use sim::endpoint::Endpoint;
-use sim::invariant::{Seen, agree};
+use sim::invariant::{Seen, Survivor, agree};
 use sim::model::{State, state_in};
 use sim::plan::{Header, Plan};
 
@@ -300,7 +300,8 @@ impl World {
         self.linked().await;
         let settled = |world: &Self| {
             let disks = world.disks();
-            disks.iter().all(VirtualDisk::is_idle) && agree(&disks.iter().collect::<Vec<_>>()).is_ok()
+            let disks: Vec<(usize, &VirtualDisk)> = disks.iter().enumerate().collect();
+            disks.iter().all(|(_, disk)| disk.is_idle()) && agree(&disks).is_ok()
         };
         self.until("all nodes hold the same", 60_000, settled).await;
         let memory = |node| {
@@ -309,10 +310,12 @@ impl World {
         };
         let memories: Vec<State> = (0..self.nodes.len()).map(memory).collect();
         let disks = self.disks();
-        let disks: Vec<&VirtualDisk> = disks.iter().collect();
+        let both = disks.iter().zip(&memories).enumerate();
+        let nodes: Vec<_> = both
+            .map(|(node, (disk, memory))| Survivor { node, disk, memory })
+            .collect();
         watch::see(&Seen::Quiet {
-            disks: &disks,
-            memories: &memories,
+            nodes: &nodes,
             views: &[],
         });
         memories.into_iter().next().unwrap_or_default()

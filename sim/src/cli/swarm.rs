@@ -3,23 +3,31 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use clap::Args;
 use kernel::env::Mutant;
-use sim::run::End;
-use sim::seeds::{Seeds, code_of, describe, try_seed};
+use sim::seeds::{Seeds, try_seed};
+
+use super::parse;
+use super::source::replay;
 
 /// A swarm.
-#[derive(Debug)]
+#[derive(Debug, Args)]
 pub struct Swarm {
-    /// Which seeds.
-    pub seeds: Seeds,
-    /// How many at a time.
-    pub jobs: usize,
-    /// Begin no more after so long.
-    pub time: Option<Duration>,
+    /// From the first up to the last, which is not one of them: `0..1000`.
+    #[arg(long, value_parser = Seeds::parse)]
+    seeds: Seeds,
+    /// How many at a time. The outcome is the same whatever it is.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Begin no more seeds after so long: `90s`, `10m`.
+    #[arg(long, value_parser = parse::duration)]
+    time: Option<Duration>,
     /// Break every node in this way.
-    pub mutant: Option<Mutant>,
-    /// Go on after a failure.
-    pub keep_going: bool,
+    #[arg(long, value_parser = parse::mutant)]
+    mutant: Option<Mutant>,
+    /// Go on after a failure, and report all.
+    #[arg(long)]
+    keep_going: bool,
 }
 
 /// What the threads of a swarm share.
@@ -60,20 +68,15 @@ impl Swarm {
         };
         let work = || {
             while let Some(seed) = next() {
-                let report = try_seed(seed, self.mutant);
+                let outcome = try_seed(seed, self.mutant);
                 let mut shared = lock();
                 shared.done += 1;
-                match report {
-                    None => shared
-                        .failed
-                        .push((seed, 3, "crash: the code under test panicked".into())),
-                    Some(report) => {
-                        shared.steps += report.steps;
-                        shared.hash = shared.hash.wrapping_add(report.hash);
-                        if report.end != End::Held {
-                            shared.failed.push((seed, code_of(&report.end), describe(&report)));
-                        }
-                    }
+                if let Some(report) = outcome.report() {
+                    shared.steps += report.steps;
+                    shared.hash = shared.hash.wrapping_add(report.hash);
+                }
+                if outcome.failure().is_some() {
+                    shared.failed.push((seed, outcome.code(), outcome.to_string()));
                 }
             }
         };
@@ -84,12 +87,9 @@ impl Swarm {
         });
         let mut shared = lock();
         shared.failed.sort();
-        let mutant = self
-            .mutant
-            .map_or(String::new(), |mutant| format!(" --mutant {}", mutant.name()));
         for (seed, _, how) in &shared.failed {
             println!("seed {seed}: {how}");
-            println!("replay: cargo run --release -p sim -- run --seed {seed}{mutant}");
+            println!("replay: {}", replay(&format!("--seed {seed}"), self.mutant));
         }
         let (done, steps, failed) = (shared.done, shared.steps, shared.failed.len());
         println!(

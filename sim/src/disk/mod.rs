@@ -6,7 +6,13 @@ use bytes::Bytes;
 use kernel::env::{SeededRng, Ticket};
 use kernel::machine::{Apply, Fetch, Fetched, Input, Room, StorageError};
 
+use crate::reached::{Reached, Spot};
+use crate::streams::Streams;
+
+mod harm;
 mod work;
+
+pub use harm::Image;
 
 /// How a disk behaves when nobody disturbs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +21,8 @@ pub struct DiskProfile {
     pub sync_us: (u64, u64),
     /// Shortest and longest time of one read.
     pub read_us: (u64, u64),
+    /// How many crashes of a thousand, of those that come in the middle of a sync, leave a part of an entry.
+    pub torn_permille: u64,
     /// Bytes that the log holds at most.
     pub log_bytes: u64,
     /// Breaks the third rule of order on purpose, to prove that it is seen: only the first commit of a failed group
@@ -27,6 +35,7 @@ impl Default for DiskProfile {
         Self {
             sync_us: (200, 2_000),
             read_us: (20, 200),
+            torn_permille: 0,
             log_bytes: 64 << 20,
             forgets_failures: false,
         }
@@ -59,17 +68,19 @@ impl Answer {
 ///
 /// Three devices work side by side: one syncs the log, one applies to the records, one reads. Each does one thing after
 /// another. What was not synced when the node crashes is lost, except for a drawn prefix of the entries that were
-/// just being written; an entry is never half there.
+/// just being written; an entry is half there only where the profile says that it may be.
 ///
 /// Sans-io like the machines: [`VirtualDisk::next_at_us`] says when there is something to [`VirtualDisk::poll`].
 #[derive(Debug, Clone)]
 pub struct VirtualDisk {
     profile: DiskProfile,
-    rng: SeededRng,
+    streams: Streams,
     log: BTreeMap<u64, Bytes>,
     log_used_bytes: u64,
     records: BTreeMap<Bytes, Bytes>,
     applied: u64,
+    /// What the last apply replaced, and what was applied before it.
+    undo: Option<(u64, Vec<(Bytes, Option<Bytes>)>)>,
     commits: VecDeque<(Ticket, Option<(u64, Bytes)>)>,
     /// The first so many of `commits` are in the sync that ends then.
     syncing: Option<(usize, u64)>,
@@ -81,21 +92,28 @@ pub struct VirtualDisk {
     failed: Option<StorageError>,
     fail_next_commit: bool,
     fail_next_apply: bool,
+    fail_next_read: bool,
+    /// It holds something else than what was written to it.
+    damaged: bool,
+    /// Something that was synced is missing from it, or it is damaged.
+    harmed: bool,
     full: bool,
     slow: u64,
     misuse: Option<String>,
+    reached: Reached,
 }
 
 impl VirtualDisk {
-    /// An empty disk.
-    pub fn new(profile: DiskProfile, rng: SeededRng) -> Self {
+    /// An empty disk. Every draw is keyed by what is done, and when.
+    pub fn new(profile: DiskProfile, seed: SeededRng) -> Self {
         Self {
             profile,
-            rng,
+            streams: Streams::new(&seed, "disk"),
             log: BTreeMap::new(),
             log_used_bytes: 0,
             records: BTreeMap::new(),
             applied: 0,
+            undo: None,
             commits: VecDeque::new(),
             syncing: None,
             applies: VecDeque::new(),
@@ -106,9 +124,13 @@ impl VirtualDisk {
             failed: None,
             fail_next_commit: false,
             fail_next_apply: false,
+            fail_next_read: false,
+            damaged: false,
+            harmed: false,
             full: false,
             slow: 1,
             misuse: None,
+            reached: Reached::default(),
         }
     }
 
@@ -183,12 +205,14 @@ impl VirtualDisk {
     }
 
     /// The power goes: what was in flight is gone, or as good as. What the machine was to be told is never told.
-    pub fn crash(&mut self) {
+    pub fn crash(&mut self, at_us: u64) {
+        let mut draw = self.streams.at(Use::Crash as u64, at_us);
         if let Some((group, _)) = self.syncing.take() {
-            self.write_some(group);
+            self.write_some(group, &mut draw);
+            self.tear(group, &mut draw);
         }
         self.commits.clear();
-        if self.applying_until_us.take().is_some() && self.rng.chance(500) {
+        if self.applying_until_us.take().is_some() && draw.chance(500) {
             self.write_apply();
         }
         self.applies.clear();
@@ -198,6 +222,7 @@ impl VirtualDisk {
         self.failed = None;
         self.fail_next_commit = false;
         self.fail_next_apply = false;
+        self.fail_next_read = false;
     }
 
     /// The next group of log entries fails. What of it will be found later is drawn.
@@ -208,6 +233,11 @@ impl VirtualDisk {
     /// The next apply fails.
     pub fn fail_next_apply(&mut self) {
         self.fail_next_apply = true;
+    }
+
+    /// The next read fails.
+    pub fn fail_next_read(&mut self) {
+        self.fail_next_read = true;
     }
 
     /// No room is left, or there is room again.
@@ -224,6 +254,7 @@ impl VirtualDisk {
     pub fn heal(&mut self) {
         self.fail_next_commit = false;
         self.fail_next_apply = false;
+        self.fail_next_read = false;
         self.full = false;
         self.slow = 1;
     }
@@ -258,6 +289,11 @@ impl VirtualDisk {
         &self.records
     }
 
+    /// What was in fact hit.
+    pub fn reached(&self) -> &Reached {
+        &self.reached
+    }
+
     fn last_given(&self) -> u64 {
         let in_flight = self.commits.iter().rev().find_map(|(_, entry)| entry.as_ref());
         in_flight.map_or(self.last_durable(), |(number, _)| *number)
@@ -275,9 +311,24 @@ impl VirtualDisk {
         self.misuse.get_or_insert(misuse);
     }
 
-    fn draw(&mut self, (low, high): (u64, u64)) -> u64 {
-        self.rng.between(low, high) * self.slow
+    /// How long something takes that begins now.
+    fn duration_us(&mut self, what: Use, at_us: u64, range_us: (u64, u64)) -> u64 {
+        if self.slow > 1 {
+            self.reached.hit(Spot::DiskSlow);
+        }
+        self.streams.at(what as u64, at_us).between(range_us) * self.slow
     }
+}
+
+/// What is drawn for.
+#[derive(Debug, Clone, Copy)]
+enum Use {
+    Sync,
+    Apply,
+    Read,
+    Crash,
+    Failure,
+    Harm,
 }
 
 fn entry_bytes(entry: &Option<(u64, Bytes)>) -> u64 {

@@ -62,7 +62,7 @@ fn a_crash_leaves_a_prefix() {
         assert!(disk.poll(at_us).is_some());
         disk.commit(at_us, Ticket(2), entry(2));
         disk.commit(at_us, Ticket(3), entry(3));
-        disk.crash();
+        disk.crash(at_us);
         assert!(disk.log().keys().copied().eq(1..=disk.last_durable()));
         survivors[disk.last_durable() as usize] += 1;
         assert!(drain(&mut disk).is_empty());

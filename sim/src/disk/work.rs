@@ -4,7 +4,9 @@ use bytes::Bytes;
 use kernel::env::Ticket;
 use kernel::machine::{Fetch, Fetched, StorageError};
 
-use super::{Answer, VirtualDisk, entry_bytes};
+use super::{Answer, Use, VirtualDisk, entry_bytes};
+use crate::reached::Spot;
+use crate::streams::Draw;
 
 impl VirtualDisk {
     /// Begins the next sync, unless one is running; barriers at the front need none.
@@ -19,7 +21,7 @@ impl VirtualDisk {
             match self.commits.front() {
                 None => return,
                 Some((_, Some(_))) => {
-                    let until_us = at_us + self.draw(self.profile.sync_us);
+                    let until_us = at_us + self.duration_us(Use::Sync, at_us, self.profile.sync_us);
                     self.syncing = Some((self.commits.len(), until_us));
                 }
                 Some((ticket, None)) => {
@@ -36,20 +38,22 @@ impl VirtualDisk {
         if let Some(error) = self.failed {
             self.fail_applies(error);
         } else if self.applying_until_us.is_none() && !self.applies.is_empty() {
-            self.applying_until_us = Some(at_us + self.draw(self.profile.sync_us));
+            let apply_us = self.duration_us(Use::Apply, at_us, self.profile.sync_us);
+            self.applying_until_us = Some(at_us + apply_us);
         }
     }
 
     pub(super) fn work_on_reads(&mut self, at_us: u64) {
         if self.reading_until_us.is_none() && !self.fetches.is_empty() {
-            self.reading_until_us = Some(at_us + self.draw(self.profile.read_us));
+            let read_us = self.duration_us(Use::Read, at_us, self.profile.read_us);
+            self.reading_until_us = Some(at_us + read_us);
         }
     }
 
     pub(super) fn finish(&mut self, at_us: u64) {
         if let Some((group, until_us)) = self.syncing.filter(|(_, until_us)| *until_us <= at_us) {
             self.syncing = None;
-            self.finish_sync(group);
+            self.finish_sync(until_us, group);
             self.work_on_log(until_us);
         } else if let Some(until_us) = self.applying_until_us.filter(|until_us| *until_us <= at_us) {
             self.applying_until_us = None;
@@ -58,14 +62,20 @@ impl VirtualDisk {
         } else if let Some(until_us) = self.reading_until_us.filter(|until_us| *until_us <= at_us) {
             self.reading_until_us = None;
             if let Some((ticket, fetch)) = self.fetches.pop_front() {
-                let found = self.read(fetch);
-                self.ready.push_back(Answer::Fetched(ticket, Ok(found)));
+                let found = match std::mem::take(&mut self.fail_next_read) {
+                    true => {
+                        self.reached.hit(Spot::ReadFailed);
+                        Err(StorageError::Io)
+                    }
+                    false => Ok(self.read(fetch)),
+                };
+                self.ready.push_back(Answer::Fetched(ticket, found));
             }
             self.work_on_reads(until_us);
         }
     }
 
-    fn finish_sync(&mut self, group: usize) {
+    fn finish_sync(&mut self, at_us: u64, group: usize) {
         let group_bytes: u64 = self
             .commits
             .iter()
@@ -75,7 +85,11 @@ impl VirtualDisk {
         let full = self.full || self.log_used_bytes + group_bytes > self.profile.log_bytes;
         let io = std::mem::take(&mut self.fail_next_commit);
         if full || io {
-            let error = if io { StorageError::Io } else { StorageError::Full };
+            let (error, spot) = match io {
+                true => (StorageError::Io, Spot::CommitFailed),
+                false => (StorageError::Full, Spot::DiskFull),
+            };
+            self.reached.hit(spot);
             if self.profile.forgets_failures {
                 if let Some((ticket, _)) = self.commits.pop_front() {
                     self.ready.push_back(Answer::Committed(ticket, Err(error)));
@@ -83,7 +97,8 @@ impl VirtualDisk {
                 return;
             }
             if io {
-                self.write_some(group);
+                let mut draw = self.streams.at(Use::Failure as u64, at_us);
+                self.write_some(group, &mut draw);
             }
             self.failed = Some(error);
             self.fail_applies(error);
@@ -107,6 +122,7 @@ impl VirtualDisk {
 
     fn finish_apply(&mut self) {
         if std::mem::take(&mut self.fail_next_apply) {
+            self.reached.hit(Spot::ApplyFailed);
             // Those behind it would leave a hole in the records if they went through.
             self.fail_applies(StorageError::Io);
             return;
@@ -118,7 +134,12 @@ impl VirtualDisk {
 
     pub(super) fn write_apply(&mut self) -> Option<Ticket> {
         let apply = self.applies.pop_front()?;
-        self.records.extend(apply.puts);
+        let mut replaced = Vec::with_capacity(apply.puts.len());
+        for (key, value) in apply.puts {
+            let before = self.records.insert(key.clone(), value);
+            replaced.push((key, before));
+        }
+        self.undo = Some((self.applied, replaced));
         self.applied = apply.upto.max(self.applied);
         Some(apply.ticket)
     }
@@ -131,8 +152,13 @@ impl VirtualDisk {
     }
 
     /// Writes a drawn prefix of the group, without an answer.
-    pub(super) fn write_some(&mut self, group: usize) {
-        let survivors = self.rng.between(0, group as u64) as usize;
+    pub(super) fn write_some(&mut self, group: usize, draw: &mut Draw) {
+        let survivors = draw.between((0, group as u64)) as usize;
+        match survivors {
+            0 => self.reached.hit(Spot::SyncLost),
+            _ if survivors < group => self.reached.hit(Spot::SyncPrefix),
+            _ => {}
+        }
         let entries: Vec<_> = self
             .commits
             .iter()

@@ -1,10 +1,11 @@
 //! **Promises** that an acknowledged write is never lost: when its client hears of it, the node that said so has it on disk,
-//! or a version that wins over it; and when all is quiet, every node has.
+//! or a version that wins over it; and when all is quiet, every node has. A write that one node acknowledged may be lost with that
+//! node's disk, if no other disk had it by then: that is what `eventual` at `disk` says.
 //! **From** rule 4 of the promises, and what Jepsen's set and register tests ask of every database (jepsen.io/analyses).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Invariant, Seen};
+use super::{Invariant, Seen, Survivor};
 use crate::disk::VirtualDisk;
 use crate::model::{LogReader, State, merge, show, state_of};
 
@@ -14,11 +15,18 @@ pub struct Acknowledged {
     /// The greatest version of each record that was acknowledged.
     promised: State,
     durable: BTreeMap<usize, (LogReader, State)>,
+    /// Nodes whose disks are damaged or gone.
+    lost: BTreeSet<usize>,
+    /// What nodes had on disks that were taken from them: an answer may still be on its way.
+    taken: BTreeMap<usize, State>,
 }
 
 impl Acknowledged {
     fn follow(&mut self, node: usize, disk: &VirtualDisk) -> Result<&State, String> {
         let (reader, state) = self.durable.entry(node).or_default();
+        if self.lost.contains(&node) {
+            return Ok(state);
+        }
         for (_, (_, changes)) in reader.new_entries(disk)? {
             for (key, version) in changes {
                 merge(state, &key, version);
@@ -33,23 +41,46 @@ impl Invariant for Acknowledged {
         "acknowledged"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Stepped { step, disk } => {
                 self.follow(step.node, disk)?;
             }
             Seen::Acknowledged { node, write, disk } => {
-                merge(&mut self.promised, &write.key, write.version.clone());
-                let held = self.follow(*node, disk)?.get(&write.key);
-                if held.is_none_or(|held| *held < write.version) {
+                let has = |state: &State| state.get(&write.key).is_some_and(|held| *held >= write.version);
+                let on_disk = has(self.follow(*node, disk)?);
+                if on_disk {
+                    merge(&mut self.promised, &write.key, write.version.clone());
+                } else if !self.taken.get(node).is_some_and(has) {
+                    let held = self.follow(*node, disk)?.get(&write.key);
                     let (written, held) = (show(&write.key, Some(&write.version)), show(&write.key, held));
                     return Err(format!(
                         "n{node} acknowledged {written}, so it is on its disk or older than what is; there is {held}"
                     ));
                 }
             }
-            Seen::Quiet { disks, .. } => {
+            Seen::DiskChanged { node, disks } => {
+                if let Some((_, state)) = self.durable.remove(node) {
+                    let taken = self.taken.entry(*node).or_default();
+                    state.into_iter().for_each(|(key, version)| merge(taken, &key, version));
+                }
+                let mut left = Vec::new();
                 for (node, disk) in disks.iter().enumerate() {
+                    self.lost.insert(node);
+                    if let Some(disk) = disk {
+                        self.lost.remove(&node);
+                        let state = state_of(disk)?;
+                        self.durable.insert(node, (LogReader::at_end_of(disk), state.clone()));
+                        left.push(state);
+                    }
+                }
+                self.promised.retain(|key, version| {
+                    let held = |state: &State| state.get(key).is_some_and(|held| held >= version);
+                    left.iter().any(held)
+                });
+            }
+            Seen::Quiet { nodes, .. } => {
+                for Survivor { node, disk, .. } in *nodes {
                     let state = state_of(disk)?;
                     for (key, version) in &self.promised {
                         let held = state.get(key);

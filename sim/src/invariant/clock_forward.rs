@@ -26,7 +26,11 @@ impl Invariant for ClockForward {
         "clock-forward"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+        if let Seen::DiskChanged { node, .. } = seen {
+            // Another disk, another clock: its writer is another as well, so that no stamp is given twice.
+            self.nodes.remove(node);
+        }
         let (node, disk) = match seen {
             Seen::Stepped { step, disk } => (step.node, disk),
             Seen::Crashed { node, disk } => (*node, disk),

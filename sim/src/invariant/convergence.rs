@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Invariant, Seen};
+use super::{Invariant, Seen, Survivor};
 use crate::disk::VirtualDisk;
 use crate::model::{State, Version, show, state_of};
 
@@ -26,16 +26,19 @@ fn difference<'s>(a: &'s State, b: &'s State) -> Option<&'s Bytes> {
 ///
 /// # Errors
 /// The difference, or a disk that cannot be read.
-pub fn agree(disks: &[&VirtualDisk]) -> Result<(), String> {
-    let states = disks
-        .iter()
-        .map(|disk| state_of(disk))
-        .collect::<Result<Vec<State>, String>>()?;
-    for (node, state) in states.iter().enumerate().skip(1) {
-        if let Some(key) = difference(&states[0], state) {
-            let (ours, theirs) = (show(key, states[0].get(key)), show(key, state.get(key)));
+pub fn agree(disks: &[(usize, &VirtualDisk)]) -> Result<(), String> {
+    let mut states = Vec::with_capacity(disks.len());
+    for (node, disk) in disks {
+        states.push((node, state_of(disk)?));
+    }
+    let Some(((first, ours), others)) = states.split_first() else {
+        return Ok(());
+    };
+    for (node, theirs) in others {
+        if let Some(key) = difference(ours, theirs) {
+            let (ours, theirs) = (show(key, ours.get(key)), show(key, theirs.get(key)));
             return Err(format!(
-                "n0 and n{node} hold the same; n0 has {ours}, n{node} has {theirs}"
+                "n{first} and n{node} hold the same; n{first} has {ours}, n{node} has {theirs}"
             ));
         }
     }
@@ -47,7 +50,7 @@ impl Invariant for Convergence {
         "convergence"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Wrote(write) => {
                 self.written
@@ -55,9 +58,10 @@ impl Invariant for Convergence {
                     .or_default()
                     .push(write.version.clone());
             }
-            Seen::Quiet { disks, memories, .. } => {
-                agree(disks)?;
-                for (node, (memory, disk)) in memories.iter().zip(*disks).enumerate() {
+            Seen::Quiet { nodes, .. } => {
+                let disks: Vec<_> = nodes.iter().map(|left| (left.node, left.disk)).collect();
+                agree(&disks)?;
+                for Survivor { node, disk, memory } in *nodes {
                     let state = state_of(disk)?;
                     if let Some(key) = difference(memory, &state) {
                         let (held, stored) = (show(key, memory.get(key)), show(key, state.get(key)));
@@ -66,7 +70,7 @@ impl Invariant for Convergence {
                         ));
                     }
                 }
-                if let Some(disk) = disks.first() {
+                if let Some((_, disk)) = disks.first() {
                     for (key, version) in &state_of(disk)? {
                         let known = self.written.get(key).is_some_and(|written| written.contains(version));
                         if !known {

@@ -15,7 +15,7 @@ use kernel::wire::server::ServerMessage;
 use super::{Invariant, Seen};
 use crate::denials::Denials;
 use crate::disk::VirtualDisk;
-use crate::model::{LogReader, Version, show};
+use crate::model::{LogReader, Version, show, state_of};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -36,6 +36,15 @@ struct Node {
 }
 
 impl Node {
+    fn of(disk: Option<&VirtualDisk>) -> Result<Self, String> {
+        let mut node = Self::default();
+        if let Some(disk) = disk {
+            node.reader = LogReader::at_end_of(disk);
+            node.denials = Denials::of(state_of(disk)?);
+        }
+        Ok(node)
+    }
+
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
         for (_, (_, changes)) in self.reader.new_entries(disk)? {
             for (key, version) in changes {
@@ -51,12 +60,17 @@ impl Invariant for ExpiredStays {
         "expired-stays"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
                 let node = self.nodes.entry(*node).or_default();
                 node.denials.booted();
                 node.gone_before.extend(std::mem::take(&mut node.gone).into_keys());
+            }
+            // How late it was is forgotten with the disk.
+            Seen::DiskChanged { node, disks } => {
+                let fresh = Node::of(disks.get(*node).copied().flatten())?;
+                self.nodes.insert(*node, fresh);
             }
             Seen::Stepped { step, disk } => {
                 let node = self.nodes.entry(step.node).or_default();

@@ -3,8 +3,7 @@
 //! **From** rule 13 of the promises, and incremental view maintenance: a view kept by deltas equals the view computed anew
 //! (Budiu et al., "DBSP", 2023). The answer is computed by the workload's own model, from the words of the plan.
 
-use super::{Invariant, Seen, Watched};
-use crate::model::State;
+use super::{Invariant, Seen, Survivor, Watched};
 
 /// See the module.
 #[derive(Debug)]
@@ -15,22 +14,22 @@ impl Invariant for LiveAnswers {
         "live-answers"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        let Seen::Quiet { memories, views, .. } = seen else {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+        let Seen::Quiet { nodes, views } = seen else {
             return Ok(());
         };
-        views.iter().try_for_each(|view| holds(view, memories))
+        views.iter().try_for_each(|view| holds(view, nodes))
     }
 }
 
-fn holds(view: &Watched<'_>, memories: &[State]) -> Result<(), String> {
+fn holds(view: &Watched<'_>, nodes: &[Survivor<'_>]) -> Result<(), String> {
     let Watched {
         client,
         node,
         watch,
         rows,
     } = view;
-    let Some(state) = memories.get(*node) else {
+    let Some(Survivor { memory: state, .. }) = nodes.iter().find(|left| left.node == *node) else {
         return Ok(());
     };
     let answer = watch.answer(state);

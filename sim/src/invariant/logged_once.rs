@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Invariant, Seen};
-use crate::model::{LogReader, State, show};
+use crate::model::{LogReader, State, show, state_of};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -18,7 +18,14 @@ impl Invariant for LoggedOnce {
         "logged-once"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+        if let Seen::DiskChanged { node, disks } = seen {
+            self.nodes.remove(node);
+            if let Some(disk) = disks.get(*node).copied().flatten() {
+                let known = (LogReader::at_end_of(disk), state_of(disk)?);
+                self.nodes.insert(*node, known);
+            }
+        }
         let (node, disk) = match seen {
             Seen::Stepped { step, disk } => (step.node, disk),
             Seen::Crashed { node, disk } => (*node, disk),

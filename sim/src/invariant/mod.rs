@@ -10,13 +10,16 @@ use kernel::env::ConnId;
 use kernel::machine::{Input, Role};
 
 use crate::disk::VirtualDisk;
+use crate::endpoint::Endpoint;
 use crate::model::{State, Version};
 use crate::trace::Step;
 use crate::watch::{Rows, Watch};
 
 mod acknowledged;
+mod checker;
 mod clock_forward;
 mod convergence;
+mod damage_noticed;
 mod expired_stays;
 mod failed_commit;
 mod live_answers;
@@ -29,8 +32,10 @@ mod strangers;
 mod tickets_in_order;
 
 pub use acknowledged::Acknowledged;
+pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
+pub use damage_noticed::DamageNoticed;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
 pub use live_answers::LiveAnswers;
@@ -86,10 +91,8 @@ pub enum Seen<'a> {
     },
     /// Every fault is over, every client has its answers, and nothing is left to be done.
     Quiet {
-        /// The disks of all nodes.
-        disks: &'a [&'a VirtualDisk],
-        /// What the nodes hold in memory, as far as anybody can look.
-        memories: &'a [State],
+        /// The nodes that are left: all, but for those that are gone for good.
+        nodes: &'a [Survivor<'a>],
         /// What those who watch hold, on connections that lose nothing.
         views: &'a [Watched<'a>],
     },
@@ -100,6 +103,39 @@ pub enum Seen<'a> {
         /// What.
         what: &'a str,
     },
+    /// A frame got to the other end.
+    Delivered {
+        /// Who sent it.
+        from: Endpoint,
+        /// Who is about to be told.
+        to: Endpoint,
+        /// When it was sent.
+        sent_us: u64,
+        /// The bytes, as they arrived.
+        frame: &'a [u8],
+    },
+    /// A frame did not, and never will.
+    Lost {
+        /// Who sent it.
+        from: Endpoint,
+        /// Who is not told.
+        to: Endpoint,
+    },
+    /// A fault of the plan begins, or ends.
+    Fault {
+        /// Which entry of the plan.
+        entry: usize,
+        /// Whether it begins.
+        begins: bool,
+    },
+    /// The disk of a node is another than it was (empty, an older copy of itself, a copy of another's, damaged), or is gone with
+    /// the node. The node is down.
+    DiskChanged {
+        /// Which node.
+        node: usize,
+        /// What is left of every disk from now on: nothing of one that is damaged or gone.
+        disks: &'a [Option<&'a VirtualDisk>],
+    },
     /// A machine asked of its storage what no machine may ask.
     Misused {
         /// Which node.
@@ -107,6 +143,17 @@ pub enum Seen<'a> {
         /// What.
         misuse: &'a str,
     },
+}
+
+/// A node at the end of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Survivor<'a> {
+    /// Its number.
+    pub node: usize,
+    /// Its disk.
+    pub disk: &'a VirtualDisk,
+    /// What it holds in memory.
+    pub memory: &'a State,
 }
 
 /// An envelope at the moment at which it leaves its node.
@@ -155,8 +202,8 @@ pub trait Invariant {
     /// Its name, as on a command line.
     fn name(&self) -> &'static str;
 
-    /// Takes note of what happened, and says what was expected instead if that breaks the promise.
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String>;
+    /// Takes note of what happened, at the virtual time `at_us`, and says what was expected instead if that breaks the promise.
+    fn see(&mut self, at_us: u64, seen: &Seen<'_>) -> Result<(), String>;
 }
 
 /// A promise that was broken.
@@ -185,6 +232,7 @@ pub fn of_the_contract() -> Vec<Box<dyn Invariant>> {
         Box::new(FailedCommit::default()),
         Box::new(RepliesInOrder::default()),
         Box::new(StorageRules),
+        Box::new(DamageNoticed),
     ]
 }
 

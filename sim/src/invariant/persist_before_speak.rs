@@ -29,7 +29,7 @@ impl Invariant for PersistBeforeSpeak {
         "persist-before-speak"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
                 self.nodes.insert(*node, Given::default());

@@ -19,7 +19,7 @@ use super::clock_forward::time;
 use super::{Invariant, Seen};
 use crate::denials::Denials;
 use crate::disk::VirtualDisk;
-use crate::model::{LogReader, Version, show};
+use crate::model::{LogReader, Version, show, state_of};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -40,18 +40,34 @@ struct Node {
 }
 
 impl Node {
+    fn known(&mut self, key: &Bytes, version: &Version) {
+        if let (Some(value), Some(end)) = (&version.value, key.iter().position(|byte| *byte == 0)) {
+            self.rows.insert((key.slice(end + 1..), value.clone()));
+        }
+        self.ever.entry(version.stamp).or_default().push(version.value.clone());
+    }
+
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
         for (_, (clock, changes)) in self.reader.new_entries(disk)? {
             self.clock = self.clock.max(time(clock));
             for (key, version) in changes {
-                if let (Some(value), Some(end)) = (&version.value, key.iter().position(|byte| *byte == 0)) {
-                    self.rows.insert((key.slice(end + 1..), value.clone()));
-                }
-                self.ever.entry(version.stamp).or_default().push(version.value.clone());
+                self.known(&key, &version);
                 self.denials.persisted(&key, version);
             }
         }
         Ok(())
+    }
+
+    /// The disk is another one: what was ever on the one before may not be on this.
+    fn changed(&mut self, disk: Option<&VirtualDisk>) -> Result<(), String> {
+        *self = Self::default();
+        let Some(disk) = disk else { return Ok(()) };
+        let state = state_of(disk)?;
+        for (key, version) in &state {
+            self.known(key, version);
+        }
+        self.denials = Denials::of(state);
+        self.follow(disk)
     }
 
     /// Whether this version was ever on this disk.
@@ -89,10 +105,14 @@ impl Invariant for ReadsDurable {
         "reads-durable"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
                 self.nodes.entry(*node).or_default().denials.booted();
+            }
+            Seen::DiskChanged { node, disks } => {
+                let disk = disks.get(*node).copied().flatten();
+                self.nodes.entry(*node).or_default().changed(disk)?;
             }
             Seen::Stepped { step, disk } => {
                 let node = self.nodes.entry(step.node).or_default();

@@ -14,7 +14,7 @@ impl Invariant for StorageRules {
         "storage-rules"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Misused { node, misuse } => Err(format!("n{node} keeps the rules of storage: {misuse}")),
             _ => Ok(()),

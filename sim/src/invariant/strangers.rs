@@ -20,7 +20,7 @@ impl Invariant for Strangers {
         "strangers"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Intruded { client, what } => Err(format!(
                 "c{client} does not know the secret and is told nothing; it was told {what}"

@@ -28,7 +28,7 @@ impl Invariant for TicketsInOrder {
         "tickets-in-order"
     }
 
-    fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
                 self.nodes.insert(*node, InFlight::default());

@@ -1,4 +1,5 @@
-//! The network of a run: connections with latency, loss, duplication, reordering and partitions.
+//! The network of a run: connections with latency, loss, duplication, reordering, damage, and links that carry nothing, or slowly,
+//! or only later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +10,43 @@ use kernel::machine::{ConnKind, Input};
 
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
-use wire::{End, State, Wire};
+use crate::reached::{Reached, Spot};
+use crate::streams::{Draw, Streams};
+use link::Link;
+use wire::{End, Packet, State, Wire};
 
 mod carrying;
+pub(crate) mod damage;
 mod ending;
+mod link;
 mod opening;
 mod wire;
+
+/// How the times that frames take are distributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Each between shortest and longest as often as another.
+    Uniform,
+    /// Most short, and few beyond the longest usual one.
+    Exponential,
+    /// A heavy tail: one in ten takes ten times as long as most, one in a hundred a hundred times.
+    Pareto,
+}
+
+impl Shape {
+    /// All of them; a plan names them by their place.
+    pub const ALL: [Shape; 3] = [Shape::Uniform, Shape::Exponential, Shape::Pareto];
+}
 
 /// How the network behaves when nobody disturbs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkProfile {
-    /// Shortest and longest way of a frame.
+    /// Shortest and longest usual way of a frame.
     pub latency_us: (u64, u64),
+    /// How the ways are spread between them, and beyond.
+    pub latency_shape: Shape,
+    /// How many times as long the ways of a link may be as those of another.
+    pub latency_spread: u64,
     /// Whether connections are like TCP (a lost frame comes late, and all behind it) or like datagrams (a lost frame is
     /// lost, and others overtake it).
     pub ordered: bool,
@@ -28,7 +54,7 @@ pub struct NetworkProfile {
     pub loss_permille: u64,
     /// How many of a thousand arrive twice, where connections are not ordered.
     pub duplicate_permille: u64,
-    /// How many frames of a thousand that a client sends are damaged on their way, so that nobody can read them.
+    /// How many frames of a thousand are damaged on their way.
     pub corrupt_permille: u64,
     /// How fast a sender can push bytes out.
     pub bytes_per_ms: u64,
@@ -45,6 +71,8 @@ impl Default for NetworkProfile {
     fn default() -> Self {
         Self {
             latency_us: (100, 1_000),
+            latency_shape: Shape::Uniform,
+            latency_spread: 1,
             ordered: true,
             loss_permille: 0,
             duplicate_permille: 0,
@@ -103,8 +131,7 @@ enum Event {
     DialTimeout(u64),
     Arrive {
         to: Side,
-        number: u64,
-        frame: Bytes,
+        packet: Packet,
     },
     Drained {
         side: Side,
@@ -121,12 +148,12 @@ enum Event {
 
 /// The network between all the endpoints of a run, in virtual time.
 ///
-/// Every directed link draws from a stream of its own, so that a frame more on one leaves the others as they were.
+/// Every draw is keyed by the link and the time, so that a frame more or less leaves the others as they were.
 #[derive(Debug)]
 pub struct VirtualNetwork {
     profile: NetworkProfile,
-    seed: SeededRng,
-    links: FxHashMap<(Endpoint, Endpoint), SeededRng>,
+    streams: Streams,
+    links: FxHashMap<(Endpoint, Endpoint), Link>,
     events: Queue<Event>,
     wires: BTreeMap<u64, Wire>,
     next_wire: u64,
@@ -135,17 +162,20 @@ pub struct VirtualNetwork {
     up: BTreeMap<Endpoint, u64>,
     /// Whose dialled connections are exchanges.
     exchangers: BTreeSet<Endpoint>,
-    /// Directed links that carry nothing, and by how many faults.
-    blocked: BTreeMap<(Endpoint, Endpoint), u32>,
     ready: Option<(Endpoint, NetInput)>,
+    /// Of the frame that is ready: who sent it, and when.
+    origin: Option<(Endpoint, u64)>,
+    /// Between whom frames were lost since this was asked last.
+    lost: Vec<(Endpoint, Endpoint)>,
+    reached: Reached,
 }
 
 impl VirtualNetwork {
     /// A network without endpoints.
-    pub fn new(profile: NetworkProfile, seed: SeededRng) -> Self {
+    pub fn new(profile: NetworkProfile, seed: &SeededRng) -> Self {
         Self {
             profile,
-            seed,
+            streams: Streams::new(seed, "network"),
             links: FxHashMap::default(),
             events: Queue::default(),
             wires: BTreeMap::new(),
@@ -153,8 +183,10 @@ impl VirtualNetwork {
             sides: FxHashMap::default(),
             up: BTreeMap::new(),
             exchangers: BTreeSet::new(),
-            blocked: BTreeMap::new(),
             ready: None,
+            origin: None,
+            lost: Vec::new(),
+            reached: Reached::default(),
         }
     }
 
@@ -170,27 +202,66 @@ impl VirtualNetwork {
 
     /// From now on nothing gets from `from` to `to`. Faults may overlap: each is lifted by an [`VirtualNetwork::unblock`].
     pub fn block(&mut self, from: Endpoint, to: Endpoint) {
-        *self.blocked.entry((from, to)).or_default() += 1;
+        self.link((from, to)).blocked += 1;
     }
 
     /// Lifts one [`VirtualNetwork::block`].
     pub fn unblock(&mut self, at_us: u64, from: Endpoint, to: Endpoint) {
-        if let Some(faults) = self.blocked.get_mut(&(from, to)) {
-            *faults -= 1;
-            if *faults == 0 {
-                self.blocked.remove(&(from, to));
-                self.flush_stalled(at_us);
-            }
+        let link = self.link((from, to));
+        link.blocked = link.blocked.saturating_sub(1);
+        if link.blocked == 0 {
+            self.flush_stalled(at_us);
         }
     }
 
-    /// Nothing is blocked or lost any more.
+    /// Until then what is sent from `from` to `to` waits where it is, and no connection breaks for it.
+    pub fn clog(&mut self, from: Endpoint, to: Endpoint, until_us: u64) {
+        let link = self.link((from, to));
+        link.clogged_until_us = link.clogged_until_us.max(until_us);
+    }
+
+    /// From now on everything from `from` to `to` takes `factor` times as long, until [`VirtualNetwork::quicken`] is told so.
+    pub fn slow(&mut self, from: Endpoint, to: Endpoint, factor: u64) {
+        self.link((from, to)).slowed.push(factor);
+    }
+
+    /// Lifts one [`VirtualNetwork::slow`].
+    pub fn quicken(&mut self, from: Endpoint, to: Endpoint, factor: u64) {
+        let slowed = &mut self.link((from, to)).slowed;
+        if let Some(place) = slowed.iter().position(|slow| *slow == factor) {
+            slowed.remove(place);
+        }
+    }
+
+    /// Nothing is blocked, slow, lost or damaged any more.
     pub fn heal(&mut self, at_us: u64) {
-        self.blocked.clear();
+        for link in self.links.values_mut() {
+            link.blocked = 0;
+            link.clogged_until_us = 0;
+            link.slowed.clear();
+            link.stretch_percent = 100;
+        }
+        self.profile.latency_shape = Shape::Uniform;
+        self.profile.latency_spread = 1;
         self.profile.loss_permille = 0;
         self.profile.duplicate_permille = 0;
         self.profile.corrupt_permille = 0;
         self.flush_stalled(at_us);
+    }
+
+    /// Of the frame that was polled last: who sent it, and when.
+    pub fn origin(&self) -> Option<(Endpoint, u64)> {
+        self.origin
+    }
+
+    /// For each frame that was lost since this was asked last, from whom to whom.
+    pub fn take_lost(&mut self) -> Vec<(Endpoint, Endpoint)> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// What was in fact hit.
+    pub fn reached(&self) -> &Reached {
+        &self.reached
     }
 
     /// Whether this connection of `who` is open at both its ends.
@@ -206,6 +277,7 @@ impl VirtualNetwork {
 
     /// The next thing that some endpoint is to be told by `at_us`.
     pub fn poll(&mut self, at_us: u64) -> Option<(Endpoint, NetInput)> {
+        self.origin = None;
         while self.events.next_at_us().is_some_and(|next_us| next_us <= at_us) {
             let event = self.events.pop()?;
             self.handle(self.events.now_us(), event);
@@ -221,8 +293,8 @@ impl VirtualNetwork {
             Event::Syn(id) => self.accept(at_us, id),
             Event::SynAck(id) => self.answered(id),
             Event::Refused(id) => self.give_up_dial(at_us, id, "refused"),
-            Event::DialTimeout(id) => self.give_up_dial(at_us, id, "timed out"),
-            Event::Arrive { to, number, frame } => self.arrive(at_us, to, number, frame),
+            Event::DialTimeout(id) => self.give_up_dial(at_us, id, opening::TIMED_OUT),
+            Event::Arrive { to, packet } => self.arrive(at_us, to, packet),
             Event::Drained { side, bytes } => {
                 if let Some(end) = self.end(side).filter(|end| end.state == State::Open) {
                     self.ready = Some((end.who, NetInput::Drained(end.conn, bytes)));
@@ -252,30 +324,46 @@ impl VirtualNetwork {
         self.wires.get(&id).map(|wire| &wire.ends[side])
     }
 
+    fn link(&mut self, link: (Endpoint, Endpoint)) -> &mut Link {
+        let (streams, most_percent) = (&self.streams, 100 * self.profile.latency_spread.max(1));
+        self.links.entry(link).or_insert_with(|| Link {
+            stretch_percent: streams.at(entity(link), u64::MAX).between((100, most_percent)),
+            ..Link::default()
+        })
+    }
+
     fn is_blocked(&self, link: (Endpoint, Endpoint)) -> bool {
-        self.blocked.contains_key(&link)
+        self.links.get(&link).is_some_and(|link| link.blocked > 0)
     }
 
-    fn is_lost(&mut self, link: (Endpoint, Endpoint)) -> bool {
-        let permille = self.profile.loss_permille;
-        permille > 0 && self.rng(link).chance(permille)
+    /// What becomes of something that happens on a link at this time is drawn from here.
+    fn draw(&mut self, at_us: u64, link: (Endpoint, Endpoint)) -> Draw {
+        let index = self.link(link).index(at_us);
+        self.streams.at(entity(link), index)
     }
 
-    fn latency(&mut self, link: (Endpoint, Endpoint)) -> u64 {
-        let (low, high) = self.profile.latency_us;
-        self.rng(link).between(low, high)
+    fn is_lost(&mut self, draw: &mut Draw) -> bool {
+        let lost = draw.chance(self.profile.loss_permille);
+        if lost {
+            self.reached.hit(Spot::FrameLost);
+        }
+        lost
     }
 
-    fn silence(&mut self, link: (Endpoint, Endpoint)) -> u64 {
-        let (low, high) = self.profile.break_us;
-        self.rng(link).between(low, high)
+    fn way_us(&mut self, link: (Endpoint, Endpoint), draw: &mut Draw) -> u64 {
+        let Self {
+            profile,
+            links,
+            reached,
+            ..
+        } = self;
+        links.entry(link).or_default().way_us(profile, draw, reached)
     }
+}
 
-    fn rng(&mut self, link: (Endpoint, Endpoint)) -> &mut SeededRng {
-        let seed = &self.seed;
-        let entity = link.0.entity() << 32 | link.1.entity();
-        self.links.entry(link).or_insert_with(|| seed.fork("link", entity))
-    }
+/// One number for a directed link.
+fn entity((from, to): (Endpoint, Endpoint)) -> u64 {
+    from.entity() << 32 | to.entity()
 }
 
 #[cfg(test)]

@@ -6,6 +6,10 @@ use kernel::machine::{ConnKind, Role};
 use super::wire::{End, State, Wire};
 use super::{Event, NetInput, Side, VirtualNetwork};
 use crate::endpoint::Endpoint;
+use crate::reached::Spot;
+
+/// Why a dial that nobody answered came to nothing.
+pub(super) const TIMED_OUT: &str = "timed out";
 
 impl VirtualNetwork {
     /// Opens a connection from `from` to `to`, if that can be. `to` without an endpoint is an address that nobody has.
@@ -21,8 +25,10 @@ impl VirtualNetwork {
                 broken: false,
             },
         );
-        let arrives_us = at_us + self.latency(link);
-        let lost = self.is_lost(link) || self.is_blocked(link);
+        let mut draw = self.draw(at_us, link);
+        let held_us = self.link(link).clogged_until_us.max(at_us);
+        let arrives_us = held_us + self.way_us(link, &mut draw);
+        let lost = self.is_lost(&mut draw) || self.is_blocked(link);
         match to {
             None => self.events.push(arrives_us, Event::Refused(id)),
             Some(_) if lost => {}
@@ -38,7 +44,9 @@ impl VirtualNetwork {
         if self.is_blocked((from, to)) || wire.ends[0].state != State::Opening {
             return;
         }
-        let back_us = at_us + self.latency((to, from));
+        let mut draw = self.draw(at_us, (to, from));
+        let held_us = self.link((to, from)).clogged_until_us.max(at_us);
+        let back_us = held_us + self.way_us((to, from), &mut draw);
         if !self.up.contains_key(&to) {
             self.events.push(back_us, Event::Refused(id));
             return;
@@ -47,7 +55,7 @@ impl VirtualNetwork {
         if let Some(wire) = self.wires.get_mut(&id) {
             wire.ends[1].last_arrival_us = back_us;
         }
-        if !self.is_lost((to, from)) {
+        if !self.is_lost(&mut draw) {
             self.events.push(back_us, Event::SynAck(id));
         }
     }
@@ -89,12 +97,15 @@ impl VirtualNetwork {
             return;
         }
         wire.ends[0].state = State::Gone;
+        if reason == TIMED_OUT {
+            self.reached.hit(Spot::DialTimedOut);
+        }
         let (who, peer) = (wire.ends[0].who, wire.ends[0].peer);
         let link = (who, wire.ends[1].who);
         if wire.ends[1].state == State::Opening {
             wire.ends[1].state = State::Gone;
         } else {
-            let gone_us = at_us + self.silence(link);
+            let gone_us = at_us + self.silence_us(at_us, link);
             self.events.push(gone_us, Event::Gone((id, 1)));
         }
         self.forget_if_over(id);

@@ -4,7 +4,7 @@ const A: Endpoint = Endpoint::Node(0);
 const B: Endpoint = Endpoint::Node(1);
 
 fn network(profile: NetworkProfile, seed: u64) -> VirtualNetwork {
-    let mut network = VirtualNetwork::new(profile, SeededRng::from_u64(seed));
+    let mut network = VirtualNetwork::new(profile, &SeededRng::from_u64(seed));
     network.boot(A);
     network.boot(B);
     network

@@ -23,6 +23,15 @@ pub(super) enum State {
     Gone,
 }
 
+/// A frame on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Packet {
+    /// Its place among those of its direction.
+    pub number: u64,
+    pub sent_us: u64,
+    pub frame: Bytes,
+}
+
 /// One end, and the direction out of it.
 #[derive(Debug)]
 pub(super) struct End {
@@ -37,11 +46,13 @@ pub(super) struct End {
     /// Number of the next frame out of this end.
     pub next_number: u64,
     /// Frames that cannot get out, and the bytes whose draining has not been reported.
-    pub stalled: BTreeMap<u64, (Bytes, Option<u64>)>,
+    pub stalled: BTreeMap<u64, (Packet, Option<u64>)>,
     pub stalled_since_us: Option<u64>,
     /// Number of the frame that this end is to be given next, and those that came before their turn.
     pub next_due: u64,
-    pub early: BTreeMap<u64, Bytes>,
+    pub early: BTreeMap<u64, Packet>,
+    /// The greatest number of a frame that arrived here.
+    pub last_number: u64,
 }
 
 impl End {
@@ -58,6 +69,7 @@ impl End {
             stalled_since_us: None,
             next_due: 0,
             early: BTreeMap::new(),
+            last_number: 0,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What the world of a run is like.
 
+use kernel::env::Rare;
+
 use crate::clock::ClockProfile;
 use crate::disk::DiskProfile;
-use crate::network::NetworkProfile;
+use crate::network::{NetworkProfile, Shape};
 use crate::world::Setup;
 
 /// The drawn options of a run. Each is one line of a plan's text.
@@ -22,14 +24,22 @@ pub struct Header {
     pub secret: bool,
     /// The last so many clients have a wrong one.
     pub impostors: u64,
+    /// The rare paths that are on in every node.
+    pub rare: Vec<Rare>,
     /// When every fault ends for good.
     pub heal_us: u64,
     /// How long after that everything must have converged.
     pub converge_us: u64,
+    /// The last so many nodes are gone for good when the others are healed.
+    pub dead: u64,
     /// See [`NetworkProfile::ordered`].
     pub ordered: bool,
     /// See [`NetworkProfile::latency_us`].
     pub latency_us: (u64, u64),
+    /// See [`NetworkProfile::latency_shape`]: its place in [`Shape::ALL`].
+    pub latency_shape: u64,
+    /// See [`NetworkProfile::latency_spread`].
+    pub latency_spread: u64,
     /// See [`NetworkProfile::loss_permille`].
     pub loss_permille: u64,
     /// See [`NetworkProfile::duplicate_permille`].
@@ -42,6 +52,8 @@ pub struct Header {
     pub break_us: (u64, u64),
     /// See [`DiskProfile::sync_us`].
     pub sync_us: (u64, u64),
+    /// See [`DiskProfile::torn_permille`].
+    pub torn_permille: u64,
     /// See [`DiskProfile::log_bytes`].
     pub log_bytes: u64,
     /// How far each node's wall clock is ahead when the run begins; those without a word are right.
@@ -86,16 +98,21 @@ impl Default for Header {
             exchanges: 0,
             secret: false,
             impostors: 0,
+            rare: Vec::new(),
             heal_us: 10_000_000,
             converge_us: 60_000_000,
+            dead: 0,
             ordered: true,
             latency_us: (100, 1_000),
+            latency_shape: 0,
+            latency_spread: 1,
             loss_permille: 0,
             duplicate_permille: 0,
             corrupt_permille: 0,
             bytes_per_ms: 100_000,
             break_us: (500_000, 4_000_000),
             sync_us: (200, 2_000),
+            torn_permille: 0,
             log_bytes: 64 << 20,
             skew_ms: Vec::new(),
             drift_ppm: Vec::new(),
@@ -122,6 +139,7 @@ pub(super) enum Field<'a> {
     Number(&'a mut u64),
     Pair(&'a mut (u64, u64)),
     List(&'a mut Vec<i64>),
+    Rare(&'a mut Vec<Rare>),
 }
 
 impl Header {
@@ -136,16 +154,21 @@ impl Header {
             ("exchanges", Number(&mut self.exchanges)),
             ("secret", Flag(&mut self.secret)),
             ("impostors", Number(&mut self.impostors)),
+            ("rare", Field::Rare(&mut self.rare)),
             ("heal_us", Number(&mut self.heal_us)),
             ("converge_us", Number(&mut self.converge_us)),
+            ("dead", Number(&mut self.dead)),
             ("ordered", Flag(&mut self.ordered)),
             ("latency_us", Pair(&mut self.latency_us)),
+            ("latency_shape", Number(&mut self.latency_shape)),
+            ("latency_spread", Number(&mut self.latency_spread)),
             ("loss_permille", Number(&mut self.loss_permille)),
             ("duplicate_permille", Number(&mut self.duplicate_permille)),
             ("corrupt_permille", Number(&mut self.corrupt_permille)),
             ("bytes_per_ms", Number(&mut self.bytes_per_ms)),
             ("break_us", Pair(&mut self.break_us)),
             ("sync_us", Pair(&mut self.sync_us)),
+            ("torn_permille", Number(&mut self.torn_permille)),
             ("log_bytes", Number(&mut self.log_bytes)),
             ("skew_ms", List(&mut self.skew_ms)),
             ("drift_ppm", List(&mut self.drift_ppm)),
@@ -176,11 +199,14 @@ impl Header {
             clocks: (0..self.nodes as usize).map(clock).collect(),
             disk: DiskProfile {
                 sync_us: self.sync_us,
+                torn_permille: self.torn_permille,
                 log_bytes: self.log_bytes,
                 ..DiskProfile::default()
             },
             network: NetworkProfile {
                 latency_us: self.latency_us,
+                latency_shape: Shape::ALL[self.latency_shape as usize % Shape::ALL.len()],
+                latency_spread: self.latency_spread,
                 ordered: self.ordered,
                 loss_permille: self.loss_permille,
                 duplicate_permille: self.duplicate_permille,

@@ -3,13 +3,15 @@
 //! A seed is expanded into a plan ([`Plan::draw`]); running is executing it. So a failure can be cut down (delete an entry,
 //! keep failing) and kept (a file that replays after the generator has changed).
 
-use crate::endpoint::Endpoint;
 use crate::watch::Watch;
 
 mod draw;
+pub(crate) mod edit;
+mod fault;
 mod header;
 mod text;
 
+pub use fault::{Fault, FaultKind, On, Row};
 pub use header::Header;
 pub use text::BadPlan;
 
@@ -72,83 +74,9 @@ pub enum Event {
         /// What.
         watch: Watch,
     },
-    /// `offline c0 for 5000`: a client has no network; it goes on writing into its queue.
-    Offline {
-        /// Who.
-        client: usize,
-        /// For how long.
-        for_us: u64,
-    },
-    /// `block n0 n1 for 5000`: nothing gets from one end to the other. The other way is another entry's business.
-    Block {
-        /// From where.
-        from: Endpoint,
-        /// To where.
-        to: Endpoint,
-        /// For how long.
-        for_us: u64,
-    },
-    /// `crash n0 for 5000`: a node crashes, and is booted again after a while.
-    Crash {
-        /// Which.
-        node: usize,
-        /// For how long it is down.
-        for_us: u64,
-    },
-    /// `stop n0 for 5000`: a node is told to stop cleanly, and is booted again after a while, stopped or not.
-    Stop {
-        /// Which.
-        node: usize,
-        /// After how long it is booted again.
-        for_us: u64,
-    },
-    /// `jump n0 -5000`: a node's wall clock jumps.
-    Jump {
-        /// Which node's.
-        node: usize,
-        /// By how much.
-        by_ms: i64,
-    },
-    /// `fail-commit n0`: the next group of log entries of a node fails.
-    FailCommit {
-        /// Which node's.
-        node: usize,
-    },
-    /// `fail-apply n0`: the next apply of a node fails.
-    FailApply {
-        /// Which node's.
-        node: usize,
-    },
-    /// `full n0 for 5000`: a node's disk has no room.
-    Full {
-        /// Which node's.
-        node: usize,
-        /// For how long.
-        for_us: u64,
-    },
-    /// `slow n0 20 for 5000`: a node's disk takes so many times as long.
-    Slow {
-        /// Which node's.
-        node: usize,
-        /// How many times.
-        factor: u64,
-        /// For how long.
-        for_us: u64,
-    },
+    /// Something goes wrong.
+    Fault(Fault),
 }
-
-/// The faults that a plan can hold, as they are written in it.
-pub const FAULTS: [&str; 9] = [
-    "block n0 n1 for 5000",
-    "crash n0 for 5000",
-    "stop n0 for 5000",
-    "jump n0 -5000",
-    "fail-commit n0",
-    "fail-apply n0",
-    "full n0 for 5000",
-    "slow n0 20 for 5000",
-    "offline c0 for 5000",
-];
 
 impl Plan {
     /// The plan of a seed.
@@ -209,19 +137,11 @@ mod tests {
 
     #[test]
     fn swarms_differ_in_which_faults_are_on() {
-        let has = |plan: &Plan, wanted: fn(&Event) -> bool| plan.entries.iter().any(|entry| wanted(&entry.event));
         let plans: Vec<Plan> = (0..200).map(Plan::draw).collect();
-        let kinds: [fn(&Event) -> bool; 6] = [
-            |event| matches!(event, Event::Block { .. }),
-            |event| matches!(event, Event::Crash { .. }),
-            |event| matches!(event, Event::Jump { .. }),
-            |event| matches!(event, Event::FailCommit { .. }),
-            |event| matches!(event, Event::Full { .. }),
-            |event| matches!(event, Event::Offline { .. }),
-        ];
-        for kind in kinds {
-            let with = plans.iter().filter(|plan| has(plan, kind)).count();
-            assert!((20..180).contains(&with), "{with} of 200");
+        for kind in FaultKind::ALL {
+            let of_kind = |entry: &Entry| matches!(&entry.event, Event::Fault(fault) if fault.kind == kind);
+            let with = plans.iter().filter(|plan| plan.entries.iter().any(of_kind)).count();
+            assert!((8..180).contains(&with), "{kind:?}: {with} of 200");
         }
         assert!(plans.iter().any(|plan| plan.header.ordered) && plans.iter().any(|plan| !plan.header.ordered));
     }

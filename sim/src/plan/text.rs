@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use kernel::env::Rare;
+
 use super::header::Field;
-use super::{Entry, Event, Header, Plan};
+use super::{Entry, Event, Fault, FaultKind, Header, Plan};
 use crate::endpoint::Endpoint;
 
 /// Why a text is not a plan.
@@ -31,6 +33,11 @@ impl fmt::Display for Plan {
                 Field::Flag(flag) => writeln!(f, "{name} {flag}")?,
                 Field::Number(number) => writeln!(f, "{name} {number}")?,
                 Field::Pair((low, high)) => writeln!(f, "{name} {low} {high}")?,
+                Field::Rare(list) => {
+                    write!(f, "{name}")?;
+                    list.iter().try_for_each(|rare| write!(f, " {}", rare.name()))?;
+                    writeln!(f)?;
+                }
                 Field::List(list) => {
                     write!(f, "{name}")?;
                     list.iter().try_for_each(|number| write!(f, " {number}"))?;
@@ -60,15 +67,7 @@ impl fmt::Display for Event {
             Event::Delete { client, map, key } => write!(f, "delete c{client} {map} {key}"),
             Event::Get { client, map, key } => write!(f, "get c{client} {map} {key}"),
             Event::Watch { client, watch } => write!(f, "watch c{client} {watch}"),
-            Event::Offline { client, for_us } => write!(f, "offline c{client} for {for_us}"),
-            Event::Block { from, to, for_us } => write!(f, "block {from} {to} for {for_us}"),
-            Event::Crash { node, for_us } => write!(f, "crash n{node} for {for_us}"),
-            Event::Stop { node, for_us } => write!(f, "stop n{node} for {for_us}"),
-            Event::Jump { node, by_ms } => write!(f, "jump n{node} {by_ms}"),
-            Event::FailCommit { node } => write!(f, "fail-commit n{node}"),
-            Event::FailApply { node } => write!(f, "fail-apply n{node}"),
-            Event::Full { node, for_us } => write!(f, "full n{node} for {for_us}"),
-            Event::Slow { node, factor, for_us } => write!(f, "slow n{node} {factor} for {for_us}"),
+            Event::Fault(fault) => fault.fmt(f),
         }
     }
 }
@@ -122,6 +121,13 @@ fn option(words: &[&str], header: &mut Header) -> Result<(), String> {
             let numbers: Result<Vec<i64>, _> = values.iter().map(|word| word.parse()).collect();
             **list = numbers.map_err(|_| format!("`{name}` takes numbers"))?;
         }
+        (Field::Rare(list), names) => {
+            let of = |name: &&str| {
+                let known = Rare::ALL.into_iter().find(|rare| rare.name() == *name);
+                known.ok_or_else(|| format!("no rare path is called `{name}`"))
+            };
+            **list = names.iter().map(of).collect::<Result<_, _>>()?;
+        }
         (Field::Flag(_), _) => return Err(format!("`{name}` is true or false")),
         (Field::Number(_), _) => return Err(format!("`{name}` takes a number")),
         (Field::Pair(_), _) => return Err(format!("`{name}` takes two numbers")),
@@ -131,33 +137,23 @@ fn option(words: &[&str], header: &mut Header) -> Result<(), String> {
 
 fn event(words: &[&str], header: &Header) -> Result<Event, String> {
     let name = *words.first().ok_or("a time without an event")?;
+    let known = |end: Endpoint| match end {
+        Endpoint::Node(node) if node as u64 >= header.nodes => Err(format!("there is no n{node}")),
+        Endpoint::Client(client) if client as u64 >= header.clients => Err(format!("there is no c{client}")),
+        end => Ok(end),
+    };
+    if let Some(kind) = FaultKind::of(name) {
+        return Fault::read(kind, &words[1..], known).map(Event::Fault);
+    }
     let example = match name {
         "put" => "put c0 map key 7",
         "delete" => "delete c0 map key",
         "get" => "get c0 map key",
         "watch" => "watch c0 map above:50 down 3",
-        "offline" => "offline c0 for 5000",
-        "block" => "block n0 n1 for 5000",
-        "crash" => "crash n0 for 5000",
-        "stop" => "stop n0 for 5000",
-        "jump" => "jump n0 -5000",
-        "fail-commit" => "fail-commit n0",
-        "fail-apply" => "fail-apply n0",
-        "full" => "full n0 for 5000",
-        "slow" => "slow n0 20 for 5000",
         _ => return Err(format!("nothing is called `{name}`")),
     };
     let shape = || format!("`{name}` is written `{example}`");
-    let end = |word: &str| match word.parse() {
-        Ok(Endpoint::Node(node)) if node as u64 >= header.nodes => Err(format!("there is no n{node}")),
-        Ok(Endpoint::Client(client)) if client as u64 >= header.clients => Err(format!("there is no c{client}")),
-        end => end,
-    };
-    let node = |word: &str| match end(word)? {
-        Endpoint::Node(node) => Ok(node),
-        Endpoint::Client(_) => Err(shape()),
-    };
-    let client = |word: &str| match end(word)? {
+    let client = |word: &str| match known(word.parse()?)? {
         Endpoint::Client(client) => Ok(client),
         Endpoint::Node(_) => Err(shape()),
     };
@@ -190,38 +186,6 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
         [who, _, _, _, _] if name == "watch" => Event::Watch {
             client: client(who)?,
             watch: words[2..].join(" ").parse().map_err(|()| shape())?,
-        },
-        [who, "for", us] if name == "offline" => Event::Offline {
-            client: client(who)?,
-            for_us: number(us)?,
-        },
-        [from, to, "for", us] if name == "block" => Event::Block {
-            from: end(from)?,
-            to: end(to)?,
-            for_us: number(us)?,
-        },
-        [who, "for", us] if name == "crash" => Event::Crash {
-            node: node(who)?,
-            for_us: number(us)?,
-        },
-        [who, "for", us] if name == "stop" => Event::Stop {
-            node: node(who)?,
-            for_us: number(us)?,
-        },
-        [who, by] if name == "jump" => Event::Jump {
-            node: node(who)?,
-            by_ms: by.parse().map_err(|_| shape())?,
-        },
-        [who] if name == "fail-commit" => Event::FailCommit { node: node(who)? },
-        [who] if name == "fail-apply" => Event::FailApply { node: node(who)? },
-        [who, "for", us] if name == "full" => Event::Full {
-            node: node(who)?,
-            for_us: number(us)?,
-        },
-        [who, factor, "for", us] if name == "slow" => Event::Slow {
-            node: node(who)?,
-            factor: number(factor)?,
-            for_us: number(us)?,
         },
         _ => return Err(shape()),
     })

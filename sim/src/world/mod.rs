@@ -9,12 +9,15 @@ use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::host::{Host, Rules};
-use crate::invariant::{Invariant, Seen, Violation, Watched, Write};
+use crate::invariant::{Invariant, InvariantChecker, Seen, Survivor, Violation, Watched, Write};
 use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
+use crate::reached::{Reached, Spot};
+use crate::streams::Streams;
 use crate::trace::{Step, Trace};
 
 mod perform;
+mod trouble;
 
 /// What a world is made of.
 #[derive(Debug, Clone)]
@@ -59,6 +62,9 @@ pub type Factory<M> = Box<dyn FnMut(usize, u64) -> M>;
 /// Sees every step; for comparing two runs.
 pub type Hook = Box<dyn FnMut(&Step<'_>)>;
 
+/// Sees a machine for the last time.
+pub type OnEnd<M> = Box<dyn FnMut(&M)>;
+
 /// Nodes, network, clock and checks. Addresses to dial are the nodes' names: `n0` and up.
 ///
 /// Whoever drives it calls [`World::next`] until it returns nothing, and does what is due in between.
@@ -71,9 +77,11 @@ pub struct World<M> {
     now_us: u64,
     at_once: u64,
     trace: Trace,
+    streams: Streams,
+    reached: Reached,
     hook: Option<Hook>,
-    invariants: Vec<Box<dyn Invariant>>,
-    broken: Option<Violation>,
+    on_end: Option<OnEnd<M>>,
+    checker: InvariantChecker,
 }
 
 impl<M: Machine> World<M> {
@@ -83,22 +91,34 @@ impl<M: Machine> World<M> {
         let host = |(node, clock): (usize, &ClockProfile)| Host::new(&seed, node, *clock, setup.disk);
         Self {
             hosts: setup.clocks.iter().enumerate().map(host).collect(),
-            network: VirtualNetwork::new(setup.network, seed.fork("network", 0)),
+            network: VirtualNetwork::new(setup.network, &seed),
             rules: setup.rules,
             factory,
             due: Queue::default(),
             now_us: 0,
             at_once: 0,
             trace: Trace::default(),
+            streams: Streams::new(&seed, "world"),
+            reached: Reached::default(),
             hook: None,
-            invariants,
-            broken: None,
+            on_end: None,
+            checker: InvariantChecker::new(invariants),
         }
+    }
+
+    /// Shows each machine to `on_end` when its node goes down.
+    pub fn on_end(&mut self, on_end: OnEnd<M>) {
+        self.on_end = Some(on_end);
     }
 
     /// Calls `hook` at every step from now on.
     pub fn watch(&mut self, hook: Hook) {
         self.hook = Some(hook);
+    }
+
+    /// Shows everything that happens from now on to `observer` as well, before the invariants see it.
+    pub fn observe(&mut self, observer: Box<dyn Invariant>) {
+        self.checker.observe(observer);
     }
 
     /// The virtual time.
@@ -116,6 +136,25 @@ impl<M: Machine> World<M> {
         &mut self.hosts[node]
     }
 
+    /// What was in fact hit, everywhere.
+    pub fn reached(&self) -> Reached {
+        let mut reached = self.reached.clone();
+        reached.add(self.network.reached());
+        self.hosts.iter().for_each(|host| reached.add(host.disk.reached()));
+        reached
+    }
+
+    /// Counts something that whoever drives the world saw.
+    pub fn hit(&mut self, spot: Spot) {
+        self.reached.hit(spot);
+    }
+
+    /// Shows the invariants that a fault of the plan begins, or ends.
+    pub fn tell_fault(&mut self, entry: usize, begins: bool) {
+        let seen = Seen::Fault { entry, begins };
+        self.checker.see(self.now_us, &seen);
+    }
+
     /// The rolling hash of all steps.
     pub fn trace(&self) -> &Trace {
         &self.trace
@@ -123,7 +162,7 @@ impl<M: Machine> World<M> {
 
     /// The first promise that was broken. Nothing happens any more after it.
     pub fn broken(&self) -> Option<&Violation> {
-        self.broken.as_ref()
+        self.checker.broken()
     }
 
     /// Has [`World::next`] return [`Happening::Due`] with `token` at `at_us`.
@@ -131,64 +170,10 @@ impl<M: Machine> World<M> {
         self.due.push(at_us, token);
     }
 
-    /// Boots a node that is down.
-    pub fn boot(&mut self, node: usize) {
-        if self.hosts[node].is_up() {
-            return;
-        }
-        let machine = (self.factory)(node, self.hosts[node].boots);
-        let entropy = self.hosts[node].boot(self.now_us, machine);
-        self.network.boot(Endpoint::Node(node));
-        see(
-            &mut self.invariants,
-            &mut self.broken,
-            self.now_us,
-            &Seen::Booted { node },
-        );
-        self.step(node, Input::Boot { entropy });
-    }
-
-    /// Takes a node down without a word: what was not synced is lost.
-    pub fn crash(&mut self, node: usize) {
-        if !self.hosts[node].is_up() {
-            return;
-        }
-        self.hosts[node].crash();
-        self.network.crash(self.now_us, Endpoint::Node(node));
-        let seen = Seen::Crashed {
-            node,
-            disk: &self.hosts[node].disk,
-        };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
-    }
-
     /// Gives a node an order.
     pub fn command(&mut self, node: usize, command: Command) {
         self.hosts[node].draining |= command == Command::Drain && self.hosts[node].is_up();
         self.step(node, Input::Command(command));
-    }
-
-    /// Nothing gets from `from` to `to` any more.
-    pub fn block(&mut self, from: Endpoint, to: Endpoint) {
-        self.network.block(from, to);
-    }
-
-    /// Lifts one [`World::block`].
-    pub fn unblock(&mut self, from: Endpoint, to: Endpoint) {
-        self.network.unblock(self.now_us, from, to);
-    }
-
-    /// Ends every fault for good, and boots every node that is down.
-    pub fn heal(&mut self) {
-        self.network.heal(self.now_us);
-        for node in 0..self.hosts.len() {
-            self.hosts[node].disk.heal();
-            self.hosts[node].clock.heal();
-            if self.hosts[node].draining {
-                self.crash(node);
-            }
-            self.boot(node);
-        }
     }
 
     /// A client can be reached from now on.
@@ -204,7 +189,7 @@ impl<M: Machine> World<M> {
     /// A client that has no right to anything was told something.
     pub fn intruded(&mut self, client: usize, what: &str) {
         let seen = Seen::Intruded { client, what };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
     }
 
     /// A client dials a node. The answer is a [`Happening::Client`].
@@ -219,11 +204,6 @@ impl<M: Machine> World<M> {
         self.network.send(self.now_us, Endpoint::Client(client), conn, frame);
     }
 
-    /// Whether a client's connection is open at both its ends.
-    pub fn client_is_connected(&self, client: usize, conn: ConnId) -> bool {
-        self.network.is_whole(Endpoint::Client(client), conn)
-    }
-
     /// A client ends a connection.
     pub fn client_close(&mut self, client: usize, conn: ConnId) {
         self.network.close(self.now_us, Endpoint::Client(client), conn);
@@ -231,37 +211,38 @@ impl<M: Machine> World<M> {
 
     /// A client stamped a write.
     pub fn wrote(&mut self, write: &Write) {
-        see(&mut self.invariants, &mut self.broken, self.now_us, &Seen::Wrote(write));
+        self.checker.see(self.now_us, &Seen::Wrote(write));
     }
 
     /// A client was told by a node that its write is done.
     pub fn acknowledged(&mut self, node: usize, write: &Write) {
         let disk = &self.hosts[node].disk;
         let seen = Seen::Acknowledged { node, write, disk };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
     }
 
-    /// Nothing is left to be done. `memories` is what the machines hold, where whoever drives the world can look into them.
-    /// `views` is what those who watch hold.
-    pub fn quiet(&mut self, memories: &[State], views: &[Watched<'_>]) {
-        let disks: Vec<&VirtualDisk> = self.hosts.iter().map(Host::disk).collect();
-        let seen = Seen::Quiet {
-            disks: &disks,
-            memories,
-            views,
-        };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+    /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold; `views` is what those who
+    /// watch hold.
+    pub fn quiet(&mut self, memories: &[(usize, State)], views: &[Watched<'_>]) {
+        let mut nodes = Vec::with_capacity(memories.len());
+        for (node, memory) in memories {
+            let (node, disk) = (*node, &self.hosts[*node].disk);
+            nodes.push(Survivor { node, disk, memory });
+        }
+        let seen = Seen::Quiet { nodes: &nodes, views };
+        self.checker.see(self.now_us, &seen);
     }
 
-    /// The disks of all nodes.
-    pub fn disks(&self) -> Vec<&VirtualDisk> {
-        self.hosts.iter().map(Host::disk).collect()
+    /// The disks of all nodes that are up, with their numbers.
+    pub fn disks(&self) -> Vec<(usize, &VirtualDisk)> {
+        let up = self.hosts.iter().enumerate().filter(|(_, host)| host.is_up());
+        up.map(|(node, host)| (node, host.disk())).collect()
     }
 
     /// Lets things happen up to the next one that is not the nodes' own business. `None`: the time is `until_us`, or a
     /// promise is broken.
     pub fn next(&mut self, until_us: u64) -> Option<Happening> {
-        while self.broken.is_none() {
+        while self.checker.broken().is_none() {
             let at_us = self.next_at_us().unwrap_or(u64::MAX).max(self.now_us);
             if at_us > until_us {
                 self.now_us = until_us.max(self.now_us);
@@ -272,13 +253,35 @@ impl<M: Machine> World<M> {
             if self.due.next_at_us().is_some_and(|due_us| due_us <= at_us) {
                 return self.due.pop().map(Happening::Due);
             }
-            match self.network.poll(at_us) {
+            let polled = self.network.poll(at_us);
+            self.tell_carried(polled.as_ref());
+            match polled {
                 Some((Endpoint::Client(client), input)) => return Some(Happening::Client(client, input)),
-                Some((Endpoint::Node(node), input)) => self.deliver(node, &input),
+                Some((Endpoint::Node(node), input)) => self.deliver(node, input),
                 None => self.turn_nodes(),
             }
         }
         None
+    }
+
+    /// Shows the invariants what the network did.
+    fn tell_carried(&mut self, polled: Option<&(Endpoint, NetInput)>) {
+        if let Some((to, NetInput::Received(_, frame))) = polled
+            && let Some((from, sent_us)) = self.network.origin()
+        {
+            let (to, frame) = (*to, &frame[..]);
+            let seen = Seen::Delivered {
+                from,
+                to,
+                sent_us,
+                frame,
+            };
+            self.checker.see(self.now_us, &seen);
+        }
+        for (from, to) in self.network.take_lost() {
+            let seen = Seen::Lost { from, to };
+            self.checker.see(self.now_us, &seen);
+        }
     }
 
     /// A machine that asks to be woken at once, for ever, would stop time.
@@ -287,7 +290,7 @@ impl<M: Machine> World<M> {
         self.at_once = if at_us == self.now_us { self.at_once + 1 } else { 0 };
         if self.at_once > EVENTS_AT_ONCE {
             let expected = format!("time goes on; there were {EVENTS_AT_ONCE} events at one instant");
-            self.broken = Some(Violation {
+            self.checker.object(Violation {
                 invariant: "progress",
                 at_us,
                 expected,
@@ -301,6 +304,7 @@ impl<M: Machine> World<M> {
         let hosts = self
             .hosts
             .iter()
+            .filter(|host| !host.paused)
             .flat_map(|host| [host.disk.next_at_us(), host.wake_at_us]);
         hosts
             .chain([self.due.next_at_us(), self.network.next_at_us()])
@@ -311,6 +315,9 @@ impl<M: Machine> World<M> {
     fn turn_nodes(&mut self) {
         let at_us = self.now_us;
         for node in 0..self.hosts.len() {
+            if self.hosts[node].paused {
+                continue;
+            }
             if self.hosts[node]
                 .disk
                 .next_at_us()
@@ -340,8 +347,12 @@ impl<M: Machine> World<M> {
         }
     }
 
-    fn deliver(&mut self, node: usize, input: &NetInput) {
-        match input {
+    fn deliver(&mut self, node: usize, input: NetInput) {
+        if self.hosts[node].paused {
+            self.reached.hit(Spot::Paused);
+            return self.hosts[node].backlog.push_back(input);
+        }
+        match &input {
             NetInput::Opened(conn, kind, _) => {
                 self.hosts[node].conns.insert(*conn, *kind);
             }
@@ -356,10 +367,10 @@ impl<M: Machine> World<M> {
     /// One step of one machine, and everything that it asks for.
     fn step(&mut self, node: usize, input: Input<'_>) {
         let told = Seen::Told { node, input: &input };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &told);
+        self.checker.see(self.now_us, &told);
         let host = &mut self.hosts[node];
         let now = host.clock.read(self.now_us);
-        let Some(machine) = host.machine.as_mut().filter(|_| self.broken.is_none()) else {
+        let Some(machine) = host.machine.as_mut().filter(|_| self.checker.broken().is_none()) else {
             return;
         };
         let mut output = Output::default();
@@ -379,23 +390,22 @@ impl<M: Machine> World<M> {
             step: &step,
             disk: &host.disk,
         };
-        see(&mut self.invariants, &mut self.broken, self.now_us, &seen);
+        self.checker.see(self.now_us, &seen);
+        if self.crashes_now(node) {
+            // Some of the envelopes that may leave now have left; whatever comes after them in the output never happens.
+            let leaving = self
+                .streams
+                .at(node as u64, self.now_us)
+                .below(output.send.len() as u64 + 1);
+            output.send.truncate(leaving as usize);
+            let begun = Output {
+                send: output.send,
+                ..Output::default()
+            };
+            self.perform(node, begun);
+            self.reached.hit(Spot::CrashedMidStep);
+            return self.crash(node);
+        }
         self.perform(node, output);
-    }
-}
-
-/// Shows all invariants what happened; the first that objects ends the run.
-fn see(invariants: &mut [Box<dyn Invariant>], broken: &mut Option<Violation>, at_us: u64, seen: &Seen<'_>) {
-    for invariant in invariants {
-        if broken.is_some() {
-            return;
-        }
-        if let Err(expected) = invariant.see(seen) {
-            *broken = Some(Violation {
-                invariant: invariant.name(),
-                at_us,
-                expected,
-            });
-        }
     }
 }

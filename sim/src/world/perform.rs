@@ -3,7 +3,7 @@
 use kernel::env::Ticket;
 use kernel::machine::{Machine, Output, Phase};
 
-use super::{World, see};
+use super::World;
 use crate::endpoint::Endpoint;
 use crate::host::{Given, Held, Host};
 use crate::invariant::{Departure, Seen};
@@ -51,7 +51,7 @@ impl<M: Machine> World<M> {
         host.phase = output.phase.or(host.phase);
         if let Some(misuse) = host.disk.take_misuse() {
             let seen = Seen::Misused { node, misuse: &misuse };
-            see(&mut self.invariants, &mut self.broken, at_us, &seen);
+            self.checker.see(at_us, &seen);
         }
         for dial in output.dial {
             let to = dial.addr.parse().ok().filter(|to| self.is_node(*to));
@@ -95,12 +95,7 @@ impl<M: Machine> World<M> {
             frame: &envelope.frame,
             disk: &host.disk,
         };
-        see(
-            &mut self.invariants,
-            &mut self.broken,
-            self.now_us,
-            &Seen::Left(&departure),
-        );
+        self.checker.see(self.now_us, &Seen::Left(&departure));
         self.network
             .send(self.now_us, Endpoint::Node(node), envelope.conn, envelope.frame);
     }

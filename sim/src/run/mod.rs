@@ -1,17 +1,28 @@
 //! Executing a plan: a cluster of nodes, its clients and its faults, and then peace until everything has converged.
+//!
+//! Two phases: while faults go on only safety is asked for. Then a majority is healed for good, or all, and everything must converge
+//! and every client have its answers within a bounded time.
 
-use kernel::env::{Limits, Mutant, Mutants};
-use kernel::machine::{Command, Phase};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use kernel::env::{Limits, Mutant, Mutants, Rare, RarePaths, SeededRng};
+use kernel::machine::Phase;
 use kernel::node::{Node, NodeConfig};
 use kernel::session::Secret;
 
 use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET};
-use crate::disk::VirtualDisk;
+use crate::disk::Image;
 use crate::host::{Host, Rules};
-use crate::invariant::{Violation, Watched, agree, all};
-use crate::model::{State, state_in, state_of};
+use crate::invariant::{Invariant, Violation, Watched, agree, all};
+use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
+use crate::reached::Spot;
+use crate::streams::Streams;
 use crate::world::{Happening, Hook, World};
+
+mod faults;
 
 /// How a run is executed.
 #[derive(Default)]
@@ -20,6 +31,8 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Sees every step.
     pub hook: Option<Hook>,
+    /// Sees everything that happens, before the invariants do.
+    pub observer: Option<Box<dyn Invariant>>,
 }
 
 /// How a run ended.
@@ -31,6 +44,22 @@ pub enum End {
     Broken(Violation),
     /// After the last fault it did not come to rest in time.
     Stuck(String),
+}
+
+/// How many of the nodes of a run were left at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// How many were healed for good.
+    pub nodes: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+impl Left {
+    /// Whether they are a majority. Where they are not, a run that does not come to rest is no failure: it is stuck as it must be.
+    pub fn are_majority(self) -> bool {
+        2 * self.nodes > self.of
+    }
 }
 
 /// What came of a run.
@@ -52,32 +81,22 @@ pub struct Report {
     pub read: u64,
     /// How many rows those who watch hold in the end.
     pub watched: u64,
+    /// How many nodes were left.
+    pub left: Left,
+    /// How often each fault hit something and each rare path was taken, by name.
+    pub reached: BTreeMap<&'static str, u64>,
 }
 
 /// Executes a plan.
 pub fn run(plan: &Plan, options: Options) -> Report {
-    let (run, at_rest) = execute(plan, options);
-    run.report(at_rest)
-}
-
-/// Executes a plan. Also says what each node would come back with afterwards, for comparing two hosts.
-///
-/// # Panics
-/// If a disk holds what no kernel writes.
-pub fn run_to_the_end(plan: &Plan, options: Options) -> (Report, Vec<State>) {
-    let (run, at_rest) = execute(plan, options);
-    let state = |disk: &VirtualDisk| state_of(disk).expect("a disk holds what a kernel writes");
-    let states = run.world.disks().into_iter().map(state).collect();
-    (run.report(at_rest), states)
-}
-
-fn execute(plan: &Plan, options: Options) -> (Run<'_>, bool) {
     let mut run = Run::new(plan, options.mutant);
     if let Some(hook) = options.hook {
         run.world.watch(hook);
     }
-    let at_rest = run.execute();
-    (run, at_rest)
+    if let Some(observer) = options.observer {
+        run.world.observe(observer);
+    }
+    run.execute()
 }
 
 /// The limits under which the nodes of a plan live: small, so that they are met.
@@ -102,6 +121,8 @@ pub fn limits(header: &Header) -> Limits {
 enum Token {
     Entry(usize),
     EndOf(usize),
+    /// The next turn of a fault that comes again and again.
+    Again(usize),
     Client(usize),
     Heal,
     Look,
@@ -115,6 +136,7 @@ impl Token {
             Token::Client(client) => (2, client),
             Token::Heal => (3, 0),
             Token::Look => (4, 0),
+            Token::Again(entry) => (5, entry),
         };
         kind << 32 | which as u64
     }
@@ -126,7 +148,8 @@ impl Token {
             1 => Token::EndOf(which),
             2 => Token::Client(which),
             3 => Token::Heal,
-            _ => Token::Look,
+            4 => Token::Look,
+            _ => Token::Again(which),
         }
     }
 }
@@ -135,6 +158,12 @@ const LOOK_EVERY_US: u64 = 100_000;
 
 struct Run<'p> {
     plan: &'p Plan,
+    /// Which nodes speak the protocol before this one when they are booted next.
+    older: Rc<RefCell<BTreeSet<usize>>>,
+    /// Copies of disks, by the entry that wants them put back.
+    images: BTreeMap<usize, Image>,
+    /// Rare paths taken by machines that are gone.
+    taken: Rc<RefCell<BTreeMap<&'static str, u64>>>,
     world: World<Node>,
     clients: Vec<Client>,
     /// When each client is going to be woken.
@@ -164,9 +193,16 @@ impl<'p> Run<'p> {
         }
         let limits = limits(header);
         let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
-        let factory = move |node: usize, _boots: u64| {
+        let older = Rc::new(RefCell::new(BTreeSet::new()));
+        let speaks_before = Rc::clone(&older);
+        let on = header.rare.clone();
+        let keys = Streams::new(&SeededRng::from_u64(header.seed), "rare paths");
+        let factory = move |node: usize, boots: u64| {
             let others = (0..nodes).filter(|other| *other != node);
+            let rare = RarePaths::new(&on, keys.at(node as u64, boots).next_u64());
+            let is_older = speaks_before.borrow().contains(&node);
             Node::new(NodeConfig {
+                rare: if is_older { rare.and_older() } else { rare },
                 peers: others.map(|other| format!("n{other}")).collect(),
                 secret: secret.clone(),
                 limits: limits.clone(),
@@ -196,9 +232,19 @@ impl<'p> Run<'p> {
                 token: header.secret.then_some(token),
             })
         };
+        let mut world = World::new(setup, Box::new(factory), all());
+        let taken = Rc::new(RefCell::new(BTreeMap::new()));
+        let count = Rc::clone(&taken);
+        world.on_end(Box::new(move |node: &Node| count_taken(&mut count.borrow_mut(), node)));
+        if header.drift_ppm.iter().any(|drift_ppm| *drift_ppm != 0) {
+            world.hit(Spot::ClockDrifted);
+        }
         Self {
             plan,
-            world: World::new(setup, Box::new(factory), all()),
+            older,
+            images: BTreeMap::new(),
+            taken,
+            world,
             clients: (0..header.clients as usize).map(client).collect(),
             wakes: vec![None; header.clients as usize],
             healed: false,
@@ -208,10 +254,8 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Whether everything has come to rest in time.
-    fn execute(&mut self) -> bool {
-        let plan = self.plan;
-        let header = &plan.header;
+    fn execute(mut self) -> Report {
+        let header = &self.plan.header;
         (0..header.nodes as usize).for_each(|node| self.world.boot(node));
         for client in 0..header.clients as usize {
             self.world.client_up(client);
@@ -219,11 +263,11 @@ impl<'p> Run<'p> {
                 self.world.client_exchanges(client);
             }
         }
-        for (index, entry) in plan.entries.iter().enumerate() {
+        for (index, entry) in self.plan.entries.iter().enumerate() {
             self.world.schedule(entry.at_us, Token::Entry(index).pack());
         }
         self.world.schedule(header.heal_us, Token::Heal.pack());
-        let last_entry_us = plan.entries.last().map_or(0, |entry| entry.at_us);
+        let last_entry_us = self.plan.entries.last().map_or(0, |entry| entry.at_us);
         let deadline_us = header.heal_us.max(last_entry_us) + header.converge_us;
         let mut at_rest = false;
         while !at_rest && let Some(happening) = self.world.next(deadline_us) {
@@ -236,20 +280,28 @@ impl<'p> Run<'p> {
                 Happening::Due(token) => match Token::unpack(token) {
                     Token::Entry(index) => self.begin(index),
                     Token::EndOf(index) => self.finish(index),
+                    Token::Again(index) => self.again(index),
                     Token::Client(client) => self.wake(client),
                     Token::Heal => self.heal(),
                     Token::Look => at_rest = self.look(last_entry_us),
                 },
             }
         }
-        at_rest
+        self.report(at_rest)
     }
 
     fn report(self, at_rest: bool) -> Report {
+        let header = &self.plan.header;
+        let left = Left {
+            nodes: header.nodes - header.dead.min(header.nodes),
+            of: header.nodes,
+        };
         let end = match (self.world.broken(), at_rest) {
             (Some(violation), _) if violation.invariant == "progress" => End::Stuck(violation.expected.clone()),
             (Some(violation), _) => End::Broken(violation.clone()),
             (None, true) => End::Held,
+            // Nobody promises an end without a majority.
+            (None, false) if !left.are_majority() => End::Held,
             (None, false) => self.why_not_at_rest(),
         };
         let counts = self.clients.iter().map(Client::counts);
@@ -265,7 +317,21 @@ impl<'p> Run<'p> {
             refused,
             read,
             watched,
+            left,
+            reached: self.reached(),
         }
+    }
+
+    fn reached(&self) -> BTreeMap<&'static str, u64> {
+        let mut reached = self.world.reached().by_name();
+        let mut taken = self.taken.borrow().clone();
+        let machines = self.world.hosts().iter().filter_map(Host::machine);
+        machines.for_each(|node| count_taken(&mut taken, node));
+        for rare in Rare::ALL {
+            let times = taken.get(rare.name()).copied().unwrap_or(0);
+            reached.insert(rare.name(), times);
+        }
+        reached
     }
 
     /// Nodes that all serve and still differ break a promise; whatever else is not done yet is only late.
@@ -275,7 +341,7 @@ impl<'p> Run<'p> {
         if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
             return End::Stuck(format!("c{client} still has writes that nobody answered for"));
         }
-        if let Some(node) = self.world.hosts().iter().position(|host| !is_ready(host.phase())) {
+        if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
             return End::Stuck(format!("n{node} does not serve: {phase:?}"));
         }
@@ -323,7 +389,6 @@ impl<'p> Run<'p> {
     fn begin(&mut self, index: usize) {
         let plan = self.plan;
         let at_us = self.world.now_us();
-        let ends_in = |world: &mut World<Node>, for_us: u64| world.schedule(at_us + for_us, Token::EndOf(index).pack());
         match &plan.entries[index].event {
             Event::Put {
                 client,
@@ -349,48 +414,8 @@ impl<'p> Run<'p> {
                 self.act(*client);
             }
             // After the healing nothing fails any more, whatever the plan says.
-            _ if self.healed => {}
-            Event::Offline { client, for_us } => {
-                self.clients[*client].go_offline(at_us, at_us + for_us, &mut self.actions);
-                self.act(*client);
-            }
-            Event::Block { from, to, for_us } => {
-                self.world.block(*from, *to);
-                ends_in(&mut self.world, *for_us);
-            }
-            Event::Crash { node, for_us } => {
-                self.world.crash(*node);
-                ends_in(&mut self.world, *for_us);
-            }
-            Event::Stop { node, for_us } => {
-                self.world.command(*node, Command::Drain);
-                ends_in(&mut self.world, *for_us);
-            }
-            Event::Jump { node, by_ms } => self.world.host_mut(*node).clock_mut().jump(*by_ms),
-            Event::FailCommit { node } => self.world.host_mut(*node).disk_mut().fail_next_commit(),
-            Event::FailApply { node } => self.world.host_mut(*node).disk_mut().fail_next_apply(),
-            Event::Full { node, for_us } => {
-                self.world.host_mut(*node).disk_mut().set_full(true);
-                ends_in(&mut self.world, *for_us);
-            }
-            Event::Slow { node, factor, for_us } => {
-                self.world.host_mut(*node).disk_mut().set_slow(*factor);
-                ends_in(&mut self.world, *for_us);
-            }
-        }
-    }
-
-    fn finish(&mut self, index: usize) {
-        match &self.plan.entries[index].event {
-            Event::Block { from, to, .. } => self.world.unblock(*from, *to),
-            Event::Crash { node, .. } => self.world.boot(*node),
-            Event::Stop { node, .. } if !self.healed => {
-                self.world.crash(*node);
-                self.world.boot(*node);
-            }
-            Event::Full { node, .. } => self.world.host_mut(*node).disk_mut().set_full(false),
-            Event::Slow { node, .. } => self.world.host_mut(*node).disk_mut().set_slow(1),
-            _ => {}
+            Event::Fault(fault) if !self.healed => self.begin_fault(index, *fault),
+            Event::Fault(_) => {}
         }
     }
 
@@ -405,43 +430,60 @@ impl<'p> Run<'p> {
         })
     }
 
+    /// The nodes that are there in the end: the others are the last ones.
+    fn left(&self) -> impl Iterator<Item = &Host<Node>> {
+        let header = &self.plan.header;
+        let left = header.nodes.saturating_sub(header.dead) as usize;
+        self.world.hosts().iter().take(left)
+    }
+
     fn heal(&mut self) {
         self.healed = true;
-        self.world.heal();
+        let (nodes, dead) = (self.plan.header.nodes, self.plan.header.dead);
+        let survivors = nodes.saturating_sub(dead);
+        if dead > 0 {
+            let majority = 2 * survivors > nodes;
+            self.world.hit(if majority {
+                Spot::MinorityGone
+            } else {
+                Spot::MajorityGone
+            });
+        }
+        self.restart_older();
+        self.world.heal(survivors as usize);
         self.world.schedule(self.world.now_us(), Token::Look.pack());
     }
 
     /// Whether all has been at rest for so long that nothing is going to stir. The invariants then see the end.
     fn look(&mut self, last_entry_us: u64) -> bool {
         let now_us = self.world.now_us();
+        self.replace_unusable();
         let settled = now_us > last_entry_us
             && self.clients.iter().all(Client::is_idle)
             && self.all_watch()
-            && self
-                .world
-                .hosts()
-                .iter()
-                .all(|host| is_ready(host.phase()) && host.disk().is_idle())
+            && self.left().all(|host| is_ready(host.phase()))
             && agree(&self.world.disks()).is_ok();
         self.quiet_since_us = self.quiet_since_us.filter(|_| settled).or(settled.then_some(now_us));
         // Two comparisons of everything between all pairs of nodes fit in.
         let patience_us = 2_500 * self.plan.header.anti_entropy_ms;
-        if self
-            .quiet_since_us
-            .is_some_and(|since_us| now_us - since_us >= patience_us)
-        {
-            let memory = |host: &Host<Node>| {
-                host.machine()
-                    .map(|node| state_in(node.store().rows()))
-                    .unwrap_or_default()
-            };
-            let memories: Vec<State> = self.world.hosts().iter().map(memory).collect();
+        let long_enough = |since_us| now_us - since_us >= patience_us;
+        if self.quiet_since_us.is_some_and(long_enough) && self.left().all(|host| host.disk().is_idle()) {
+            let machines = self.world.hosts().iter().map(Host::machine).enumerate();
+            let memory = |(number, machine): (usize, Option<&Node>)| Some((number, state_in(machine?.store().rows())));
+            let memories: Vec<(usize, State)> = machines.filter_map(memory).collect();
             let views = views(&self.clients, &self.plan.header);
             self.world.quiet(&memories, &views);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());
         false
+    }
+}
+
+/// Adds the rare paths that a node has taken.
+fn count_taken(counts: &mut BTreeMap<&'static str, u64>, node: &Node) {
+    for rare in node.taken().all() {
+        *counts.entry(rare.name()).or_default() += 1;
     }
 }
 

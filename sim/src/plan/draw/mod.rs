@@ -1,0 +1,99 @@
+//! From a seed to a plan.
+//!
+//! Swarm testing (Groce et al., ISSTA 2012): each seed draws which faults are on at all and how strong, because a run with
+//! a little of everything finds less than many runs with much of a few things.
+
+use kernel::env::{Rare, SeededRng};
+
+use super::{Header, Plan};
+use crate::streams::{Draw, Streams};
+
+mod faults;
+mod workload;
+
+pub(super) fn draw(seed: u64) -> Plan {
+    let root = SeededRng::from_u64(seed);
+    let streams = |purpose: &str| Streams::new(&root, purpose);
+    let mut header = header(seed, &mut streams("header").at(0, 0));
+    strangers(&mut header, &mut streams("strangers").at(0, 0));
+    hardships(&mut header, &mut streams("hardships").at(0, 0));
+    let mut entries = Vec::new();
+    workload::operations(&header, &streams("workload"), &mut entries);
+    workload::watches(&header, &streams("watches"), &mut entries);
+    workload::clock_put_right(&header, &streams("clock put right"), &mut entries);
+    faults::all(&header, &root, &mut entries);
+    entries.sort_by_key(|entry| entry.at_us);
+    Plan { header, entries }
+}
+
+/// One of `choices`.
+fn pick<T: Copy>(rng: &mut Draw, choices: &[T]) -> T {
+    choices[rng.below(choices.len() as u64) as usize]
+}
+
+fn header(seed: u64, rng: &mut Draw) -> Header {
+    let nodes = pick(rng, &[1, 2, 3, 3, 3, 3, 4, 5]);
+    let clients = rng.between((1, 5));
+    let signed = |rng: &mut Draw, most: u64| rng.between((0, 2 * most)) as i64 - most as i64;
+    let skew_ms = pick(rng, &[0, 20, 1_000, 20_000]);
+    let drift_ppm = pick(rng, &[0, 100, 20_000]);
+    let client_skew_ms = pick(rng, &[0, 0, 500, 20_000, 90_000]);
+    let silence_ms = pick(rng, &[800, 1_500, 3_000]);
+    Header {
+        seed,
+        nodes,
+        clients,
+        twins: if clients >= 2 && rng.chance(400) { 2 } else { 0 },
+        heal_us: rng.between((2, 8)) * 1_000_000,
+        ordered: rng.chance(600),
+        latency_us: pick(rng, &[(50, 60), (100, 1_000), (500, 20_000), (1_000, 150_000)]),
+        loss_permille: pick(rng, &[0, 0, 5, 50, 150]),
+        duplicate_permille: pick(rng, &[0, 5, 100]),
+        bytes_per_ms: pick(rng, &[100_000, 100_000, 2_000, 100]),
+        break_us: pick(rng, &[(100_000, 400_000), (500_000, 4_000_000)]),
+        sync_us: pick(rng, &[(50, 100), (200, 2_000), (1_000, 30_000), (20_000, 200_000)]),
+        log_bytes: pick(rng, &[64 << 20, 64 << 20, 64 << 10, 16 << 10]),
+        skew_ms: (0..nodes).map(|_| signed(rng, skew_ms)).collect(),
+        drift_ppm: (0..nodes).map(|_| signed(rng, drift_ppm)).collect(),
+        client_skew_ms: (0..clients).map(|_| signed(rng, client_skew_ms)).collect(),
+        patience_us: pick(rng, &[300_000, 1_000_000]),
+        client_batch: pick(rng, &[1, 1, 3, 20]),
+        chunk_bytes: pick(rng, &[64, 400, 4_000, 1 << 20]),
+        apply_bytes: pick(rng, &[100, 1_000, 20_000]),
+        apply_delay_ms: pick(rng, &[5, 100, 1_000]),
+        commit_bytes_in_flight: pick(rng, &[1 << 20, 1 << 20, 4_000]),
+        heartbeat_ms: silence_ms / 4,
+        silence_ms,
+        anti_entropy_ms: pick(rng, &[300, 1_000, 3_000]),
+        redial_ms: pick(rng, &[(10, 50), (50, 500), (100, 1_000)]),
+        ..Header::default()
+    }
+}
+
+/// In some seeds clients ask by exchanges, in some there is a secret, and in some of those there is who does not know it; and
+/// in some the frames of clients are damaged on their way.
+fn strangers(header: &mut Header, rng: &mut Draw) {
+    let others = header.clients - header.twins;
+    if rng.chance(300) {
+        header.exchanges = rng.between((0, others));
+    }
+    header.secret = rng.chance(300);
+    if header.secret && rng.chance(500) {
+        header.impostors = rng.between((0, others - header.exchanges));
+    }
+    header.corrupt_permille = pick(rng, &[0, 0, 0, 5, 50]);
+}
+
+/// What a world can be like that most are not.
+fn hardships(header: &mut Header, rng: &mut Draw) {
+    header.latency_shape = pick(rng, &[0, 0, 1, 2]);
+    header.latency_spread = pick(rng, &[1, 1, 3, 20]);
+    header.torn_permille = pick(rng, &[0, 0, 0, 300]);
+    if rng.chance(300) {
+        let most = pick(rng, &[150, 500]);
+        header.rare = Rare::ALL.into_iter().filter(|_| rng.chance(most)).collect();
+    }
+    if rng.chance(100) {
+        header.dead = rng.below(header.nodes);
+    }
+}

@@ -1,0 +1,107 @@
+//! Fewer names, and smaller numbers.
+
+use std::collections::BTreeSet;
+
+use super::Search;
+use crate::plan::Plan;
+use crate::plan::edit::Part;
+
+/// One map for two, one key for two; and then the names that every plan uses.
+pub(super) fn merge_names(search: &mut Search<'_>) {
+    for (prefix, of) in [("m", map as Named), ("k", key as Named)] {
+        let all = names(&search.plan, of);
+        for (place, from) in all.iter().enumerate().rev() {
+            let _ = all[..place].iter().any(|to| rename(search, of, from, to));
+        }
+        for (place, from) in names(&search.plan, of).iter().enumerate() {
+            let to = format!("{prefix}{place}");
+            if !names(&search.plan, of).contains(&to) {
+                rename(search, of, from, &to);
+            }
+        }
+    }
+}
+
+type Named = fn(Part<'_>) -> Option<&mut String>;
+
+fn map(part: Part<'_>) -> Option<&mut String> {
+    match part {
+        Part::Map(map) => Some(map),
+        _ => None,
+    }
+}
+
+fn key(part: Part<'_>) -> Option<&mut String> {
+    match part {
+        Part::Key(key) => Some(key),
+        _ => None,
+    }
+}
+
+fn names(plan: &Plan, of: Named) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut plan = plan.clone();
+    let parts = plan.entries.iter_mut().flat_map(|entry| entry.event.parts());
+    let all = parts.filter_map(of).map(|name| name.clone());
+    all.filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn rename(search: &mut Search<'_>, of: Named, from: &str, to: &str) -> bool {
+    search.change(|plan| {
+        let parts = plan.entries.iter_mut().flat_map(|entry| entry.event.parts());
+        let those = parts.filter_map(of).filter(|name| *name == from);
+        those.for_each(|name| *name = to.to_string());
+    })
+}
+
+/// Values counted from 1, no times to live, short and round durations, small steps, plain queries.
+pub(super) fn simplify(search: &mut Search<'_>) {
+    search.change(|plan| {
+        let parts = plan.entries.iter_mut().flat_map(|entry| entry.event.parts());
+        let written = parts.filter_map(|part| match part {
+            Part::Written(value) => Some(value),
+            _ => None,
+        });
+        written.zip(1..).for_each(|(value, number)| *value = number);
+    });
+    for index in 0..search.plan.entries.len() {
+        if let Some(plainer) = search.plan.entries[index].event.plainer() {
+            search.change(|plan| plan.entries[index].event = plainer);
+        }
+        let parts = search.plan.clone().entries[index].event.parts().len();
+        for part in 0..parts {
+            simplify_part(search, index, part);
+        }
+    }
+}
+
+/// Tries simpler values for one part of one entry: the simplest first.
+fn simplify_part(search: &mut Search<'_>, index: usize, part: usize) {
+    let choices = match search.plan.clone().entries[index].event.parts().swap_remove(part) {
+        Part::ForUs(us) => simpler(*us, 1_000),
+        Part::TtlMs(Some(ms)) => std::iter::once(0).chain(simpler(*ms, 1)).collect(),
+        Part::Signed(by) => simpler(by.unsigned_abs(), 1),
+        _ => Vec::new(),
+    };
+    for choice in choices {
+        let taken = search.change(|plan| match plan.entries[index].event.parts().swap_remove(part) {
+            Part::ForUs(number) => *number = choice,
+            Part::TtlMs(ttl_ms) => *ttl_ms = Some(choice).filter(|ms| *ms > 0),
+            Part::Signed(by) => *by = by.signum() * choice.cast_signed(),
+            _ => {}
+        });
+        if taken {
+            return;
+        }
+    }
+}
+
+/// Numbers below `number` that are simpler: 1, 10, 100 times the least; half; and what is left of it after its first digit.
+fn simpler(number: u64, least: u64) -> Vec<u64> {
+    let powers = std::iter::successors(Some(least), |power| power.checked_mul(10));
+    let mut all: Vec<u64> = powers.take_while(|power| *power < number).collect();
+    let digit = 10_u64.pow(number.checked_ilog10().unwrap_or(0));
+    let rest = [number / 2, number - number % digit];
+    all.extend(rest.into_iter().filter(|other| (least..number).contains(other)));
+    all
+}
