@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 mod exchange;
 mod impostor;
+mod reads;
+mod talk;
+mod writes;
 
 use bytes::Bytes;
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Hlc;
 use kernel::store::RecordKey;
 use kernel::wire::Code;
-use kernel::wire::client::{Get, auth, get_key, op, op_batch, sync_body};
-use kernel::wire::op::{Ask, Op};
+use kernel::wire::client::auth;
 use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
 
@@ -21,6 +23,10 @@ use crate::invariant::Write;
 use crate::model::Version;
 use crate::network::NetInput;
 use crate::watch::{Rows, View, Watch, document};
+use reads::Reading;
+use writes::Pending;
+
+pub use talk::{Found, Said, Talk};
 
 /// What a client is made with.
 #[derive(Debug, Clone)]
@@ -49,6 +55,9 @@ pub struct ClientConfig {
 /// What nodes and clients know, where there is a secret.
 pub const SECRET: &str = "orrery";
 
+/// The name that clients share whose stamps are meant to collide.
+pub const TWIN: &str = "twin";
+
 /// The names of those who do not know it begin so, and so does what they present.
 pub const IMPOSTOR: &str = "impostor";
 
@@ -65,6 +74,8 @@ pub enum Action {
     Wrote(Write),
     /// A node told it that a write is done.
     Acknowledged(usize, Write),
+    /// Something was said between it and a node.
+    Talked(Talk),
     /// It has no right to anything, and a node told it this.
     Intruded(String),
 }
@@ -81,16 +92,6 @@ enum Line {
     Ready(ConnId),
 }
 
-#[derive(Debug)]
-struct Pending {
-    map: String,
-    key: String,
-    write: Write,
-    /// Asked, on the line that is open now.
-    asked: bool,
-    not_before_us: u64,
-}
-
 /// A client.
 #[derive(Debug)]
 pub struct Client {
@@ -98,14 +99,14 @@ pub struct Client {
     hlc: Hlc,
     line: Line,
     node: usize,
+    /// Whether the line keeps its order.
+    ordered: bool,
     offline_until_us: u64,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
     /// The ids of each frame that was sent on this line and not fully answered.
     frames: VecDeque<Vec<u64>>,
-    /// Reads to be asked, and those that were.
-    reads: VecDeque<(u64, String, String)>,
-    asked_reads: Vec<u64>,
+    reads: BTreeMap<u64, Reading>,
     /// What it watches: the query with the id `w0` is the first.
     views: Vec<View>,
     deadline_us: Option<u64>,
@@ -120,13 +121,13 @@ impl Client {
             hlc: Hlc::new(WriterId::of(&config.name)),
             line: Line::Down { until_us: 0 },
             node: config.home,
+            ordered: false,
             config,
             offline_until_us: 0,
             next_id: 1,
             pending: BTreeMap::new(),
             frames: VecDeque::new(),
-            reads: VecDeque::new(),
-            asked_reads: Vec::new(),
+            reads: BTreeMap::new(),
             views: Vec::new(),
             deadline_us: None,
             refused: 0,
@@ -134,12 +135,12 @@ impl Client {
         }
     }
 
-    /// Whether it has an answer to everything that it wrote.
+    /// Whether it has an answer to everything that it wrote or asked.
     pub fn is_idle(&self) -> bool {
-        self.pending.is_empty() || self.is_impostor()
+        (self.pending.is_empty() && self.reads.is_empty()) || self.is_impostor()
     }
 
-    /// How many of its writes were refused for good, and how many reads were answered.
+    /// How many of its requests were refused for good, and how many reads were answered.
     pub fn counts(&self) -> (u64, u64) {
         (self.refused, self.values_read)
     }
@@ -182,7 +183,7 @@ impl Client {
 
     /// Reads.
     pub fn read(&mut self, at_us: u64, map: &str, key: &str, out: &mut Vec<Action>) {
-        self.reads.push_back((self.next_id, map.into(), key.into()));
+        self.reads.insert(self.next_id, Reading::new(map, key));
         self.next_id += 1;
         self.pump(at_us, out);
     }
@@ -222,7 +223,8 @@ impl Client {
     /// Takes what the network says.
     pub fn hear(&mut self, at_us: u64, input: &NetInput, out: &mut Vec<Action>) {
         match (input, self.line) {
-            (NetInput::Opened(conn, ..), Line::Dialling) => {
+            (NetInput::Opened(conn, kind, _), Line::Dialling) => {
+                self.ordered = kind.ordered;
                 self.opened(*conn, out);
                 self.deadline_us = Some(at_us + self.config.patience_us);
             }
@@ -231,7 +233,7 @@ impl Client {
             (NetInput::Closed(conn), Line::Greeting(open) | Line::Ready(open)) if *conn == open => self.move_on(at_us),
             (NetInput::Received(conn, frame), Line::Greeting(open) | Line::Ready(open)) if *conn == open => {
                 // Whatever cannot be read is no answer: it will be asked again.
-                if !self.take_exchanged(at_us, frame, out)
+                if !self.take_exchanged(at_us, open, frame, out)
                     && let Ok(message) = ServerMessage::decode(frame, Limits::default().depth)
                 {
                     self.take(at_us, open, message, out);
@@ -259,9 +261,12 @@ impl Client {
             Line::Down { until_us } if self.has_work() => Some(until_us.max(self.offline_until_us)),
             _ => None,
         };
-        let later = self.pending.values().filter(|op| !op.asked && op.not_before_us > 0);
-        let later = later
-            .map(|op| op.not_before_us)
+        let writes = self.pending.values().map(|op| (op.asked, op.not_before_us));
+        let reads = self.reads.values().map(|read| (read.asked, read.not_before_us));
+        let later = writes
+            .chain(reads)
+            .filter(|(asked, not_before_us)| !asked && *not_before_us > 0)
+            .map(|(_, not_before_us)| not_before_us)
             .min()
             // Over an exchange nothing more is asked, however long it takes.
             .filter(|_| matches!(self.line, Line::Ready(_)) && !self.config.exchange);
@@ -294,95 +299,59 @@ impl Client {
                 let upto = last_id.parse().ok().map(|last| self.upto(last)).unwrap_or_default();
                 let beyond = beyond.into_iter().filter_map(|id| id.parse().ok());
                 for id in upto.into_iter().chain(beyond) {
-                    if let Some(pending) = self.forget(id) {
-                        out.push(Action::Acknowledged(self.node, pending.write));
-                    }
+                    self.done(conn, id, out);
                 }
                 self.answered(at_us);
             }
             ServerMessage::OpRejected { id, code, .. } => {
                 if let Ok(id) = id.parse() {
-                    self.rejected(at_us, id, code);
+                    self.rejected(at_us, conn, id, code, out);
                 }
                 self.answered(at_us);
             }
             ServerMessage::Error { request, code, .. } => match request.parse() {
-                Ok(id) => self.asked_reads.retain(|asked| *asked != id),
-                Err(_) if code == u64::from(Code::Overloaded.number()) => self.ask_again_later(at_us),
+                Ok(id) => self.refused_request(at_us, conn, id, code, out),
+                Err(_) if code == u64::from(Code::Overloaded.number()) => self.ask_again_later(at_us, conn, out),
                 Err(_) => self.hang_up(at_us, out),
             },
-            ServerMessage::Value { id, .. } => {
-                let before = self.asked_reads.len();
-                self.asked_reads.retain(|asked| id.parse() != Ok(*asked));
-                self.values_read += (before - self.asked_reads.len()) as u64;
+            ServerMessage::Value { id, found } => {
+                self.answered_read(conn, id, found, out);
                 self.answered(at_us);
             }
             ServerMessage::QueryResp { id, results } => {
                 if let Some(view) = self.view(id).filter(|view| view.asked) {
                     view.replace(&results);
+                    let map = view.watch.map.clone();
+                    for (key, value) in results.rows().flatten() {
+                        self.shown(conn, &map, key, value, out);
+                    }
                 }
                 self.answered(at_us);
             }
             ServerMessage::QueryUpdate(update) => {
                 if let Some(view) = self.view(update.id) {
                     view.change(&update);
+                    let map = view.watch.map.clone();
+                    if let Some(value) = update.value {
+                        self.shown(conn, &map, update.key, value, out);
+                    }
                 }
             }
             _ => {}
         }
     }
 
-    /// The ids that an acknowledgement up to `last` covers: those before it in its own frame.
-    fn upto(&self, last: u64) -> Vec<u64> {
-        let frame = self.frames.iter().find(|frame| frame.contains(&last));
-        let covered = frame.map(|frame| frame.iter().copied().take_while(|id| *id != last).chain([last]));
-        covered.into_iter().flatten().collect()
-    }
-
-    fn forget(&mut self, id: u64) -> Option<Pending> {
-        self.unframe(id);
-        self.pending.remove(&id)
-    }
-
-    fn unframe(&mut self, id: u64) {
-        self.frames
-            .iter_mut()
-            .for_each(|frame| frame.retain(|framed| *framed != id));
-        self.frames.retain(|frame| !frame.is_empty());
-    }
-
-    fn rejected(&mut self, at_us: u64, id: u64, code: u64) {
-        let retry = matches!(
-            Code::from_number(code),
-            Some(Code::Overloaded | Code::OutcomeUnknown | Code::NotReady | Code::StorageFull)
-        );
-        // Of a frame that was not asked on this line nothing is known any more.
-        let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.asked) else {
-            return;
-        };
-        if retry {
-            pending.asked = false;
-            pending.not_before_us = at_us + self.config.patience_us / 3;
-            self.unframe(id);
-        } else {
-            self.refused += 1;
-            self.forget(id);
-        }
-    }
-
-    fn ask_again_later(&mut self, at_us: u64) {
-        for pending in self.pending.values_mut().filter(|pending| pending.asked) {
-            pending.asked = false;
-            pending.not_before_us = at_us + self.config.patience_us / 3;
-        }
-        self.frames.clear();
-        self.answered(at_us);
+    /// A row of a query was shown.
+    fn shown(&self, conn: ConnId, map: &str, key: &[u8], value: &[u8], out: &mut Vec<Action>) {
+        let key = [map.as_bytes(), &[0], key].concat().into();
+        let value = Bytes::copy_from_slice(value);
+        out.push(self.says(conn, Said::Row { key, value }));
     }
 
     /// Something came back: patience begins again.
     fn answered(&mut self, at_us: u64) {
         let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
-        let waiting = watching || !self.frames.is_empty() || !self.asked_reads.is_empty();
+        let waiting = watching || !self.frames.is_empty() || self.awaits_reads();
         self.deadline_us = waiting.then_some(at_us + self.config.patience_us);
     }
 
@@ -400,7 +369,7 @@ impl Client {
         };
         self.node = (self.node + 1) % self.config.nodes;
         self.frames.clear();
-        self.asked_reads.clear();
+        self.reads.values_mut().for_each(|read| read.asked = false);
         self.views.iter_mut().for_each(View::forget);
         self.deadline_us = None;
         self.pending.values_mut().for_each(|pending| pending.asked = false);
@@ -415,24 +384,14 @@ impl Client {
             }
             Line::Ready(conn) if self.config.exchange => self.pump_exchange(at_us, conn, out),
             Line::Ready(conn) => {
-                while let Some(frame) = self.next_batch(at_us) {
-                    out.push(Action::Send(conn, frame));
-                    self.deadline_us.get_or_insert(at_us + self.config.patience_us);
-                }
-                for (id, map, key) in self.reads.drain(..) {
-                    let get = Get {
-                        id: &id.to_string(),
-                        map: &map,
-                        key: key.as_bytes(),
-                    };
-                    out.push(Action::Send(conn, get_key(&get, None)));
-                    self.asked_reads.push(id);
-                    self.deadline_us.get_or_insert(at_us + self.config.patience_us);
-                }
+                let mut asked = self.ask_reads_and_writes(at_us, conn, out);
                 for (number, view) in self.views.iter_mut().enumerate().filter(|(_, view)| !view.asked) {
                     view.asked = true;
                     let frame = query_sub(&format!("w{number}"), &view.watch.query());
                     out.push(Action::Send(conn, frame));
+                    asked = true;
+                }
+                if asked {
                     self.deadline_us.get_or_insert(at_us + self.config.patience_us);
                 }
             }
@@ -440,39 +399,11 @@ impl Client {
         }
     }
 
-    fn next_batch(&mut self, at_us: u64) -> Option<Bytes> {
-        // One way there and back for each exchange: what waits goes in one.
-        let most = if self.config.exchange {
-            50
-        } else {
-            self.config.batch.max(1)
-        };
-        let due = self
-            .pending
-            .iter_mut()
-            .filter(|(_, op)| !op.asked && op.not_before_us <= at_us);
-        let batch: Vec<(u64, &mut Pending)> = due.take(most).map(|(id, pending)| (*id, pending)).collect();
-        let ids: Vec<(u64, String)> = batch.iter().map(|(id, _)| (*id, id.to_string())).collect();
-        let ops: Vec<Op<'_>> = batch
-            .iter()
-            .zip(&ids)
-            .map(|((_, pending), (_, id))| Op {
-                id,
-                map: &pending.map,
-                key: pending.key.as_bytes(),
-                version: pending.write.version.view(),
-            })
-            .collect();
-        let frame = match ops.as_slice() {
-            [] => return None,
-            all if self.config.exchange => sync_body(&self.config.name, all),
-            [single] => op(single, Ask::default()),
-            many => op_batch(many),
-        };
-        for (_, pending) in batch {
-            pending.asked = true;
+    fn ask_reads_and_writes(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
+        let mut asked = false;
+        while self.ask_writes(at_us, conn, out) {
+            asked = true;
         }
-        self.frames.push_back(ids.into_iter().map(|(id, _)| id).collect());
-        Some(frame)
+        self.ask_reads(at_us, conn, usize::MAX, out) > 0 || asked
     }
 }

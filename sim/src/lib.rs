@@ -10,6 +10,7 @@
 //! | [`host`], [`world`] | nodes around any [`Machine`](kernel::machine::Machine), and the order in which it all happens |
 //! | [`trace`] | the rolling hash of every step |
 //! | [`invariant`] | what must hold in every run; one file, one promise |
+//! | [`holding`] | what a node holds at one moment, and the digests that stand for it |
 //! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
 //! | [`watch`] | live queries of the workload, and what their answer should be |
@@ -28,6 +29,7 @@ pub mod disk;
 pub mod endpoint;
 pub mod engine;
 pub mod fuzz;
+pub mod holding;
 pub mod host;
 pub mod invariant;
 pub mod model;
@@ -42,5 +44,7 @@ pub mod shrink;
 pub mod story;
 pub mod streams;
 pub mod trace;
+mod traffic;
 pub mod watch;
 pub mod world;
+mod written;

@@ -40,7 +40,7 @@ impl Node {
     }
 
     pub(super) fn client_frame(&mut self, conn: ConnId, kind: ConnKind, access: Access, frame: &[u8], now: Now) {
-        let refused = self.rarely(Rare::RefuseFrame, now.mono_us);
+        let refused = access == Access::Granted && self.rarely(Rare::RefuseFrame, now.mono_us);
         let limits = &self.config.limits;
         let longest = match access {
             Access::Granted => limits.frame_bytes.min(kind.frame_bytes),
@@ -139,7 +139,10 @@ impl Node {
         match opened {
             Ok(()) => {
                 self.tally.operations.add(Kind::Query, None);
-                Some(Request::Read {
+                // If the commit fails that a live one's answer waits for, it is answered anew after the recovery: an error
+                // on top of that would be a second answer.
+                let is_live = kind.push && !sub.once;
+                (!is_live).then(|| Request::Read {
                     conn,
                     id: sub.id.into(),
                 })

@@ -5,7 +5,7 @@ use kernel::env::Mutant;
 /// Prints the promises, the faults and the mutants.
 pub fn run() -> u8 {
     println!("promises:");
-    for invariant in sim::invariant::all() {
+    for invariant in sim::invariant::all(&kernel::env::Limits::default()) {
         println!("  {}", invariant.name());
     }
     println!("faults:");

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kernel::env::ConnId;
 use kernel::msgpack::{Kind, Reader};
-use kernel::wire::client::{Get, auth, get_key};
+use kernel::wire::client::auth;
 
 use super::{Action, Client, Line};
 
@@ -19,21 +19,10 @@ impl Client {
 
     /// Says its one request, unless it has.
     pub(super) fn pump_exchange(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) {
-        if !self.frames.is_empty() || !self.asked_reads.is_empty() {
+        if !self.frames.is_empty() || self.awaits_reads() {
             return;
         }
-        if let Some(frame) = self.next_batch(at_us) {
-            out.push(Action::Send(conn, frame));
-        } else if let Some((id, map, key)) = self.reads.pop_front() {
-            let (name, key) = (id.to_string(), key.as_bytes());
-            let get = Get {
-                id: &name,
-                map: &map,
-                key,
-            };
-            out.push(Action::Send(conn, get_key(&get, None)));
-            self.asked_reads.push(id);
-        } else {
+        if !self.ask_writes(at_us, conn, out) && self.ask_reads(at_us, conn, 1, out) == 0 {
             return self.end_exchange(at_us, conn, out);
         }
         self.deadline_us = Some(at_us + self.config.patience_us);
@@ -51,7 +40,7 @@ impl Client {
     }
 
     /// Takes the answer to a batch of writes. Whether it was one.
-    pub(super) fn take_exchanged(&mut self, at_us: u64, frame: &Bytes, out: &mut Vec<Action>) -> bool {
+    pub(super) fn take_exchanged(&mut self, at_us: u64, conn: ConnId, frame: &Bytes, out: &mut Vec<Action>) -> bool {
         let Some(Answer { done, refused }) = read_answer(frame).filter(|_| self.config.exchange) else {
             return false;
         };
@@ -59,11 +48,11 @@ impl Client {
             let told = !done.is_empty();
             out.extend(told.then(|| Action::Intruded("that its writes are done".into())));
         }
-        for pending in done.into_iter().filter_map(|id| self.forget(id)).collect::<Vec<_>>() {
-            out.push(Action::Acknowledged(self.node, pending.write));
-        }
         for (id, code) in refused {
-            self.rejected(at_us, id, code);
+            self.rejected(at_us, conn, id, code, out);
+        }
+        for id in done {
+            self.done(conn, id, out);
         }
         true
     }

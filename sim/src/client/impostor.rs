@@ -3,7 +3,7 @@
 use kernel::wire::client::auth;
 use kernel::wire::server::ServerMessage;
 
-use super::{Action, Client, IMPOSTOR, Line};
+use super::{Action, Client, IMPOSTOR, Line, Said};
 
 impl Client {
     pub(super) fn is_impostor(&self) -> bool {
@@ -14,9 +14,7 @@ impl Client {
     pub(super) fn refused_entry(&mut self, at_us: u64, message: &ServerMessage<'_>, out: &mut Vec<Action>) {
         match (message, self.line) {
             (ServerMessage::AuthRequired, Line::Greeting(conn)) => {
-                while let Some(frame) = self.next_batch(at_us) {
-                    out.push(Action::Send(conn, frame));
-                }
+                while self.ask_writes(at_us, conn, out) {}
                 out.push(Action::Send(conn, auth(self.config.token.unwrap_or_default())));
             }
             (ServerMessage::AuthRequired | ServerMessage::Error { .. }, _) => {}
@@ -29,6 +27,9 @@ impl Client {
     fn give_up(&mut self, at_us: u64, out: &mut Vec<Action>) {
         self.pending.clear();
         self.reads.clear();
+        if let Line::Greeting(conn) | Line::Ready(conn) = self.line {
+            out.push(self.says(conn, Said::GivesUp));
+        }
         self.hang_up(at_us, out);
     }
 }

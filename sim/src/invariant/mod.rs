@@ -6,46 +6,64 @@
 use std::fmt;
 
 use bytes::Bytes;
-use kernel::env::ConnId;
+use kernel::env::{ConnId, Limits};
 use kernel::machine::{Input, Role};
 
+use crate::client::Talk;
 use crate::disk::VirtualDisk;
 use crate::endpoint::Endpoint;
+use crate::holding::Holding;
 use crate::model::{State, Version};
 use crate::trace::Step;
 use crate::watch::{Rows, Watch};
 
 mod acknowledged;
+mod all_answered;
+mod answered_once;
 mod checker;
 mod clock_forward;
 mod convergence;
 mod damage_noticed;
+mod digest_equality;
 mod expired_stays;
 mod failed_commit;
 mod live_answers;
 mod logged_once;
+mod no_resurrection;
+mod nothing_invented;
 mod persist_before_speak;
 mod reads_durable;
 mod replies_in_order;
+mod session_guarantees;
+mod spoken_time;
 mod storage_rules;
 mod strangers;
 mod tickets_in_order;
+mod within_limits;
 
 pub use acknowledged::Acknowledged;
+pub use all_answered::AllAnswered;
+pub use answered_once::AnsweredOnce;
 pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
 pub use damage_noticed::DamageNoticed;
+pub use digest_equality::DigestEquality;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
 pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
+pub use no_resurrection::NoResurrection;
+pub use nothing_invented::NothingInvented;
 pub use persist_before_speak::PersistBeforeSpeak;
 pub use reads_durable::ReadsDurable;
 pub use replies_in_order::RepliesInOrder;
+pub use session_guarantees::SessionGuarantees;
+pub use spoken_time::SpokenTime;
 pub use storage_rules::StorageRules;
 pub use strangers::Strangers;
 pub use tickets_in_order::TicketsInOrder;
+pub use within_limits::WithinLimits;
 
 /// Something that happened, in the order in which it happened.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +106,18 @@ pub enum Seen<'a> {
         write: &'a Write,
         /// That node's disk when the client heard of it.
         disk: &'a VirtualDisk,
+    },
+    /// Something was said between a client and a node.
+    Talked {
+        /// Which client.
+        client: usize,
+        /// What.
+        talk: &'a Talk,
+    },
+    /// Somebody looked into the nodes that are up, in the middle of things.
+    Sampled {
+        /// What they hold.
+        holdings: &'a [Holding],
     },
     /// Every fault is over, every client has its answers, and nothing is left to be done.
     Quiet {
@@ -236,8 +266,8 @@ pub fn of_the_contract() -> Vec<Box<dyn Invariant>> {
     ]
 }
 
-/// The promises of the database itself.
-pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
+/// The promises of the database itself, of nodes with these limits.
+pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(Acknowledged::default()),
         Box::new(Convergence::default()),
@@ -247,10 +277,18 @@ pub fn of_the_database() -> Vec<Box<dyn Invariant>> {
         Box::new(ExpiredStays::default()),
         Box::new(LiveAnswers),
         Box::new(Strangers::default()),
+        Box::new(NothingInvented::default()),
+        Box::new(NoResurrection::default()),
+        Box::new(SessionGuarantees::default()),
+        Box::new(SpokenTime::default()),
+        Box::new(DigestEquality::default()),
+        Box::new(WithinLimits::new(limits)),
+        Box::new(AnsweredOnce::new(limits)),
+        Box::new(AllAnswered::default()),
     ]
 }
 
 /// All of them.
-pub fn all() -> Vec<Box<dyn Invariant>> {
-    of_the_contract().into_iter().chain(of_the_database()).collect()
+pub fn all(limits: &Limits) -> Vec<Box<dyn Invariant>> {
+    of_the_contract().into_iter().chain(of_the_database(limits)).collect()
 }

@@ -12,8 +12,9 @@ use kernel::machine::Phase;
 use kernel::node::{Node, NodeConfig};
 use kernel::session::Secret;
 
-use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET};
+use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET, TWIN};
 use crate::disk::Image;
+use crate::holding::Holding;
 use crate::host::{Host, Rules};
 use crate::invariant::{Invariant, Violation, Watched, agree, all};
 use crate::model::{State, state_in};
@@ -126,6 +127,7 @@ enum Token {
     Client(usize),
     Heal,
     Look,
+    Sample,
 }
 
 impl Token {
@@ -137,6 +139,7 @@ impl Token {
             Token::Heal => (3, 0),
             Token::Look => (4, 0),
             Token::Again(entry) => (5, entry),
+            Token::Sample => (6, 0),
         };
         kind << 32 | which as u64
     }
@@ -149,12 +152,14 @@ impl Token {
             2 => Token::Client(which),
             3 => Token::Heal,
             4 => Token::Look,
-            _ => Token::Again(which),
+            5 => Token::Again(which),
+            _ => Token::Sample,
         }
     }
 }
 
 const LOOK_EVERY_US: u64 = 100_000;
+const SAMPLE_EVERY_US: u64 = 1_000_000;
 
 struct Run<'p> {
     plan: &'p Plan,
@@ -192,6 +197,7 @@ impl<'p> Run<'p> {
             None => {}
         }
         let limits = limits(header);
+        let invariants = all(&limits);
         let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
         let older = Rc::new(RefCell::new(BTreeSet::new()));
         let speaks_before = Rc::clone(&older);
@@ -218,7 +224,7 @@ impl<'p> Run<'p> {
             let clock = if twin { 0 } else { client };
             Client::new(ClientConfig {
                 name: match (twin, impostor) {
-                    (true, _) => "twin".into(),
+                    (true, _) => TWIN.into(),
                     (_, true) => format!("{IMPOSTOR}{client}"),
                     _ => format!("c{client}"),
                 },
@@ -232,7 +238,7 @@ impl<'p> Run<'p> {
                 token: header.secret.then_some(token),
             })
         };
-        let mut world = World::new(setup, Box::new(factory), all());
+        let mut world = World::new(setup, Box::new(factory), invariants);
         let taken = Rc::new(RefCell::new(BTreeMap::new()));
         let count = Rc::clone(&taken);
         world.on_end(Box::new(move |node: &Node| count_taken(&mut count.borrow_mut(), node)));
@@ -266,6 +272,7 @@ impl<'p> Run<'p> {
         for (index, entry) in self.plan.entries.iter().enumerate() {
             self.world.schedule(entry.at_us, Token::Entry(index).pack());
         }
+        self.world.schedule(SAMPLE_EVERY_US, Token::Sample.pack());
         self.world.schedule(header.heal_us, Token::Heal.pack());
         let last_entry_us = self.plan.entries.last().map_or(0, |entry| entry.at_us);
         let deadline_us = header.heal_us.max(last_entry_us) + header.converge_us;
@@ -283,6 +290,7 @@ impl<'p> Run<'p> {
                     Token::Again(index) => self.again(index),
                     Token::Client(client) => self.wake(client),
                     Token::Heal => self.heal(),
+                    Token::Sample => self.sample(),
                     Token::Look => at_rest = self.look(last_entry_us),
                 },
             }
@@ -339,7 +347,7 @@ impl<'p> Run<'p> {
         let header = &self.plan.header;
         let idle = |client: &Client| client.is_idle();
         if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
-            return End::Stuck(format!("c{client} still has writes that nobody answered for"));
+            return End::Stuck(format!("c{client} still has requests that nobody answered"));
         }
         if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
@@ -365,6 +373,7 @@ impl<'p> Run<'p> {
                 Action::Send(conn, frame) => self.world.client_send(client, conn, frame),
                 Action::Close(conn) => self.world.client_close(client, conn),
                 Action::Wrote(write) => self.world.wrote(&write),
+                Action::Talked(talk) => self.world.talked(client, &talk),
                 Action::Intruded(what) => self.world.intruded(client, &what),
                 Action::Acknowledged(node, write) => {
                     self.acknowledged += 1;
@@ -454,6 +463,16 @@ impl<'p> Run<'p> {
         self.world.schedule(self.world.now_us(), Token::Look.pack());
     }
 
+    /// Lets the invariants compare what the nodes hold now.
+    fn sample(&mut self) {
+        let hosts = self.world.hosts().iter().enumerate();
+        let held = hosts.filter_map(|(node, host)| Some(Holding::of(node, host.machine()?.store())));
+        let holdings: Vec<Holding> = held.collect();
+        self.world.sampled(&holdings);
+        let next_us = self.world.now_us() + SAMPLE_EVERY_US;
+        self.world.schedule(next_us, Token::Sample.pack());
+    }
+
     /// Whether all has been at rest for so long that nothing is going to stir. The invariants then see the end.
     fn look(&mut self, last_entry_us: u64) -> bool {
         let now_us = self.world.now_us();
@@ -468,6 +487,7 @@ impl<'p> Run<'p> {
         let patience_us = 2_500 * self.plan.header.anti_entropy_ms;
         let long_enough = |since_us| now_us - since_us >= patience_us;
         if self.quiet_since_us.is_some_and(long_enough) && self.left().all(|host| host.disk().is_idle()) {
+            self.sample();
             let machines = self.world.hosts().iter().map(Host::machine).enumerate();
             let memory = |(number, machine): (usize, Option<&Node>)| Some((number, state_in(machine?.store().rows())));
             let memories: Vec<(usize, State)> = machines.filter_map(memory).collect();

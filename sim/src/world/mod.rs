@@ -4,10 +4,12 @@ use bytes::Bytes;
 use kernel::env::{ConnId, PeerId, SeededRng};
 use kernel::machine::{Command, Input, Machine, Output};
 
+use crate::client::Talk;
 use crate::clock::ClockProfile;
 use crate::disk::{Answer, DiskProfile, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
+use crate::holding::Holding;
 use crate::host::{Host, Rules};
 use crate::invariant::{Invariant, InvariantChecker, Seen, Survivor, Violation, Watched, Write};
 use crate::model::State;
@@ -219,6 +221,16 @@ impl<M: Machine> World<M> {
         let disk = &self.hosts[node].disk;
         let seen = Seen::Acknowledged { node, write, disk };
         self.checker.see(self.now_us, &seen);
+    }
+
+    /// Something was said between a client and a node.
+    pub fn talked(&mut self, client: usize, talk: &Talk) {
+        self.checker.see(self.now_us, &Seen::Talked { client, talk });
+    }
+
+    /// Somebody who can look into the machines did.
+    pub fn sampled(&mut self, holdings: &[Holding]) {
+        self.checker.see(self.now_us, &Seen::Sampled { holdings });
     }
 
     /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold; `views` is what those who

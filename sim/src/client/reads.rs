@@ -1,0 +1,106 @@
+//! The reads of a client: each is asked until it is answered, or refused for good.
+
+use kernel::env::{ConnId, Limits};
+use kernel::store::RecordKey;
+use kernel::wire::Code;
+use kernel::wire::client::{Get, get_key};
+use kernel::wire::op::Timestamp;
+
+use super::{Action, Client, Found, Said};
+
+/// A read that was not answered yet.
+#[derive(Debug)]
+pub(super) struct Reading {
+    map: String,
+    key: String,
+    /// Asked, on the line that is open now.
+    pub asked: bool,
+    pub not_before_us: u64,
+}
+
+impl Reading {
+    pub fn new(map: &str, key: &str) -> Self {
+        Self {
+            map: map.into(),
+            key: key.into(),
+            asked: false,
+            not_before_us: 0,
+        }
+    }
+
+    fn name(&self) -> bytes::Bytes {
+        let name = RecordKey::new(&self.map, self.key.as_bytes(), &Limits::default());
+        name.expect("a plan's names are short").as_bytes().clone()
+    }
+}
+
+/// Whether what was refused so may be asked again.
+pub(super) fn can_retry(code: u64) -> bool {
+    matches!(
+        Code::from_number(code),
+        Some(Code::Overloaded | Code::OutcomeUnknown | Code::NotReady | Code::StorageFull)
+    )
+}
+
+impl Client {
+    /// Asks what can be asked now, at most so many. How many that were.
+    pub(super) fn ask_reads(&mut self, at_us: u64, conn: ConnId, most: usize, out: &mut Vec<Action>) -> usize {
+        let due = self.reads.iter_mut();
+        let due = due.filter(|(_, read)| !read.asked && read.not_before_us <= at_us);
+        let mut asked = Vec::new();
+        for (id, read) in due.take(most) {
+            let get = Get {
+                id: &id.to_string(),
+                map: &read.map,
+                key: read.key.as_bytes(),
+            };
+            read.asked = true;
+            asked.push((*id, read.name(), get_key(&get, None)));
+        }
+        for (request, key, frame) in &asked {
+            let (request, key) = (*request, key.clone());
+            out.push(self.says(conn, Said::AsksToRead { request, key }));
+            out.push(Action::Send(conn, frame.clone()));
+        }
+        asked.len()
+    }
+
+    /// A read was answered. What a client has read it writes after: its clock observes the stamp.
+    pub(super) fn answered_read(
+        &mut self,
+        conn: ConnId,
+        id: &str,
+        found: Option<(&[u8], Timestamp<'_>)>,
+        out: &mut Vec<Action>,
+    ) {
+        let asked = id.parse().ok().and_then(|id| self.reads.remove_entry(&id));
+        let Some((request, read)) = asked else { return };
+        if let Some((_, at)) = found.as_ref().filter(|_| !self.config.twin) {
+            self.hlc.observe(at.stamp);
+        }
+        self.values_read += 1;
+        let found = found.map(|(value, at)| Found::of(value, &at));
+        let key = read.name();
+        out.push(self.says(conn, Said::Found { request, key, found }));
+    }
+
+    /// A request with a name was refused: a read, or a query that is watched.
+    pub(super) fn refused_request(&mut self, at_us: u64, conn: ConnId, id: u64, code: u64, out: &mut Vec<Action>) {
+        let Some(read) = self.reads.get_mut(&id).filter(|read| read.asked) else {
+            return;
+        };
+        let for_good = !can_retry(code);
+        read.asked = false;
+        read.not_before_us = at_us + self.config.patience_us / 3;
+        if for_good {
+            self.reads.remove(&id);
+            self.refused += 1;
+        }
+        let request = id;
+        out.push(self.says(conn, Said::Refused { request, for_good }));
+    }
+
+    pub(super) fn awaits_reads(&self) -> bool {
+        self.reads.values().any(|read| read.asked)
+    }
+}

@@ -1,0 +1,140 @@
+//! The writes of a client: stamped once, and asked with that stamp until they are done, or refused for good.
+
+use kernel::env::ConnId;
+use kernel::wire::client::{op, op_batch, sync_body};
+use kernel::wire::op::{Ask, Op};
+
+use super::reads::can_retry;
+use super::{Action, Client, Said};
+use crate::invariant::Write;
+
+/// A write that is neither done nor refused yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub map: String,
+    pub key: String,
+    pub write: Write,
+    /// Asked, on the line that is open now.
+    pub asked: bool,
+    pub not_before_us: u64,
+}
+
+impl Client {
+    /// The frame with the next writes that can be asked now, and what it says.
+    pub(super) fn ask_writes(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
+        // One way there and back for each exchange: what waits goes in one.
+        let most = if self.config.exchange {
+            50
+        } else {
+            self.config.batch.max(1)
+        };
+        let due = self
+            .pending
+            .iter_mut()
+            .filter(|(_, op)| !op.asked && op.not_before_us <= at_us);
+        let batch: Vec<(u64, &mut Pending)> = due.take(most).map(|(id, pending)| (*id, pending)).collect();
+        let ids: Vec<(u64, String)> = batch.iter().map(|(id, _)| (*id, id.to_string())).collect();
+        let ops: Vec<Op<'_>> = batch
+            .iter()
+            .zip(&ids)
+            .map(|((_, pending), (_, id))| Op {
+                id,
+                map: &pending.map,
+                key: pending.key.as_bytes(),
+                version: pending.write.version.view(),
+            })
+            .collect();
+        let frame = match ops.as_slice() {
+            [] => return false,
+            all if self.config.exchange => sync_body(&self.config.name, all),
+            [single] => op(single, Ask::default()),
+            many => op_batch(many),
+        };
+        let mut asked = Vec::with_capacity(batch.len());
+        for (request, pending) in batch {
+            pending.asked = true;
+            let write = pending.write.clone();
+            asked.push(Said::AsksToWrite { request, write });
+        }
+        out.extend(asked.into_iter().map(|said| self.says(conn, said)));
+        out.push(Action::Send(conn, frame));
+        self.frames.push_back(ids.into_iter().map(|(id, _)| id).collect());
+        true
+    }
+
+    /// A write is done.
+    pub(super) fn done(&mut self, conn: ConnId, request: u64, out: &mut Vec<Action>) {
+        self.unframe(request);
+        if let Some(Pending { write, .. }) = self.pending.remove(&request) {
+            let said = Said::Done {
+                request,
+                write: write.clone(),
+            };
+            out.push(self.says(conn, said));
+            out.push(Action::Acknowledged(self.node, write));
+        }
+    }
+
+    /// The ids that an acknowledgement up to `last` covers: those before it in its own frame.
+    pub(super) fn upto(&self, last: u64) -> Vec<u64> {
+        let frame = self.frames.iter().find(|frame| frame.contains(&last));
+        let covered = frame.map(|frame| frame.iter().copied().take_while(|id| *id != last).chain([last]));
+        covered.into_iter().flatten().collect()
+    }
+
+    fn unframe(&mut self, id: u64) {
+        self.frames
+            .iter_mut()
+            .for_each(|frame| frame.retain(|framed| *framed != id));
+        self.drop_answered_frames();
+    }
+
+    fn drop_answered_frames(&mut self) {
+        let pending = &self.pending;
+        self.frames
+            .retain(|frame| frame.iter().any(|id| pending.contains_key(id)));
+    }
+
+    /// A write was refused.
+    pub(super) fn rejected(&mut self, at_us: u64, conn: ConnId, id: u64, code: u64, out: &mut Vec<Action>) {
+        // Of a frame that was not asked on this line nothing is known any more.
+        let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.asked) else {
+            return;
+        };
+        let for_good = !can_retry(code);
+        pending.asked = false;
+        pending.not_before_us = at_us + self.config.patience_us / 3;
+        if for_good {
+            // Its number stays where it was sent: an acknowledgement of those before it may name it as the last.
+            self.refused += 1;
+            self.pending.remove(&id);
+            self.drop_answered_frames();
+        } else {
+            self.unframe(id);
+        }
+        let request = id;
+        out.push(self.says(conn, Said::Refused { request, for_good }));
+    }
+
+    /// Something was refused, and nobody knows what: all of it is asked again.
+    pub(super) fn ask_again_later(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) {
+        let not_before_us = at_us + self.config.patience_us / 3;
+        let mut refused = Vec::new();
+        for (id, pending) in self.pending.iter_mut().filter(|(_, pending)| pending.asked) {
+            pending.asked = false;
+            pending.not_before_us = not_before_us;
+            refused.push(*id);
+        }
+        for (id, read) in self.reads.iter_mut().filter(|(_, read)| read.asked) {
+            read.asked = false;
+            read.not_before_us = not_before_us;
+            refused.push(*id);
+        }
+        for request in refused {
+            let for_good = false;
+            out.push(self.says(conn, Said::Refused { request, for_good }));
+        }
+        self.frames.clear();
+        self.answered(at_us);
+    }
+}

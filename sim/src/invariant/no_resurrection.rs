@@ -1,0 +1,124 @@
+//! **Promises** that what is deleted does not come back: after a node has acknowledged a delete, or has answered somebody who had
+//! read a value there that there is none any more, nobody reads that value or an older one at that node again; and in the end
+//! it is nowhere.
+//! **From** rule 1 of the promises; the counterexample is a tombstone that was collected too early, and a replica or a
+//! backup that brings back what it had deleted (the doomstones of Cassandra and Riak). Compared is what clients were told
+//! before they asked, in whichever session, with what they were then shown: an answer reflects all that the node had said
+//! when it was asked.
+
+use std::collections::BTreeMap;
+
+use super::nothing_invented::name;
+use super::{Invariant, Seen, Survivor};
+use crate::client::Said;
+use crate::model::{State, Version, merge, show};
+use crate::written::Written;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct NoResurrection {
+    written: Written,
+    nodes: BTreeMap<usize, Node>,
+    /// What was known of a record when it was asked for, by client and number: the latest version that was shown, and the one
+    /// that is dead.
+    asked: BTreeMap<(usize, u64), Known>,
+}
+
+/// What a node has told its clients.
+#[derive(Debug, Default)]
+struct Node {
+    /// The latest version shown.
+    shown: State,
+    /// The latest version that is dead, and all before it.
+    dead: State,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Known {
+    shown: Option<Version>,
+    dead: Option<Version>,
+}
+
+impl NoResurrection {
+    fn hear(&mut self, client: usize, node: usize, said: &Said) -> Result<(), String> {
+        let told = self.nodes.entry(node).or_default();
+        match said {
+            Said::Done { write, .. } if write.version.value.is_none() => {
+                merge(&mut told.dead, &write.key, write.version.clone());
+            }
+            Said::AsksToRead { request, key } => {
+                let known = Known {
+                    shown: told.shown.get(key).cloned(),
+                    dead: told.dead.get(key).cloned(),
+                };
+                self.asked.insert((client, *request), known);
+            }
+            Said::Found { request, key, found } => {
+                let known = self.asked.remove(&(client, *request)).unwrap_or_default();
+                let version = found.as_ref().and_then(|found| self.written.find(key, found));
+                match (version, found) {
+                    (Some(version), _) if known.dead.as_ref().is_some_and(|dead| version <= dead) => {
+                        let (shown, dead) = (show(key, Some(version)), show(key, known.dead.as_ref()));
+                        return Err(format!(
+                            "what is gone at n{node} stays gone; it said that {dead} is, and showed c{client} {shown}"
+                        ));
+                    }
+                    (Some(version), _) => merge(&mut told.shown, key, version.clone()),
+                    (None, None) => {
+                        if let Some(shown) = known.shown {
+                            merge(&mut told.dead, key, shown);
+                        }
+                    }
+                    // Nobody wrote it: another promise is broken.
+                    (None, Some(_)) => {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// In the end nobody holds a value that is dead, unless it is one that has expired and waits to be collected.
+    fn rest(&self, survivors: &[Survivor<'_>]) -> Result<(), String> {
+        for (by, node) in &self.nodes {
+            for (key, dead) in &node.dead {
+                let alive = |held: &&Version| {
+                    let expired = *held == dead && held.ttl_ms.is_some();
+                    held.value.is_some() && *held <= dead && !expired
+                };
+                let held = survivors
+                    .iter()
+                    .map(|survivor| (survivor.node, survivor.memory.get(key)));
+                let back = held.filter_map(|(at, held)| Some((at, held.filter(alive)?)));
+                if let Some((at, held)) = back.into_iter().next() {
+                    let (held, key) = (show(key, Some(held)), name(key));
+                    return Err(format!("n{by} said that {key} is gone; in the end n{at} has {held}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for NoResurrection {
+    fn name(&self) -> &'static str {
+        "no-resurrection"
+    }
+
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Wrote(write) => {
+                self.written.add(write);
+                Ok(())
+            }
+            Seen::Talked { client, talk } => self.hear(*client, talk.node, &talk.said),
+            Seen::Quiet { nodes, .. } => self.rest(nodes),
+            // What only its old disk knew is known no more.
+            Seen::DiskChanged { node, .. } => {
+                self.nodes.remove(node);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Lies about the rules between a machine and its host.
+
+use kernel::env::SeededRng;
+use kernel::machine::{Input, StorageError};
+use sim::disk::{DiskProfile, VirtualDisk};
+use sim::invariant::{Departure, Seen};
+use sim::trace::Step;
+
+use super::{Case, Lie, case};
+
+pub fn lies() -> Vec<Case> {
+    vec![
+        case("persist-before-speak", "leaves when log entry", leaves_too_early),
+        case("tickets-in-order", "the next commit", an_answer_is_lost),
+        case("failed-commit", "so", a_failure_is_forgotten),
+        case("replies-in-order", "as they were given", overtakes),
+        case("storage-rules", "the moon", misuses),
+    ]
+}
+
+pub fn empty_disk() -> VirtualDisk {
+    VirtualDisk::new(DiskProfile::default(), SeededRng::from_u64(0))
+}
+
+fn leaves_too_early() -> Lie {
+    let disk = empty_disk();
+    Box::new(move |seen, next| match seen {
+        Seen::Left(left) => next(&Seen::Left(&Departure { disk: &disk, ..**left })),
+        _ => next(seen),
+    })
+}
+
+fn an_answer_is_lost() -> Lie {
+    let mut lost = false;
+    Box::new(move |seen, next| match seen {
+        Seen::Told {
+            input: Input::Committed { .. },
+            ..
+        } if !lost => lost = true,
+        _ => next(seen),
+    })
+}
+
+fn a_failure_is_forgotten() -> Lie {
+    let mut failed = false;
+    Box::new(move |seen, next| match seen {
+        Seen::Stepped { step, disk } => match step.input {
+            Input::Committed { ticket, result: Ok(_) } if !failed => {
+                failed = true;
+                let input = Input::Committed {
+                    ticket: *ticket,
+                    result: Err(StorageError::Io),
+                };
+                let step = Step {
+                    input: &input,
+                    ..**step
+                };
+                next(&Seen::Stepped { step: &step, disk });
+            }
+            _ => next(seen),
+        },
+        _ => next(seen),
+    })
+}
+
+fn overtakes() -> Lie {
+    let mut lied = false;
+    Box::new(move |seen, next| match seen {
+        Seen::Left(left) if left.ordered && !lied => {
+            lied = true;
+            let given = u64::MAX;
+            next(&Seen::Left(&Departure { given, ..**left }));
+        }
+        _ => next(seen),
+    })
+}
+
+fn misuses() -> Lie {
+    Box::new(|seen, next| {
+        next(seen);
+        let misuse = "it asked for the moon";
+        next(&Seen::Misused { node: 0, misuse });
+    })
+}
