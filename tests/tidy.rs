@@ -216,16 +216,22 @@ fn every_invariant_is_held_by_a_run_and_says_what_it_promises() {
     report("invariants", &found);
 }
 
-#[test]
-fn nothing_below_the_kernel_draws_randomness_or_runs_tokio() {
+/// What `cargo tree` prints, of what is linked here and now.
+fn tree(arguments: &[&str]) -> String {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let tree = Command::new(cargo)
-        .args(["tree", "--offline", "-p", "kernel", "-e", "normal", "--prefix", "none"])
+        .args(["tree", "--offline", "-e", "normal"])
+        .args(arguments)
         .current_dir(root())
         .output()
         .expect("cargo runs");
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8_lossy(&tree.stdout);
+    String::from_utf8_lossy(&tree.stdout).into_owned()
+}
+
+#[test]
+fn nothing_below_the_kernel_draws_randomness_or_runs_tokio() {
+    let tree = tree(&["-p", "kernel", "--prefix", "none"]);
     let banned = [
         "getrandom",
         "rand",
@@ -243,6 +249,22 @@ fn nothing_below_the_kernel_draws_randomness_or_runs_tokio() {
         .map(str::to_string)
         .collect();
     report("banned below the kernel", &found);
+}
+
+#[test]
+fn the_production_node_has_tokio_from_hyper_alone_and_nothing_simulated() {
+    let whole = tree(&["-p", "runtime-real", "--prefix", "none"]);
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_string();
+    let simulated = whole.lines().map(name).filter(|name| name == "madsim" || name == "sim");
+    let above = tree(&["-p", "runtime-real", "-i", "tokio", "--depth", "1", "--prefix", "none"]);
+    let above = above
+        .lines()
+        .map(name)
+        .filter(|name| name != "tokio" && name != "hyper");
+    report(
+        "linked into the production node",
+        &simulated.chain(above).collect::<Vec<_>>(),
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Stored {
 struct Store(Arc<Mutex<Stored>>);
 
 impl LogStore for Store {
-    fn recover(&mut self) -> Result<LogState, StorageError> {
+    async fn recover(&mut self) -> Result<LogState, StorageError> {
         let stored = self.0.lock().unwrap();
         let range = stored.log.first_key_value().zip(stored.log.last_key_value());
         let range = range.map(|((first, _), (last, _))| (*first, *last));
@@ -53,11 +53,11 @@ impl LogStore for Store {
         Ok(LogState { range, room })
     }
 
-    fn room(&mut self) -> Result<Room, StorageError> {
+    async fn room(&mut self) -> Result<Room, StorageError> {
         Ok(self.0.lock().unwrap().room())
     }
 
-    fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
+    async fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
         let mut stored = self.0.lock().unwrap();
         let fails = stored.failing_appends > 0;
         if !fails || stored.keeps_failed_append {
@@ -70,12 +70,12 @@ impl LogStore for Store {
         Ok(stored.room())
     }
 
-    fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
+    async fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
         self.0.lock().unwrap().log.retain(|number, _| *number > upto);
         Ok(())
     }
 
-    fn read(&mut self, from: u64, _limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
+    async fn read(&mut self, from: u64, _limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
         let stored = self.0.lock().unwrap();
         let entries = stored.log.range(from..).map(|(number, entry)| (*number, entry.clone()));
         Ok((entries.collect(), true))
@@ -83,11 +83,11 @@ impl LogStore for Store {
 }
 
 impl RecordStore for Store {
-    fn recover(&mut self) -> Result<u64, StorageError> {
+    async fn recover(&mut self) -> Result<u64, StorageError> {
         Ok(self.0.lock().unwrap().applied)
     }
 
-    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
+    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
         let mut stored = self.0.lock().unwrap();
         if stored.failing_applies > 0 {
             stored.failing_applies -= 1;
@@ -98,7 +98,7 @@ impl RecordStore for Store {
         Ok(())
     }
 
-    fn read(&mut self, after: Option<&[u8]>, _limit: usize) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
+    async fn read(&mut self, after: Option<&[u8]>, _limit: usize) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
         let stored = self.0.lock().unwrap();
         let rows = stored
             .records

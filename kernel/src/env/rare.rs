@@ -19,8 +19,6 @@ pub enum Rare {
     WaitForCommit,
     /// A peer's line is closed.
     DropPeer,
-    /// Live queries are computed anew.
-    StaleViews,
     /// The clock's bound is made durable though nothing needs it.
     ReserveTime,
     /// A comparison with a peer begins early.
@@ -29,14 +27,13 @@ pub enum Rare {
 
 impl Rare {
     /// All of them.
-    pub const ALL: [Rare; 9] = [
+    pub const ALL: [Rare; 8] = [
         Rare::SkipForward,
         Rare::RefuseFrame,
         Rare::ApplyEarly,
         Rare::KeepLog,
         Rare::WaitForCommit,
         Rare::DropPeer,
-        Rare::StaleViews,
         Rare::ReserveTime,
         Rare::CompareEarly,
     ];
@@ -50,7 +47,6 @@ impl Rare {
             Rare::KeepLog => "keep-log",
             Rare::WaitForCommit => "wait-for-commit",
             Rare::DropPeer => "drop-peer",
-            Rare::StaleViews => "stale-views",
             Rare::ReserveTime => "reserve-time",
             Rare::CompareEarly => "compare-early",
         }

@@ -236,9 +236,6 @@ impl Node {
             self.peers.because("a rare path");
             self.close(conn, now);
         }
-        if self.seldom(Rare::StaleViews, now) {
-            self.subscriptions.all_stale();
-        }
         if self.seldom(Rare::CompareEarly, now)
             && let Some(conn) = self.peers.up().last().copied()
             && let Some(link) = self.peers.link(conn)

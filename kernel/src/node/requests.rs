@@ -40,7 +40,7 @@ impl Node {
     }
 
     pub(super) fn client_frame(&mut self, conn: ConnId, kind: ConnKind, access: Access, frame: &[u8], now: Now) {
-        let refused = self.rarely(Rare::RefuseFrame, now.mono_us);
+        let refused = access == Access::Granted && self.rarely(Rare::RefuseFrame, now.mono_us);
         let limits = &self.config.limits;
         let longest = match access {
             Access::Granted => limits.frame_bytes.min(kind.frame_bytes),

@@ -162,13 +162,14 @@ async fn log_loop<L: LogStore>(mut log: L, requests: Receiver<LogRequest>, answe
             }
         }
         if !group.is_empty() {
-            append(&mut log, group, &mut room, &failed).into_iter().for_each(answer);
+            let answers = append(&mut log, group, &mut room, &failed).await;
+            answers.into_iter().for_each(answer);
             continue;
         }
         match queue.pop_front() {
             Some(LogRequest::Cut(upto)) => {
                 // Nobody waits for a cut, and an entry too many does no harm: the next cut takes it along.
-                if let Err(error) = log.cut(upto) {
+                if let Err(error) = log.cut(upto).await {
                     tracing::warn!(upto, %error, "the log was not cut");
                 }
             }
@@ -177,12 +178,12 @@ async fn log_loop<L: LogStore>(mut log: L, requests: Receiver<LogRequest>, answe
                 from,
                 limit_bytes,
             }) => {
-                let result = log.read(from, limit_bytes);
+                let result = log.read(from, limit_bytes).await;
                 let result = result.map(|(entries, done)| Fetched::Log { entries, done });
                 answer(Answer::Fetched { ticket, result });
             }
             Some(LogRequest::Recover(ticket)) => {
-                let result = log.recover();
+                let result = log.recover().await;
                 room = result.map_or(Room { bytes: 0 }, |state| state.room);
                 answer(Answer::LogRecovered { ticket, result });
             }
@@ -193,16 +194,17 @@ async fn log_loop<L: LogStore>(mut log: L, requests: Receiver<LogRequest>, answe
 
 /// Group commit: all that is queued goes to the disk in one transaction, and is then answered in order. All of a
 /// group have the same epoch, as a recovery in between would have split it.
-fn append<L: LogStore>(log: &mut L, group: Vec<(u64, Commit)>, room: &mut Room, failed: &Failed) -> Vec<Answer> {
+async fn append<L: LogStore>(log: &mut L, group: Vec<(u64, Commit)>, room: &mut Room, failed: &Failed) -> Vec<Answer> {
     let epoch = group.first().map_or(0, |(epoch, _)| *epoch);
     let entries: Vec<_> = group.iter().filter_map(|(_, commit)| commit.entry.clone()).collect();
     let before = failed.check(epoch);
-    let appended = before.and_then(|()| match entries.is_empty() {
+    let appended = match before {
+        Err(error) => Err(error),
+        Ok(()) if !entries.is_empty() => log.append(&entries).await,
         // A machine that has refused for lack of room asks again with a barrier.
-        true if room.bytes < SCARCE_BYTES => log.room(),
-        true => Ok(*room),
-        false => log.append(&entries),
-    });
+        Ok(()) if room.bytes < SCARCE_BYTES => log.room().await,
+        Ok(()) => Ok(*room),
+    };
     match appended {
         Ok(now) => *room = now,
         Err(_) => failed.set(epoch),
@@ -244,11 +246,9 @@ async fn records_loop<R: RecordStore>(
         let answer = match request {
             RecordsRequest::Apply { epoch, attempt, apply } => {
                 // What follows a failed apply builds on it, and must wait until the machine knows. Commits need not.
-                let result = match attempt > failed_attempt {
-                    true => failed
-                        .check(epoch)
-                        .and_then(|()| records.apply(apply.upto, &apply.puts)),
-                    false => Err(StorageError::Io),
+                let result = match failed.check(epoch) {
+                    Ok(()) if attempt > failed_attempt => records.apply(apply.upto, &apply.puts).await,
+                    _ => Err(StorageError::Io),
                 };
                 if result.is_err() {
                     failed_attempt = failed_attempt.max(attempt);
@@ -261,13 +261,13 @@ async fn records_loop<R: RecordStore>(
                 after,
                 limit_bytes,
             } => {
-                let result = records.read(after.as_deref(), limit_bytes);
+                let result = records.read(after.as_deref(), limit_bytes).await;
                 let result = result.map(|(rows, done)| Fetched::Records { rows, done });
                 Answer::Fetched { ticket, result }
             }
             RecordsRequest::Recover(ticket) => {
                 failed_attempt = 0;
-                let result = records.recover();
+                let result = records.recover().await;
                 Answer::RecordsRecovered { ticket, result }
             }
         };

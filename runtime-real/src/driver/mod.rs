@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The driver is generic over [`Net`], [`Clock`], [`LogStore`] and [`RecordStore`] and names no runtime, so that a
-//! simulated one can host the same code.
+//! simulated one can host the same code (under `--cfg madsim` the module `simulated` does).
 
 mod budget;
 mod connection;
@@ -24,8 +24,10 @@ mod run;
 mod settings;
 mod stores;
 #[cfg(test)]
+#[cfg(not(madsim))]
 mod tests;
 
+#[cfg(not(madsim))]
 pub(crate) use budget::Budget;
 pub use disk::{Disk, disk};
 pub use host::{Clock, FrameReader, FrameWriter, Link, LinkOf, Net};

@@ -1,7 +1,10 @@
 //! What the driver needs of a disk: an ordered log, and records.
 //!
-//! They are two traits and run in two loops, so that bringing changes into the records never delays a commit. All
-//! methods block. An error's detail is logged where it happens; the machine needs only its kind.
+//! They are two traits and run in two loops, so that bringing changes into the records never delays a commit. A loop does
+//! one thing after another: a method may block its thread, as those of a real disk do, or wait for simulated time. An error's
+//! detail is logged where it happens; the machine needs only its kind.
+
+use std::future::Future;
 
 use bytes::Bytes;
 use kernel::machine::{Room, StorageError};
@@ -18,34 +21,42 @@ pub struct LogState {
 /// An ordered log of numbered entries.
 pub trait LogStore: Send + 'static {
     /// Looks at what is there, anew.
-    fn recover(&mut self) -> Result<LogState, StorageError>;
+    fn recover(&mut self) -> impl Future<Output = Result<LogState, StorageError>> + Send;
 
     /// How much more it takes, asked anew: space may have been freed by whoever runs the disk.
-    fn room(&mut self) -> Result<Room, StorageError>;
+    fn room(&mut self) -> impl Future<Output = Result<Room, StorageError>> + Send;
 
     /// Appends all of `entries`, which are in order, or none, and comes back once they are durable. Says how much more
     /// the log takes.
-    fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError>;
+    fn append(&mut self, entries: &[(u64, Bytes)]) -> impl Future<Output = Result<Room, StorageError>> + Send;
 
     /// Drops the entries up to and including `upto`.
-    fn cut(&mut self, upto: u64) -> Result<(), StorageError>;
+    fn cut(&mut self, upto: u64) -> impl Future<Output = Result<(), StorageError>> + Send;
 
     /// Entries from number `from` on, ascending: at least one, and no more once they have come to `limit_bytes`; and
     /// whether there are none after them.
-    fn read(&mut self, from: u64, limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError>;
+    fn read(
+        &mut self,
+        from: u64,
+        limit_bytes: usize,
+    ) -> impl Future<Output = Result<(Vec<(u64, Bytes)>, bool), StorageError>> + Send;
 }
 
 /// Records by key, and the number of the last log entry that they hold everything up to.
 pub trait RecordStore: Send + 'static {
     /// The last log entry that the records hold; 0 if none.
-    fn recover(&mut self) -> Result<u64, StorageError>;
+    fn recover(&mut self) -> impl Future<Output = Result<u64, StorageError>> + Send;
 
     /// Puts all of `puts`, ascending by key, and the number `upto`, in one transaction, and comes back once it is
     /// durable.
-    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError>;
+    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> impl Future<Output = Result<(), StorageError>> + Send;
 
     /// Records after the key `after`, ascending: at least one, and no more once they have come to `limit_bytes`; and
     /// whether there are none after them.
     #[allow(clippy::type_complexity)]
-    fn read(&mut self, after: Option<&[u8]>, limit_bytes: usize) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError>;
+    fn read(
+        &mut self,
+        after: Option<&[u8]>,
+        limit_bytes: usize,
+    ) -> impl Future<Output = Result<(Vec<(Bytes, Bytes)>, bool), StorageError>> + Send;
 }

@@ -46,17 +46,17 @@ impl<R: RecordStore> MeteredRecords<R> {
 }
 
 impl<L: LogStore> LogStore for MeteredLog<L> {
-    fn recover(&mut self) -> Result<LogState, StorageError> {
-        self.log.recover()
+    async fn recover(&mut self) -> Result<LogState, StorageError> {
+        self.log.recover().await
     }
 
-    fn room(&mut self) -> Result<Room, StorageError> {
-        self.log.room()
+    async fn room(&mut self) -> Result<Room, StorageError> {
+        self.log.room().await
     }
 
-    fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
+    async fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
         let start = Instant::now();
-        let appended = self.log.append(entries);
+        let appended = self.log.append(entries).await;
         let took = start.elapsed();
         let bytes: usize = entries.iter().map(|(_, entry)| entry.len()).sum();
         match appended {
@@ -77,23 +77,23 @@ impl<L: LogStore> LogStore for MeteredLog<L> {
         appended
     }
 
-    fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
-        self.log.cut(upto)
+    async fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
+        self.log.cut(upto).await
     }
 
-    fn read(&mut self, from: u64, limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
-        self.log.read(from, limit_bytes)
+    async fn read(&mut self, from: u64, limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
+        self.log.read(from, limit_bytes).await
     }
 }
 
 impl<R: RecordStore> RecordStore for MeteredRecords<R> {
-    fn recover(&mut self) -> Result<u64, StorageError> {
-        self.records.recover()
+    async fn recover(&mut self) -> Result<u64, StorageError> {
+        self.records.recover().await
     }
 
-    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
+    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
         let start = Instant::now();
-        let applied = self.records.apply(upto, puts);
+        let applied = self.records.apply(upto, puts).await;
         match applied {
             Ok(()) => {
                 self.metrics.apply_s.observe(start.elapsed().as_secs_f64());
@@ -104,7 +104,11 @@ impl<R: RecordStore> RecordStore for MeteredRecords<R> {
         applied
     }
 
-    fn read(&mut self, after: Option<&[u8]>, limit_bytes: usize) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
-        self.records.read(after, limit_bytes)
+    async fn read(
+        &mut self,
+        after: Option<&[u8]>,
+        limit_bytes: usize,
+    ) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
+        self.records.read(after, limit_bytes).await
     }
 }

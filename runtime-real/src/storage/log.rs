@@ -125,7 +125,7 @@ fn bytes(stat: &DatabaseStat) -> usize {
     (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) * stat.page_size as usize
 }
 
-impl LogStore for Log {
+impl Log {
     fn recover(&mut self) -> Result<LogState, StorageError> {
         let state = self
             .try_recover()
@@ -171,6 +171,29 @@ impl LogStore for Log {
     fn read(&mut self, from: u64, limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
         let found = self.try_read(from, limit_bytes);
         found.map_err(|error| failed("reading the log", &error))
+    }
+}
+
+// What blocks is ready when it comes back: the loop of the log has a thread of its own.
+impl LogStore for Log {
+    async fn recover(&mut self) -> Result<LogState, StorageError> {
+        self.recover()
+    }
+
+    async fn room(&mut self) -> Result<Room, StorageError> {
+        self.room()
+    }
+
+    async fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
+        self.append(entries)
+    }
+
+    async fn cut(&mut self, upto: u64) -> Result<(), StorageError> {
+        self.cut(upto)
+    }
+
+    async fn read(&mut self, from: u64, limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
+        self.read(from, limit_bytes)
     }
 }
 

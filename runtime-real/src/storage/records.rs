@@ -70,7 +70,7 @@ impl Records {
     }
 }
 
-impl RecordStore for Records {
+impl Records {
     fn recover(&mut self) -> Result<u64, StorageError> {
         self.try_applied()
             .map_err(|error| failed("looking at the records", &error))
@@ -84,6 +84,25 @@ impl RecordStore for Records {
     fn read(&mut self, after: Option<&[u8]>, limit_bytes: usize) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
         let rows = self.try_read(after, limit_bytes);
         rows.map_err(|error| failed("reading the records", &error))
+    }
+}
+
+// What blocks is ready when it comes back: the loop of the records has a thread of its own.
+impl RecordStore for Records {
+    async fn recover(&mut self) -> Result<u64, StorageError> {
+        self.recover()
+    }
+
+    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
+        self.apply(upto, puts)
+    }
+
+    async fn read(
+        &mut self,
+        after: Option<&[u8]>,
+        limit_bytes: usize,
+    ) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
+        self.read(after, limit_bytes)
     }
 }
 

@@ -21,6 +21,8 @@ use crate::written::Written;
 pub struct NoResurrection {
     written: Written,
     nodes: BTreeMap<usize, Node>,
+    /// The connection on which each client talked last, and the disk that the node had when it began to.
+    conns: BTreeMap<usize, (ConnId, u64)>,
     /// What was known of a record when it was asked for, the first time on a connection, by client and number: the latest version
     /// that was shown, and the one that is dead.
     asked: BTreeMap<(usize, u64), Known>,
@@ -29,6 +31,8 @@ pub struct NoResurrection {
 /// What a node has told its clients.
 #[derive(Debug, Default)]
 struct Node {
+    /// How often its disk was replaced by another.
+    disk: u64,
     /// The latest version shown.
     shown: State,
     /// The latest version that is dead, and all before it.
@@ -46,6 +50,14 @@ impl NoResurrection {
     fn hear(&mut self, client: usize, talk: &Talk) -> Result<(), String> {
         let node = talk.node;
         let told = self.nodes.entry(node).or_default();
+        let line = self.conns.entry(client).or_insert((talk.conn, told.disk));
+        if line.0 != talk.conn {
+            *line = (talk.conn, told.disk);
+        }
+        if line.1 != told.disk {
+            // It was on its way when the node went down, and came back with another disk.
+            return Ok(());
+        }
         match &talk.said {
             Said::Done { write, .. } if write.version.value.is_none() => {
                 merge(&mut told.dead, &write.key, write.version.clone());
@@ -125,7 +137,12 @@ impl Invariant for NoResurrection {
             Seen::Quiet { nodes, .. } => self.rest(nodes),
             // What only its old disk knew is known no more.
             Seen::DiskChanged { node, .. } => {
-                self.nodes.remove(node);
+                let told = self.nodes.entry(*node).or_default();
+                let disk = told.disk + 1;
+                *told = Node {
+                    disk,
+                    ..Node::default()
+                };
                 Ok(())
             }
             _ => Ok(()),

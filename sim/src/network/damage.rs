@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use kernel::env::Limits;
 use kernel::wire::client::ClientMessage;
+use kernel::wire::op::{BadOp, Op};
 
 use crate::endpoint::Endpoint;
 use crate::streams::Draw;
@@ -26,7 +27,7 @@ pub(super) fn damage(from: Endpoint, frame: &Bytes, draw: &mut Draw) -> Outcome 
         return Outcome::Noticed;
     }
     let flipped = flip(frame, draw);
-    if makes_sense(&flipped) {
+    if misleads(frame, &flipped) {
         // The one byte that MessagePack never uses: this frame cannot be taken for another.
         return Outcome::Unreadable([&[0xc1], &frame[1..]].concat().into());
     }
@@ -43,13 +44,25 @@ pub(crate) fn flip(bytes: &Bytes, draw: &mut Draw) -> Bytes {
     bytes.into()
 }
 
-/// Whether a node would take all of it.
-fn makes_sense(frame: &[u8]) -> bool {
-    match ClientMessage::decode(frame, Limits::default().depth) {
-        Ok(ClientMessage::Op(mut ops) | ClientMessage::Batch(mut ops) | ClientMessage::Sync(mut ops)) => {
-            ops.all(|op| op.is_ok())
+/// Whether what is heard can be taken for something that was said: all of it can be read, or an operation is refused under the
+/// name of another.
+fn misleads(said: &[u8], heard: &[u8]) -> bool {
+    let decode = |frame| ClientMessage::decode(frame, Limits::default().depth);
+    match (decode(said).map(operations), decode(heard).map(operations)) {
+        (_, Err(_)) => false,
+        (Ok(Some(said)), Ok(Some(heard))) => {
+            let names = |op: &Result<Op<'_>, BadOp<'_>>| {
+                op.as_ref().map_or_else(|bad| bad.id.to_owned(), |op| op.id.to_owned())
+            };
+            heard.iter().all(Result::is_ok) || !said.iter().map(names).eq(heard.iter().map(names))
         }
-        Ok(_) => true,
-        Err(_) => false,
+        _ => true,
+    }
+}
+
+fn operations(message: ClientMessage<'_>) -> Option<Vec<Result<Op<'_>, BadOp<'_>>>> {
+    match message {
+        ClientMessage::Op(ops) | ClientMessage::Batch(ops) | ClientMessage::Sync(ops) => Some(ops.collect()),
+        _ => None,
     }
 }

@@ -272,17 +272,17 @@ pub struct Stored {
 pub struct TestStore(Arc<Mutex<Stored>>);
 
 impl LogStore for TestStore {
-    fn recover(&mut self) -> Result<LogState, StorageError> {
+    async fn recover(&mut self) -> Result<LogState, StorageError> {
         let range = self.0.lock().unwrap().log;
         let room = Room { bytes: 1_000 };
         Ok(LogState { range, room })
     }
 
-    fn room(&mut self) -> Result<Room, StorageError> {
+    async fn room(&mut self) -> Result<Room, StorageError> {
         Ok(Room { bytes: 1_000 })
     }
 
-    fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
+    async fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<Room, StorageError> {
         let mut stored = self.0.lock().unwrap();
         if let Some(error) = stored.fail_append.take() {
             return Err(error);
@@ -291,21 +291,21 @@ impl LogStore for TestStore {
         Ok(Room { bytes: 1_000 })
     }
 
-    fn cut(&mut self, _upto: u64) -> Result<(), StorageError> {
+    async fn cut(&mut self, _upto: u64) -> Result<(), StorageError> {
         Ok(())
     }
 
-    fn read(&mut self, _from: u64, _limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
+    async fn read(&mut self, _from: u64, _limit_bytes: usize) -> Result<(Vec<(u64, Bytes)>, bool), StorageError> {
         Ok((vec![], true))
     }
 }
 
 impl RecordStore for TestStore {
-    fn recover(&mut self) -> Result<u64, StorageError> {
+    async fn recover(&mut self) -> Result<u64, StorageError> {
         Ok(self.0.lock().unwrap().applied)
     }
 
-    fn apply(&mut self, upto: u64, _puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
+    async fn apply(&mut self, upto: u64, _puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
         let mut stored = self.0.lock().unwrap();
         if let Some(error) = stored.fail_apply.take() {
             return Err(error);
@@ -314,7 +314,11 @@ impl RecordStore for TestStore {
         Ok(())
     }
 
-    fn read(&mut self, _after: Option<&[u8]>, _limit: usize) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
+    async fn read(
+        &mut self,
+        _after: Option<&[u8]>,
+        _limit: usize,
+    ) -> Result<(Vec<(Bytes, Bytes)>, bool), StorageError> {
         Ok((vec![], true))
     }
 }
