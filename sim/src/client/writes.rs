@@ -119,17 +119,6 @@ impl Client {
     /// Something was refused, and nobody knows what: all of it is asked again.
     pub(super) fn ask_again_later(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) {
         let not_before_us = at_us + self.config.patience_us / 3;
-<<<<<<< HEAD
-        let writes = self.pending.iter_mut();
-        let writes = writes.map(|(id, write)| (*id, &mut write.asked, &mut write.not_before_us));
-        let reads = self.reads.iter_mut();
-        let reads = reads.map(|(id, read)| (*id, &mut read.asked, &mut read.not_before_us));
-        let mut refused = Vec::new();
-        for (id, asked, not_before) in writes.chain(reads).filter(|(_, asked, _)| **asked) {
-            *asked = false;
-            *not_before = not_before_us;
-            refused.push(id);
-=======
         let mut refused = Vec::new();
         for (id, pending) in self.pending.iter_mut().filter(|(_, pending)| pending.asked) {
             pending.asked = false;
@@ -144,11 +133,7 @@ impl Client {
         for request in refused {
             let for_good = false;
             out.push(self.says(conn, Said::Refused { request, for_good }));
->>>>>>> main
         }
-        let for_good = false;
-        let said = refused.into_iter().map(|request| Said::Refused { request, for_good });
-        out.extend(said.map(|said| self.says(conn, said)));
         self.frames.clear();
         self.answered(at_us);
     }
