@@ -21,9 +21,11 @@ use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
 use crate::streams::Streams;
 use crate::world::{Happening, Hook, World};
+use token::Token;
 
 mod faults;
 mod sample;
+mod token;
 
 /// How a run is executed.
 #[derive(Default)]
@@ -114,47 +116,6 @@ pub fn limits(header: &Header) -> Limits {
         anti_entropy_ms: header.anti_entropy_ms,
         redial_ms: header.redial_ms,
         ..Limits::default()
-    }
-}
-
-/// What is scheduled in the world, packed into its tokens: a kind, and which of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Entry(usize),
-    EndOf(usize),
-    /// The next turn of a fault that comes again and again.
-    Again(usize),
-    Client(usize),
-    Heal,
-    Look,
-    Sample,
-}
-
-impl Token {
-    fn pack(self) -> u64 {
-        let (kind, which) = match self {
-            Token::Entry(entry) => (0, entry),
-            Token::EndOf(entry) => (1, entry),
-            Token::Client(client) => (2, client),
-            Token::Heal => (3, 0),
-            Token::Look => (4, 0),
-            Token::Again(entry) => (5, entry),
-            Token::Sample => (6, 0),
-        };
-        kind << 32 | which as u64
-    }
-
-    fn unpack(token: u64) -> Self {
-        let which = (token & 0xffff_ffff) as usize;
-        match token >> 32 {
-            0 => Token::Entry(which),
-            1 => Token::EndOf(which),
-            2 => Token::Client(which),
-            3 => Token::Heal,
-            4 => Token::Look,
-            5 => Token::Again(which),
-            _ => Token::Sample,
-        }
     }
 }
 
