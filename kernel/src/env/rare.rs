@@ -4,6 +4,10 @@
 //! compiles it in, and only a node's own configuration turns it on. What is off draws no randomness and changes no byte; what is
 //! on draws from its key and from the place that asks, and from nothing that another draws from.
 
+#[cfg(not(feature = "testing"))]
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// One rare path. Each is something that a correct node may do at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rare {
@@ -140,6 +144,53 @@ impl Taken {
         Rare::ALL
             .into_iter()
             .filter(move |rare| self.paths & 1 << *rare as u64 != 0)
+    }
+}
+
+/// Written alike whether rare paths are compiled in or not: what one build writes another reads.
+impl Serialize for RarePaths {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[cfg(feature = "testing")]
+        let parts = (self.on, self.key, self.older);
+        #[cfg(not(feature = "testing"))]
+        let parts = (0u64, 0u64, false);
+        parts.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RarePaths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Deserialize::deserialize(deserializer)? {
+            #[cfg(feature = "testing")]
+            (on, key, older) => Ok(Self { on, key, older }),
+            #[cfg(not(feature = "testing"))]
+            (0u64, 0u64, false) => Ok(Self {}),
+            #[cfg(not(feature = "testing"))]
+            _ => Err(D::Error::custom("a rare path is on, and this build has none")),
+        }
+    }
+}
+
+impl Serialize for Taken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[cfg(feature = "testing")]
+        let paths = self.paths;
+        #[cfg(not(feature = "testing"))]
+        let paths = 0u64;
+        paths.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Taken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            #[cfg(feature = "testing")]
+            paths => Ok(Self { paths }),
+            #[cfg(not(feature = "testing"))]
+            0 => Ok(Self {}),
+            #[cfg(not(feature = "testing"))]
+            _ => Err(D::Error::custom("a rare path was taken, and this build has none")),
+        }
     }
 }
 

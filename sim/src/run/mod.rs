@@ -20,7 +20,7 @@ use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
 use crate::streams::Streams;
-use crate::world::{Happening, Hook, World};
+use crate::world::{Between, Happening, Hook, World};
 
 mod faults;
 
@@ -89,12 +89,20 @@ pub struct Report {
 
 /// Executes a plan.
 pub fn run(plan: &Plan, options: Options) -> Report {
+    run_touched(plan, options, None)
+}
+
+/// Executes a plan, and calls `between` before each step of a node.
+pub fn run_touched(plan: &Plan, options: Options, between: Option<Between<Node>>) -> Report {
     let mut run = Run::new(plan, options.mutant);
     if let Some(hook) = options.hook {
         run.world.watch(hook);
     }
     if let Some(observer) = options.observer {
         run.world.observe(observer);
+    }
+    if let Some(between) = between {
+        run.world.touch(between);
     }
     run.execute()
 }
