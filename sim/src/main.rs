@@ -24,6 +24,8 @@ enum Command {
     Swarm(cli::swarm::Swarm),
     /// For each mutant, the first seed that finds it, and by which promise.
     Mutants(cli::mutants::Mutants),
+    /// Run a recording of a production node through this kernel: same outputs, same state?
+    Replay(cli::replay::Replay),
     /// What there is: promises, faults, mutants.
     List,
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Swarm(command) => command.run(),
         Command::Mutants(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::List => cli::list::run(),
     };
     ExitCode::from(code)

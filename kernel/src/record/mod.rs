@@ -100,7 +100,7 @@ impl Why {
 
 /// 64 bits of SipHash-1-3 over all of an output, under a fixed key.
 pub fn output_hash(output: &Output) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(0x6f72_7265_7279, 0x0072_6563_6f72_64);
+    let mut hasher = SipHasher13::new_with_keys(0x6f72_7265_7279, 0x7265_636f_7264);
     output.hash(&mut hasher);
     hasher.finish()
 }

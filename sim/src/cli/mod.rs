@@ -4,6 +4,7 @@ pub mod list;
 pub mod mutants;
 pub mod parse;
 pub mod plan;
+pub mod replay;
 pub mod run;
 pub mod source;
 pub mod swarm;
