@@ -53,15 +53,20 @@ impl Node {
     ///
     /// Takes time and memory in proportion to what the node holds.
     pub fn checkpoint(&self) -> Vec<u8> {
-        let held = self.store.held();
-        // A row takes some bytes beside what is counted; the other parts are small.
-        let about = held.bytes + 8 * held.records + (64 << 10);
-        let mut bytes = Vec::with_capacity(usize::try_from(about).unwrap_or_default());
+        let mut bytes = Vec::with_capacity(usize::try_from(self.checkpoint_about()).unwrap_or_default());
         bytes.push(VERSION);
         let mut bytes = postcard::to_extend(self, bytes).expect("every part of a node has an encoding");
         let hash = blake3::hash(&bytes);
         bytes.extend_from_slice(hash.as_bytes());
         bytes
+    }
+
+    /// About how many bytes a checkpoint has, in no time that depends on how much the node holds.
+    pub fn checkpoint_about(&self) -> u64 {
+        let held = self.store.held();
+        // A row takes some bytes beside what is counted. Changes on their way to disk are in it a second time.
+        let (_, in_flight) = self.store.in_flight();
+        held.bytes + 8 * held.records + in_flight + self.store.unapplied_bytes() + (64 << 10)
     }
 
     /// The node that [`Node::checkpoint`] was asked of: with the same inputs it gives the same outputs.

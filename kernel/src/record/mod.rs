@@ -80,7 +80,7 @@ pub enum Why {
     Full,
     /// The writer did not keep up: steps are missing before the next one.
     Overrun,
-    /// The state is too large to be the beginning of another: steps are missing before the next one.
+    /// The state was too large to be the beginning of another, or the node was reading its disk: steps are missing before the next one.
     TooLarge,
     /// The machine stopped.
     Stopped,
@@ -92,7 +92,9 @@ impl Why {
         match self {
             Self::Full => "the next segment goes on from here",
             Self::Overrun => "the disk did not keep up, steps are missing before the next segment",
-            Self::TooLarge => "the state did not fit another segment, steps are missing before the next one",
+            Self::TooLarge => {
+                "no state could be taken, as it was too large or still being read from disk: steps are missing before the next segment"
+            }
             Self::Stopped => "the node stopped",
         }
     }
