@@ -61,12 +61,14 @@ impl Node {
         bytes
     }
 
-    /// About how many bytes a checkpoint has, in no time that depends on how much the node holds.
+    /// About how many bytes a checkpoint has. Walks over the maps, not over what they hold.
     pub fn checkpoint_about(&self) -> u64 {
         let held = self.store.held();
-        // A row takes some bytes beside what is counted. Changes on their way to disk are in it a second time.
+        // A row takes some bytes beside what is counted. Changes on their way to disk are in it again: those on their way to the
+        // log as they are, those on their way to the records once a key, waiting or in flight.
         let (_, in_flight) = self.store.in_flight();
-        held.bytes + 8 * held.records + in_flight + self.store.unapplied_bytes() + (64 << 10)
+        let unapplied = self.store.unapplied_bytes().min(2 * held.bytes);
+        held.bytes + 8 * held.records + in_flight + unapplied + (64 << 10)
     }
 
     /// The node that [`Node::checkpoint`] was asked of: with the same inputs it gives the same outputs.

@@ -175,9 +175,22 @@ fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
 }
 
 fn of_recording(recording: &Recording, all: &mut Registry) {
-    let active = Whole::default();
-    active.set(recording.active.into());
-    all.register("recording_active", "1 while steps are recorded", active);
+    for (name, about, value) in [
+        (
+            "recording_active",
+            "1 while steps are recorded",
+            recording.active.into(),
+        ),
+        (
+            "recording_unwritten_bytes",
+            "Bytes of the recording that are not written yet",
+            recording.unwritten,
+        ),
+    ] {
+        let gauge = Whole::default();
+        gauge.set(value);
+        all.register(name, about, gauge);
+    }
     let about = "How long the last checkpoint of the recording held up the node";
     let pause = Seconds::default();
     pause.set(recording.checkpoint_us as f64 / 1e6);

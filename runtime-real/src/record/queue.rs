@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Ring;
 
-/// Bytes of entries that may wait. While they are written as many again may come.
+/// Bytes of entries that may wait to be written.
 const BYTES_MAX: usize = 8 << 20;
 
 /// With so many bytes the writer does not wait for more.
@@ -26,11 +26,12 @@ enum Job {
 #[derive(Debug, Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
-    bytes: usize,
-    /// A segment's head is among them, or is being written.
-    head: bool,
-    /// Jobs were taken and are not done yet.
-    busy: bool,
+    /// Bytes of entries that have come since the writer last took what there was.
+    fresh: usize,
+    /// Bytes of entries that are not written yet, those that the writer has taken included.
+    entry_bytes: usize,
+    /// The same of a segment's head. There is one at a time.
+    head_bytes: usize,
     closed: bool,
     failed: bool,
 }
@@ -61,7 +62,7 @@ impl Queue {
     pub fn push(&self, entries: &[u8]) -> Push {
         let waiting = self.lock();
         // One that is greater than all that may wait passes alone.
-        if waiting.bytes > 0 && waiting.bytes + entries.len() > BYTES_MAX {
+        if waiting.entry_bytes > 0 && waiting.entry_bytes + entries.len() > BYTES_MAX {
             return Push::Full;
         }
         self.add(waiting, entries)
@@ -76,15 +77,16 @@ impl Queue {
         if waiting.failed {
             return Push::Failed;
         }
-        let before = waiting.bytes;
-        waiting.bytes += entries.len();
-        let bytes = waiting.bytes;
+        let before = waiting.fresh;
+        waiting.fresh += entries.len();
+        waiting.entry_bytes += entries.len();
+        let after = waiting.fresh;
         match waiting.jobs.back_mut() {
             Some(Job::Entries(more)) => more.extend_from_slice(entries),
             _ => waiting.jobs.push_back(Job::Entries(entries.to_vec())),
         }
         drop(waiting);
-        if before == 0 || (before < BATCH_BYTES && bytes >= BATCH_BYTES) {
+        if before == 0 || (before < BATCH_BYTES && after >= BATCH_BYTES) {
             self.filled.notify_one();
         }
         Push::Taken
@@ -93,19 +95,19 @@ impl Queue {
     /// Whether a segment can be begun: one head waits at a time.
     pub fn takes_head(&self) -> bool {
         let waiting = self.lock();
-        !waiting.head && !waiting.failed
+        waiting.head_bytes == 0 && !waiting.failed
     }
 
-    /// Whether all that was given is written.
-    pub fn is_idle(&self) -> bool {
+    /// Bytes that are not written yet.
+    pub fn unwritten(&self) -> usize {
         let waiting = self.lock();
-        waiting.jobs.is_empty() && !waiting.busy && !waiting.failed
+        waiting.entry_bytes + waiting.head_bytes
     }
 
     /// Begins a segment.
     pub fn begin(&self, number: u64, head: Vec<u8>) {
         let mut waiting = self.lock();
-        waiting.head = true;
+        waiting.head_bytes = head.len();
         waiting.jobs.push_back(Job::Begin { number, head });
         drop(waiting);
         self.filled.notify_one();
@@ -120,22 +122,25 @@ impl Queue {
     /// Writes what comes into `ring`, until the queue is closed and empty, or writing fails.
     pub fn write_into(&self, ring: &mut Ring) {
         while let Some(jobs) = self.take() {
-            let mut written = Ok(());
             for job in jobs {
-                written = written.and_then(|()| match &job {
+                let written = match &job {
                     Job::Begin { number, head } => ring.begin(*number, head),
                     Job::Entries(entries) => ring.append(entries),
-                });
-            }
-            let mut waiting = self.lock();
-            waiting.busy = false;
-            waiting.head = waiting.jobs.iter().any(|job| matches!(job, Job::Begin { .. }));
-            if let Err(error) = written {
-                waiting.failed = true;
-                waiting.jobs.clear();
-                drop(waiting);
-                tracing::error!(%error, "the recording cannot be written, and ends here; the node goes on");
-                return;
+                };
+                let mut waiting = self.lock();
+                match &job {
+                    Job::Begin { .. } => waiting.head_bytes = 0,
+                    Job::Entries(entries) => waiting.entry_bytes -= entries.len(),
+                }
+                if let Err(error) = written {
+                    *waiting = Waiting {
+                        failed: true,
+                        ..Waiting::default()
+                    };
+                    drop(waiting);
+                    tracing::error!(%error, "the recording cannot be written, and ends here; the node goes on");
+                    return;
+                }
             }
         }
     }
@@ -148,14 +153,13 @@ impl Queue {
             .filled
             .wait_while(waiting, empty)
             .unwrap_or_else(PoisonError::into_inner);
-        let few = |waiting: &mut Waiting| waiting.bytes < BATCH_BYTES && !waiting.head && !waiting.closed;
+        let few = |waiting: &mut Waiting| waiting.fresh < BATCH_BYTES && waiting.head_bytes == 0 && !waiting.closed;
         let waited = self.filled.wait_timeout_while(waiting, PAUSE, few);
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if waiting.jobs.is_empty() {
             return None;
         }
-        waiting.bytes = 0;
-        waiting.busy = true;
+        waiting.fresh = 0;
         Some(std::mem::take(&mut waiting.jobs))
     }
 }

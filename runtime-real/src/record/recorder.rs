@@ -17,7 +17,7 @@ use crate::metrics::{Sparingly, Watched};
 /// Bytes that the end of a segment takes, and some.
 const END_BYTES: u64 = 128;
 
-/// How long after a failed attempt the next segment is begun.
+/// How long after the node held too much it is looked at again.
 const RETRY_US: u64 = 1_000_000;
 
 /// What a recorder counts.
@@ -31,6 +31,8 @@ pub struct Recording {
     pub gaps: u64,
     /// Bytes that were recorded, checkpoints included.
     pub bytes: u64,
+    /// Bytes of them that are not written yet.
+    pub unwritten: u64,
     /// How long the last checkpoint held up the node, in microseconds.
     pub checkpoint_us: u64,
 }
@@ -56,7 +58,7 @@ pub struct Recorder {
 enum State {
     /// A segment of so many bytes is being written.
     On { bytes: u64 },
-    /// Steps are not recorded; a segment is begun then, if it can be.
+    /// Steps are not recorded. A segment is begun then, once all that came before is written.
     Paused { until_us: u64 },
     /// The end.
     Off,
@@ -95,7 +97,7 @@ impl Recorder {
         match self.state {
             State::Off => {}
             State::Paused { until_us } => {
-                if until_us <= now.mono_us && self.queue.is_idle() {
+                if until_us <= now.mono_us && self.queue.unwritten() == 0 {
                     self.draft.begin(now, input);
                     self.turn(now);
                 }
@@ -168,7 +170,8 @@ impl Recorder {
                 );
             }
         }
-        let until_us = now.mono_us.saturating_add(RETRY_US);
+        let wait_us = if why == Why::Overrun { 0 } else { RETRY_US };
+        let until_us = now.mono_us.saturating_add(wait_us);
         self.state = State::Paused { until_us };
     }
 
@@ -254,8 +257,11 @@ impl Watched for Recorder {
     }
 
     fn recording(&self) -> Option<Recording> {
-        let active = matches!(self.state, State::On { .. });
-        Some(Recording { active, ..self.counts })
+        Some(Recording {
+            active: matches!(self.state, State::On { .. }),
+            unwritten: self.queue.unwritten() as u64,
+            ..self.counts
+        })
     }
 }
 
