@@ -98,7 +98,7 @@ impl RarePaths {
         let mut mixed = (self.key ^ place).wrapping_add((1 + rare as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % 16 == 0
+        (mixed ^ (mixed >> 31)).is_multiple_of(16)
     }
 
     /// Whether the node speaks the protocol before this one.
@@ -153,23 +153,34 @@ impl Serialize for RarePaths {
         #[cfg(feature = "testing")]
         let parts = (self.on, self.key, self.older);
         #[cfg(not(feature = "testing"))]
-        let parts = (0u64, 0u64, false);
+        let parts = OFF;
         parts.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for RarePaths {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Deserialize::deserialize(deserializer)? {
-            #[cfg(feature = "testing")]
-            (on, key, older) => Ok(Self { on, key, older }),
-            #[cfg(not(feature = "testing"))]
-            (0u64, 0u64, false) => Ok(Self {}),
-            #[cfg(not(feature = "testing"))]
-            _ => Err(D::Error::custom("a rare path is on, and this build has none")),
+        let parts = <(u64, u64, bool)>::deserialize(deserializer)?;
+        #[cfg(feature = "testing")]
+        let (on, key, older) = parts;
+        #[cfg(not(feature = "testing"))]
+        if parts != OFF {
+            return Err(D::Error::custom("a rare path is on, and this build has none"));
         }
+        Ok(Self {
+            #[cfg(feature = "testing")]
+            on,
+            #[cfg(feature = "testing")]
+            key,
+            #[cfg(feature = "testing")]
+            older,
+        })
     }
 }
+
+/// As it is where nothing is on.
+#[cfg(not(feature = "testing"))]
+const OFF: (u64, u64, bool) = (0, 0, false);
 
 impl Serialize for Taken {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -183,14 +194,15 @@ impl Serialize for Taken {
 
 impl<'de> Deserialize<'de> for Taken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            #[cfg(feature = "testing")]
-            paths => Ok(Self { paths }),
-            #[cfg(not(feature = "testing"))]
-            0 => Ok(Self {}),
-            #[cfg(not(feature = "testing"))]
-            _ => Err(D::Error::custom("a rare path was taken, and this build has none")),
+        let paths = u64::deserialize(deserializer)?;
+        #[cfg(not(feature = "testing"))]
+        if paths != 0 {
+            return Err(D::Error::custom("a rare path was taken, and this build has none"));
         }
+        Ok(Self {
+            #[cfg(feature = "testing")]
+            paths,
+        })
     }
 }
 

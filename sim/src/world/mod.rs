@@ -64,6 +64,7 @@ pub type Hook = Box<dyn FnMut(&Step<'_>)>;
 
 /// Sees a machine for the last time.
 pub type OnEnd<M> = Box<dyn FnMut(&M)>;
+
 /// Called before each step of a node's machine; it may put another in its place.
 pub type Between<M> = Box<dyn FnMut(usize, &mut M)>;
 
