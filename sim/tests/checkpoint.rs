@@ -6,7 +6,7 @@ use std::rc::Rc;
 use kernel::env::SeededRng;
 use kernel::node::Node;
 use sim::plan::Plan;
-use sim::run::{Options, Report, run_touched};
+use sim::run::{Options, Report, run};
 use sim::world::Between;
 
 /// How often a run's state is looked at, in steps.
@@ -35,7 +35,11 @@ fn states_of(seed: u64, swaps: bool) -> (Report, Vec<[u8; 32]>, u64) {
             }
         })
     };
-    let report = run_touched(&plan, Options::default(), Some(between));
+    let options = Options {
+        between: Some(between),
+        ..Options::default()
+    };
+    let report = run(&plan, options);
     (report, states.take(), swapped.take())
 }
 

@@ -33,6 +33,8 @@ pub struct Options {
     pub hook: Option<Hook>,
     /// Sees everything that happens, before the invariants do.
     pub observer: Option<Box<dyn Invariant>>,
+    /// Called before each step of a node, which it may put away for another.
+    pub between: Option<Between<Node>>,
 }
 
 /// How a run ended.
@@ -89,11 +91,6 @@ pub struct Report {
 
 /// Executes a plan.
 pub fn run(plan: &Plan, options: Options) -> Report {
-    run_touched(plan, options, None)
-}
-
-/// Executes a plan, and calls `between` before each step of a node.
-pub fn run_touched(plan: &Plan, options: Options, between: Option<Between<Node>>) -> Report {
     let mut run = Run::new(plan, options.mutant);
     if let Some(hook) = options.hook {
         run.world.watch(hook);
@@ -101,7 +98,7 @@ pub fn run_touched(plan: &Plan, options: Options, between: Option<Between<Node>>
     if let Some(observer) = options.observer {
         run.world.observe(observer);
     }
-    if let Some(between) = between {
+    if let Some(between) = options.between {
         run.world.touch(between);
     }
     run.execute()
