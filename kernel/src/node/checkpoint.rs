@@ -74,7 +74,8 @@ impl Node {
     /// The node that [`Node::checkpoint`] was asked of: with the same inputs it gives the same outputs.
     ///
     /// # Errors
-    /// [`BadCheckpoint`], whatever the bytes are; they take no more memory than what they hold.
+    /// [`BadCheckpoint`], whatever the bytes are; they take no more memory than what they hold. Each part is checked for itself. That
+    /// the parts fit each other is left to who wrote them: a state that somebody made up may panic in a later step.
     pub fn restore(checkpoint: &[u8]) -> Result<Self, BadCheckpoint> {
         let short = || BadCheckpoint::Short { len: checkpoint.len() };
         let (content, hash) = checkpoint.split_last_chunk::<HASH_BYTES>().ok_or_else(short)?;

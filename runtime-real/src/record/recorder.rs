@@ -17,7 +17,8 @@ use crate::metrics::{Sparingly, Watched};
 /// Bytes that the end of a segment takes, and some.
 const END_BYTES: u64 = 128;
 
-/// How long after the node held too much it is looked at again.
+/// How long after an interruption the next segment is begun, at the soonest: each begins with a checkpoint, and that takes the
+/// node's time.
 const RETRY_US: u64 = 1_000_000;
 
 /// What a recorder counts.
@@ -170,8 +171,7 @@ impl Recorder {
                 );
             }
         }
-        let wait_us = if why == Why::Overrun { 0 } else { RETRY_US };
-        let until_us = now.mono_us.saturating_add(wait_us);
+        let until_us = now.mono_us.saturating_add(RETRY_US);
         self.state = State::Paused { until_us };
     }
 
