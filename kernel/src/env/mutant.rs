@@ -4,11 +4,15 @@
 //! compiles in and only a node's own configuration turns on. An inactive mutant draws no randomness and
 //! changes no byte.
 
+#[cfg(not(feature = "testing"))]
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Whether the switches are compiled in. A host says so in its version.
 pub const TESTING: bool = cfg!(feature = "testing");
 
 /// One way to be broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Mutant {
     /// Equal stamps with different content keep whichever came first: replicas diverge for ever.
     DropTieBreak,
@@ -85,5 +89,25 @@ impl Mutants {
     #[cfg(not(feature = "testing"))]
     pub fn is(self, _mutant: Mutant) -> bool {
         false
+    }
+}
+
+/// Written alike whether the switches are compiled in or not: what one build writes another reads.
+impl Serialize for Mutants {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let active = Mutant::ALL.into_iter().find(|mutant| self.is(*mutant));
+        active.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mutants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Option::<Mutant>::deserialize(deserializer)? {
+            None => Ok(Self::default()),
+            #[cfg(feature = "testing")]
+            Some(mutant) => Ok(Self::only(mutant)),
+            #[cfg(not(feature = "testing"))]
+            Some(_) => Err(D::Error::custom("a mutant is on, and this build has none")),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{Mutant, Now, Rare, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
@@ -14,7 +15,7 @@ use crate::store::{Next, Recovery, Store};
 const RETRY_MS: u64 = 1_000;
 
 /// What a node is doing.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum State {
     /// Not booted.
     Off,

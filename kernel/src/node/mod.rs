@@ -3,6 +3,7 @@
 //! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
+mod checkpoint;
 mod flight;
 mod lifecycle;
 mod link;
@@ -13,16 +14,18 @@ mod stats;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::DigestKey;
 use crate::env::{BadLimit, ConnId, Limits, Mutant, Mutants, Now, Rare, RarePaths, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::partition::Routing;
-use crate::session::{Access, Conns, Outbox, Request, Secret, Shows, Subscriptions};
+use crate::session::{Access, Conns, Outbox, Purpose, Request, Secret, Shows, Subscriptions};
 use crate::store::{RecordKey, Store, StoreConfig};
 use crate::wire::peer;
 
+pub use checkpoint::BadCheckpoint;
 pub use stats::{LinkNews, LinkStats, Stats};
 
 use flight::{Flight, Flights};
@@ -31,7 +34,7 @@ use peers::Peers;
 use stats::Tally;
 
 /// What a node is made with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeConfig {
     /// The node's name. No other node that it meets may have the same.
     pub name: String,
@@ -78,7 +81,7 @@ impl NodeConfig {
     }
 
     fn store(&self) -> StoreConfig {
-        let key = Secret::key(self.secret.as_ref(), "orrery 2026 record digests");
+        let key = Secret::key(self.secret.as_ref(), Purpose::Digests);
         let mut digest_key = [0; 16];
         digest_key.copy_from_slice(&key[..16]);
         let digest_key = DigestKey::new(digest_key);
@@ -110,7 +113,7 @@ pub enum BadConfig {
 /// Drive it as [`crate::machine`] says: [`Input::Boot`] first, then whatever happens, each time performing the whole
 /// [`Output`]. It reads its storage, reports [`Phase::Ready`], and then serves clients and replicates with its peers until
 /// [`Command::Drain`].
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Node {
     config: NodeConfig,
     rng: SeededRng,

@@ -6,13 +6,14 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{ConnId, Limits, NodeId, Now, PeerId, SeededRng, WriterId};
 use crate::machine::{Dial, Output};
 use crate::node::LinkNews;
 use crate::node::Node;
 use crate::node::link::{Link, Remote, Stage};
-use crate::session::{Access, Secret, Shows};
+use crate::session::{Access, Purpose, Secret, Shows};
 use crate::wire::PEER_PROTOCOL_VERSION;
 use crate::wire::peer::{self, Hello, PeerMessage};
 
@@ -20,19 +21,21 @@ use crate::wire::peer::{self, Hello, PeerMessage};
 const NEWS: usize = 64;
 
 /// The configured peers and the links to whoever is a peer.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Peers {
     list: Vec<Peer>,
     links: BTreeMap<ConnId, Link>,
-    /// What happened to them, until somebody asks.
+    /// What happened to them, until somebody asks: outside of any step, and nothing is decided by it.
+    #[serde(skip)]
     news: Vec<LinkNews>,
-    /// Why the next link that is lost is lost.
+    /// Why the next link that is lost is lost. It goes into the news and nowhere else.
+    #[serde(skip)]
     reason: Option<&'static str>,
     /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
     up: BTreeSet<ConnId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Peer {
     addr: String,
     state: PeerState,
@@ -43,7 +46,7 @@ struct Peer {
     missed: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum PeerState {
     Idle { dial_us: u64 },
     Dialling,
@@ -386,7 +389,7 @@ impl Node {
 
     /// What only a node that knows the secret can say, about itself, on this connection, in this role.
     fn proof(&self, is_dialler: bool, name: &str, boot: WriterId, asked: &[u8; 32], own: &[u8; 32]) -> [u8; 32] {
-        let key = Secret::key(self.config.secret.as_ref(), "orrery 2026 peer proof");
+        let key = Secret::key(self.config.secret.as_ref(), Purpose::PeerProof);
         let mut hasher = blake3::Hasher::new_keyed(&key);
         hasher.update(&[u8::from(is_dialler)]);
         hasher.update(asked).update(own);

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use core::cmp::Ordering;
 
 use crate::crdt::{Record, Row};
-use crate::env::{ConnId, Now};
+use crate::env::{ConnId, Limits, Now};
 use crate::node::Node;
 use crate::node::link::Walk;
 use crate::partition::PartitionId;
 use crate::session::Shows;
-use crate::store::{Maps, NoRoom, Position, RecordKey, change_bytes, stored};
+use crate::store::{Maps, NoRoom, Position, RecordKey, change_bytes};
 use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
 
 impl Node {
@@ -179,7 +179,7 @@ impl Node {
         for key in keys {
             let key = key
                 .ok()
-                .map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &stored()));
+                .map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &Limits::of_layout()));
             let Some(Ok(key)) = key else {
                 return false;
             };
@@ -258,7 +258,7 @@ fn compare<'s>(partition: &Maps, summary: &Summary<'s>) -> Option<Difference<'s>
     for row in summary.rows.clone() {
         let (key, theirs) = row.ok()?;
         let theirs: &[u8; VERSION_BYTES] = theirs.try_into().ok()?;
-        let name = RecordKey::decode(Bytes::copy_from_slice(key), &stored()).ok()?;
+        let name = RecordKey::decode(Bytes::copy_from_slice(key), &Limits::of_layout()).ok()?;
         let place = order(partition, &name);
         if !in_range(place.0) || last.is_some_and(|last| order(partition, &last) >= place) {
             return None;

@@ -3,14 +3,16 @@
 mod admit;
 mod counts;
 mod outbox;
+mod secret;
 mod serve;
 mod subscriptions;
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Kind};
 pub use outbox::{Outbox, Shows};
+pub use secret::{Purpose, Secret};
 pub use serve::{Desk, Request};
 pub use subscriptions::Subscriptions;
 
@@ -18,7 +20,7 @@ use crate::env::{ConnId, Limits, Ticket};
 use crate::machine::{ConnKind, Role};
 
 /// The open connections, with what is true of each whoever is at its other end.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Conns {
     table: BTreeMap<ConnId, Conn>,
     /// The sum of what is unsent on all of them.
@@ -28,7 +30,7 @@ pub struct Conns {
 }
 
 /// One open connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Conn {
     /// What it can do.
     pub kind: ConnKind,
@@ -44,7 +46,7 @@ pub struct Conn {
 }
 
 /// Whether the other end of a connection may speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// It has to authenticate first.
     Awaited,
@@ -196,34 +198,6 @@ impl Conns {
     }
 }
 
-/// A secret that clients and peers know. Its text is never shown.
-#[derive(Clone)]
-pub struct Secret(Box<[u8]>);
-
-impl Secret {
-    /// The secret with this content.
-    pub fn new(content: &[u8]) -> Self {
-        Self(content.into())
-    }
-
-    /// Whether `token` is the secret. Takes the same time wherever they differ: what is compared are digests, and BLAKE3's
-    /// compare in constant time.
-    pub fn is(&self, token: &[u8]) -> bool {
-        blake3::hash(&self.0) == blake3::hash(token)
-    }
-
-    /// A key for one purpose, different for each secret and purpose.
-    pub fn key(secret: Option<&Secret>, purpose: &str) -> [u8; 32] {
-        blake3::derive_key(purpose, secret.map_or(&[], |secret| &secret.0))
-    }
-}
-
-impl core::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,13 +253,5 @@ mod tests {
         assert!(!conns.is_full(ConnId(1), &limits));
         conns.drained(ConnId(1), 1_000);
         assert_eq!(conns.get(ConnId(1)).unwrap().unsent_bytes, 0);
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        let secret = Secret::new(b"hush");
-        assert!(secret.is(b"hush") && !secret.is(b"hus"));
-        assert_eq!(alloc::format!("{secret:?}"), "Secret(..)");
-        assert_ne!(Secret::key(None, "a"), Secret::key(Some(&secret), "a"));
     }
 }

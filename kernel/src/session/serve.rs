@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{ConnId, Limits, Now};
 use crate::hlc::{Hlc, Stamp};
@@ -41,7 +42,7 @@ pub struct Desk<'n> {
 }
 
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Writes, some of which at least were taken.
     Ops {

@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{ConnId, Limits};
 use crate::machine::ConnKind;
@@ -23,7 +24,7 @@ use crate::wire::server::{self, Refusal};
 type Name = (ConnId, Box<str>);
 
 /// The live queries of all connections.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Subscriptions {
     table: BTreeMap<Name, Subscription>,
     /// Which of them watch a map: a change asks only those.
@@ -32,7 +33,7 @@ pub struct Subscriptions {
     stale: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Subscription {
     query: Query,
     /// `None`: stale.

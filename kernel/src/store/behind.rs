@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::Record;
 use crate::env::Limits;
@@ -15,7 +16,7 @@ pub const CLOCK_ROW: &[u8] = b"\0clock";
 
 /// Committed changes, coalesced by key, on their way into the records. The log is cut only below what the records hold,
 /// and one apply is in flight at a time.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Behind {
     waiting: BTreeMap<RecordKey, Record>,
     waiting_bytes: u64,
@@ -28,7 +29,7 @@ pub struct Behind {
     applied: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct InFlight {
     upto: u64,
     bytes: u64,

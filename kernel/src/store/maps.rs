@@ -3,13 +3,14 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::{DigestKey, Foreseen, Held, LwwMap, Merged, Row, Version};
 use crate::env::Mutants;
 use crate::store::RecordKey;
 
 /// The maps of one partition, each with a digest of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Maps {
     maps: BTreeMap<Box<str>, LwwMap>,
     digest_key: DigestKey,

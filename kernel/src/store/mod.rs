@@ -15,8 +15,9 @@ mod recover;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
-pub(crate) use codec::stored;
 pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row, entry_changes};
 pub use key::{BadKey, RecordKey};
 pub use maps::{Maps, Position};
@@ -44,10 +45,11 @@ pub struct StoreConfig {
 }
 
 /// Records, partition by partition, with what of them is not yet durable or not yet in the records.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Store {
     routing: Routing,
     limits: Limits,
+    #[serde(deserialize_with = "partitions")]
     partitions: Vec<Maps>,
     expiry: Expiry,
     staged: Vec<Change>,
@@ -60,8 +62,17 @@ pub struct Store {
     short: bool,
 }
 
+/// As many partitions as there are.
+fn partitions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Maps>, D::Error> {
+    let partitions = Vec::deserialize(deserializer)?;
+    match partitions.len() == usize::from(PARTITIONS) {
+        true => Ok(partitions),
+        false => Err(D::Error::custom("a store has another number of partitions")),
+    }
+}
+
 /// A log entry that the host was given and has not answered for.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Sealed {
     number: u64,
     bytes: u64,

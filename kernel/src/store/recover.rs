@@ -1,17 +1,18 @@
 //! Recovery: from what a host's two stores hold to a [`Store`] in memory.
 
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::Record;
-use crate::env::Now;
+use crate::env::{Limits, Now};
 use crate::hlc::Stamp;
 use crate::machine::{Fetch, Fetched, StorageError};
 use crate::store::behind::CLOCK_ROW;
-use crate::store::codec::{Damaged, decode_entry, decode_row, stored};
+use crate::store::codec::{Damaged, decode_entry, decode_row};
 use crate::store::{Change, RecordKey, Store};
 
 /// Reads everything, a chunk at a time: first what there is, then the records, then the log entries beyond them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Recovery {
     store: Store,
     last: u64,
@@ -103,8 +104,8 @@ impl Recovery {
             self.store.behind.observe_clock(Stamp::from_bytes(clock));
             return Ok(None);
         }
-        let key = RecordKey::decode(key, &stored()).map_err(|_| StorageError::Corrupt)?;
-        let record = Record::decode(content, &stored()).map_err(|_| StorageError::Corrupt)?;
+        let key = RecordKey::decode(key, &Limits::of_layout()).map_err(|_| StorageError::Corrupt)?;
+        let record = Record::decode(content, &Limits::of_layout()).map_err(|_| StorageError::Corrupt)?;
         Ok(Some(Change { key, record }))
     }
 

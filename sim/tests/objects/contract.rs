@@ -1,7 +1,7 @@
 //! Lies about the rules between a machine and its host.
 
 use kernel::env::SeededRng;
-use kernel::machine::{Input, StorageError};
+use kernel::machine::{Input, Output, Phase, StorageError};
 use sim::disk::{DiskProfile, VirtualDisk};
 use sim::invariant::{Departure, Seen};
 use sim::trace::Step;
@@ -15,6 +15,7 @@ pub fn lies() -> Vec<Case> {
         case("failed-commit", "so", a_failure_is_forgotten),
         case("replies-in-order", "as they were given", overtakes),
         case("storage-rules", "the moon", misuses),
+        case("damage-noticed", "that nothing befell", refuses_a_good_disk),
     ]
 }
 
@@ -59,6 +60,24 @@ fn a_failure_is_forgotten() -> Lie {
             }
             _ => next(seen),
         },
+        _ => next(seen),
+    })
+}
+
+fn refuses_a_good_disk() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Stepped { step, disk } if step.output.phase.is_some() => {
+            let error = StorageError::Corrupt;
+            let output = Output {
+                phase: Some(Phase::Failed { error }),
+                ..Output::default()
+            };
+            let step = Step {
+                output: &output,
+                ..**step
+            };
+            next(&Seen::Stepped { step: &step, disk });
+        }
         _ => next(seen),
     })
 }

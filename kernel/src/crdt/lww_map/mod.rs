@@ -2,6 +2,7 @@
 //! to live.
 
 mod leaf;
+mod stored;
 mod trie;
 mod writers;
 

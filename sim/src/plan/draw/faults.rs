@@ -37,7 +37,7 @@ const KINDS: [Kind; 22] = [
     ("older", 60, &[1, 2], |header, rng, for_us| {
         one(FaultKind::Older, header, rng, for_us)
     }),
-    ("lost disks", 120, &[1, 2], lost_disk),
+    ("lost disks", 180, &[1, 2, 3], lost_disk),
     ("lost transactions", 80, &[1, 2], |header, rng, for_us| {
         one(FaultKind::LoseTransaction, header, rng, for_us)
     }),
