@@ -12,8 +12,10 @@ mod memory;
 mod or_map;
 #[cfg(feature = "peers")]
 mod peers;
+mod program;
 mod riblt;
 mod row;
+mod sim_steps;
 mod socket_writes;
 mod timer;
 
@@ -109,6 +111,11 @@ const BENCHES: &[Bench] = &[
         "or-map",
         "adds to the observed-remove map, and merges of whole replicas",
         or_map::run,
+    ),
+    (
+        "sim-steps",
+        "steps of simulated nodes, beside a bare heap of events, and madsim where that is built",
+        sim_steps::run,
     ),
     (
         "socket-writes",

@@ -28,6 +28,8 @@ use writes::Pending;
 
 pub use talk::{Found, Said, Talk};
 
+pub(crate) use exchange::read_answer as read_sync_answer;
+
 /// What a client is made with.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {

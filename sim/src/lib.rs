@@ -8,7 +8,7 @@
 //! | [`engine`] | the heap of events that have not happened yet |
 //! | [`clock`], [`disk`], [`network`] | what a host has, wrong on purpose: sans-io, each with its own random streams |
 //! | [`host`], [`world`] | nodes around any [`Machine`](kernel::machine::Machine), and the order in which it all happens |
-//! | [`trace`] | the rolling hash of every step |
+//! | [`trace`], [`track`] | the rolling hash of every step; all of them, to compare two runs |
 //! | [`invariant`] | what must hold in every run; one file, one promise |
 //! | [`holding`] | what a node holds at one moment, and the digests that stand for it |
 //! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
@@ -17,9 +17,11 @@
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
 //! | [`outcome`], [`panics`] | what became of a run, panics included; which two failed in the same way |
 //! | [`shrink`] | a plan that fails, cut down to what it fails by |
+//! | [`found`] | what is known of a bug that was kept |
 //! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
 //! | [`streams`], [`reached`] | randomness by purpose, entity and index; what was in fact hit |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
+//! | [`view`] | a run as a page to look at |
 #![deny(missing_docs)]
 
 pub mod client;
@@ -28,6 +30,7 @@ mod denials;
 pub mod disk;
 pub mod endpoint;
 pub mod engine;
+pub mod found;
 pub mod fuzz;
 pub mod holding;
 pub mod host;
@@ -44,7 +47,9 @@ pub mod shrink;
 pub mod story;
 pub mod streams;
 pub mod trace;
+pub mod track;
 mod traffic;
+pub mod view;
 pub mod watch;
 pub mod world;
 mod written;

@@ -22,8 +22,16 @@ enum Command {
     Plan(cli::plan::Print),
     /// Execute the plans of many seeds, until one fails.
     Swarm(cli::swarm::Swarm),
+    /// Cut a plan that fails down to what it fails by.
+    Shrink(cli::shrink::Shrink),
+    /// Keep a plan that fails, cut down, as a test for ever.
+    Keep(cli::keep::Keep),
+    /// Find the first step at which two runs differ: two builds, two platforms, debug and release.
+    Diff(cli::diff::Diff),
     /// For each mutant, the first seed that finds it, and by which promise.
     Mutants(cli::mutants::Mutants),
+    /// Execute one plan, and write a page that shows everything that happened.
+    View(cli::view::View),
     /// What there is: promises, faults, mutants.
     List,
 }
@@ -33,7 +41,11 @@ fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Swarm(command) => command.run(),
+        Command::Shrink(command) => command.run(),
+        Command::Keep(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Mutants(command) => command.run(),
+        Command::View(command) => command.run(),
         Command::List => cli::list::run(),
     };
     ExitCode::from(code)

@@ -131,6 +131,20 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_in_a_run_is_an_outcome_with_its_message_and_its_place() {
+        let options = Options {
+            hook: Some(Box::new(|step| assert!(step.at_us < 1_000, "at {} us", step.at_us))),
+            ..Options::default()
+        };
+        let outcome = attempt(&Plan::draw(0), options);
+        let said = outcome.to_string();
+        assert!(said.starts_with("crash: the code under test panicked at "), "{said}");
+        assert!(said.contains("outcome.rs:") && said.contains(" us"), "{said}");
+        assert_eq!(outcome.code(), 3);
+        assert!(matches!(outcome.failure(), Some(Failure::Panicked(place)) if place.contains("outcome.rs:")));
+    }
+
+    #[test]
     fn a_panic_that_moved_within_its_file_is_the_same_bug() {
         let at = |place: &str| Failure::Panicked(place.into());
         assert!(at("a.rs:1:2").is_like(&at("a.rs:30:4")));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Failure;
+use crate::program::{built, cpu_of};
 
 /// A running node. Killed when dropped.
 pub struct Server {
@@ -20,7 +21,7 @@ pub struct Server {
 impl Server {
     /// Builds the release binary, if it is not built, and starts it on the folder `data`.
     pub fn start(data: &Path) -> Result<Self, Failure> {
-        let mut command = Command::new(binary()?);
+        let mut command = Command::new(built("runtime-real")?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ORRERY_") {
                 command.env_remove(name);
@@ -48,20 +49,7 @@ impl Server {
 
     /// CPU time so far, of all its threads, in user and kernel mode.
     pub fn cpu(&self) -> Result<Duration, Failure> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in parentheses may hold anything; what follows it are words. utime and stime are the 14th and 15th of all.
-        let (_, rest) = stat.rsplit_once(')').ok_or("a line of /proc/PID/stat")?;
-        let words: Vec<&str> = rest.split_whitespace().collect();
-        let ticks = |at: usize| {
-            words
-                .get(at)
-                .ok_or("a line of /proc/PID/stat")
-                .map(|word| word.parse::<u64>())
-        };
-        let ticks = ticks(11)?? + ticks(12)??;
-        Ok(Duration::from_millis(
-            ticks * 1_000 / rustix::param::clock_ticks_per_second(),
-        ))
+        cpu_of(self.child.id())
     }
 
     /// Bytes that the data folder takes on disk.
@@ -96,23 +84,5 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// The binary beside this one, built now: measuring yesterday's is a mistake that is made only once too often.
-fn binary() -> Result<PathBuf, Failure> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--release", "--quiet", "-p", "runtime-real"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .status()?;
-    if !built.success() {
-        return Err("runtime-real does not build".into());
-    }
-    let own = std::env::current_exe()?;
-    let path = own.with_file_name("runtime-real");
-    match path.exists() {
-        true => Ok(path),
-        false => Err(format!("{} is not there: run this with --release", path.display()).into()),
     }
 }

@@ -1,11 +1,15 @@
 //! `sim run`: one plan, once.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use sim::outcome::{Outcome, attempt};
 use sim::run::{Options, Report};
 use sim::trace::Step;
+use sim::track::Recorder;
 use sim::world::Hook;
 
+use super::diff::build;
 use super::source::Source;
 
 /// One plan, once.
@@ -16,6 +20,9 @@ pub struct Run {
     /// Print every step.
     #[arg(long)]
     steps: bool,
+    /// Write the hash of every step there, for `diff`.
+    #[arg(long)]
+    trace: Option<PathBuf>,
 }
 
 impl Run {
@@ -29,13 +36,20 @@ impl Run {
             }
         };
         let mutant = self.source.mutant;
-        let hook = self.steps.then(print_steps);
+        let recorder = Recorder::default();
         let options = Options {
             mutant,
-            hook,
+            hook: self.hook(&recorder),
             ..Options::default()
         };
         let outcome = attempt(&plan, options);
+        if let Some(file) = &self.trace {
+            let track = recorder.track(&build(), &plan, mutant, &outcome);
+            if let Err(error) = std::fs::write(file, track.to_bytes()) {
+                eprintln!("{}: {error}", file.display());
+                return 2;
+            }
+        }
         if let Outcome::Panicked(panic) = &outcome {
             println!("{outcome}");
             println!("replay: {}", self.source.replay());
@@ -64,10 +78,18 @@ impl Run {
         println!("hash {:032x}", report.hash);
         code
     }
-}
 
-fn print_steps() -> Hook {
-    Box::new(|step: &Step<'_>| {
-        println!("{} n{} {:?} -> {:?}", step.at_us, step.node, step.input, step.output);
-    })
+    /// What is done at each step.
+    fn hook(&self, recorder: &Recorder) -> Option<Hook> {
+        let (print, recorder) = (self.steps, self.trace.as_ref().map(|_| recorder.clone()));
+        if !print && recorder.is_none() {
+            return None;
+        }
+        Some(Box::new(move |step: &Step<'_>| {
+            if print {
+                println!("{} n{} {:?} -> {:?}", step.at_us, step.node, step.input, step.output);
+            }
+            recorder.iter().for_each(|recorder| recorder.step(step));
+        }))
+    }
 }

@@ -1,14 +1,20 @@
-//! Many seeds, on as many threads as there are jobs. Each run is wholly on one thread, and no run knows of another.
+//! `sim swarm`: many seeds, as many at a time as there are jobs. Each run has a thread of its own, made for it and gone with
+//! it, and no run knows of another.
 
-use std::sync::Mutex;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use kernel::env::Mutant;
+use sim::outcome::Outcome;
 use sim::seeds::{Seeds, try_seed};
 
 use super::parse;
 use super::source::replay;
+use super::tally::Tally;
 
 /// A swarm.
 #[derive(Debug, Args)]
@@ -33,34 +39,40 @@ pub struct Swarm {
 /// What the threads of a swarm share.
 struct Shared {
     next: u64,
-    done: u64,
-    steps: u64,
-    /// The hashes of all runs, summed: the same whoever ran which.
-    hash: u128,
-    failed: Vec<(u64, u8, String)>,
+    tally: Tally,
+    /// The exit codes of the seeds that failed.
+    failed: BTreeMap<u64, u8>,
 }
 
 impl Swarm {
-    /// Runs it, and prints what failed. Returns the exit code: that of the failed run with the smallest seed.
+    /// Runs it, and prints what failed as it fails. Returns the exit code: that of the failed run with the smallest seed.
+    pub fn run(&self) -> u8 {
+        match stop_on_signals() {
+            Ok(stop) => self.run_until(&stop),
+            Err(error) => {
+                eprintln!("signals cannot be waited for: {error}");
+                2
+            }
+        }
+    }
+
     // The runs are deterministic each for itself. Only how many of them there are depends on the clock, and only if
     // a time was asked for.
     #[allow(clippy::disallowed_methods)]
-    pub fn run(&self) -> u8 {
-        let begun = std::time::Instant::now();
-        let in_time = || self.time.is_none_or(|time| begun.elapsed() < time);
+    fn run_until(&self, stop: &AtomicBool) -> u8 {
+        let begun = Instant::now();
+        let bar = bar(&self.seeds);
         let shared = Mutex::new(Shared {
             next: self.seeds.0.start,
-            done: 0,
-            steps: 0,
-            hash: 0,
-            failed: Vec::new(),
+            tally: Tally::default(),
+            failed: BTreeMap::new(),
         });
-        let lock = || shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let next = || {
-            let mut shared = lock();
-            let stop = !shared.failed.is_empty() && !self.keep_going;
+            let mut shared = lock(&shared);
+            let failed = !shared.failed.is_empty() && !self.keep_going;
+            let late = self.time.is_some_and(|time| begun.elapsed() >= time);
             let seed = shared.next;
-            if seed >= self.seeds.0.end || stop || !in_time() {
+            if seed >= self.seeds.0.end || failed || late || stop.load(Ordering::Relaxed) {
                 return None;
             }
             shared.next += 1;
@@ -68,16 +80,15 @@ impl Swarm {
         };
         let work = || {
             while let Some(seed) = next() {
-                let outcome = try_seed(seed, self.mutant);
-                let mut shared = lock();
-                shared.done += 1;
-                if let Some(report) = outcome.report() {
-                    shared.steps += report.steps;
-                    shared.hash = shared.hash.wrapping_add(report.hash);
+                // Whatever a run leaves in its thread is gone with the thread.
+                let outcome = std::thread::scope(|scope| scope.spawn(|| try_seed(seed, self.mutant)).join());
+                let mut shared = lock(&shared);
+                match outcome {
+                    Ok(outcome) => self.take(&mut shared, &bar, seed, &outcome),
+                    // A panic that is not the run's own: what catches them is broken.
+                    Err(panic) => std::panic::resume_unwind(panic),
                 }
-                if outcome.failure().is_some() {
-                    shared.failed.push((seed, outcome.code(), outcome.to_string()));
-                }
+                bar.set_message(shared.tally.pace(begun.elapsed()));
             }
         };
         std::thread::scope(|scope| {
@@ -85,18 +96,52 @@ impl Swarm {
                 scope.spawn(work);
             }
         });
-        let mut shared = lock();
-        shared.failed.sort();
-        for (seed, _, how) in &shared.failed {
-            println!("seed {seed}: {how}");
-            println!("replay: {}", replay(&format!("--seed {seed}"), self.mutant));
+        bar.finish_and_clear();
+        let shared = lock(&shared);
+        if stop.load(Ordering::Relaxed) {
+            println!("stopped by a signal; the seeds that had begun were run to their end");
         }
-        let (done, steps, failed) = (shared.done, shared.steps, shared.failed.len());
-        println!(
-            "{done} seeds, {steps} steps, {failed} failed, {} ms",
-            begun.elapsed().as_millis()
-        );
-        println!("hash {:032x}", shared.hash);
-        shared.failed.first().map_or(0, |(_, code, _)| *code)
+        let code = shared.failed.values().next().copied().unwrap_or(0);
+        let reached = shared.tally.print(shared.failed.len(), begun.elapsed());
+        match code {
+            0 => reached,
+            code => code,
+        }
     }
+
+    fn take(&self, shared: &mut Shared, bar: &ProgressBar, seed: u64, outcome: &Outcome) {
+        shared.tally.add(outcome);
+        bar.inc(1);
+        if outcome.failure().is_none() {
+            return;
+        }
+        shared.failed.insert(seed, outcome.code());
+        bar.suspend(|| {
+            println!("seed {seed}: {outcome}");
+            println!("replay: {}", replay(&format!("--seed {seed}"), self.mutant));
+        });
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Set by the first signal that asks to stop. The second ends the process at once.
+fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The first of the two sees what the one before it has left.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// On standard error, and only if that is a terminal.
+fn bar(seeds: &Seeds) -> ProgressBar {
+    let style = ProgressStyle::with_template("[{elapsed}] {bar:30} {pos} of {len} seeds, {msg}");
+    let bar = ProgressBar::new(seeds.0.end - seeds.0.start);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }

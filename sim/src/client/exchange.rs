@@ -60,15 +60,15 @@ impl Client {
 
 /// What became of a batch of writes.
 #[derive(Default)]
-struct Answer {
+pub(crate) struct Answer {
     /// The ids of those that are done.
-    done: Vec<u64>,
+    pub done: Vec<u64>,
     /// The ids of those that are refused, each with the number of the reason.
-    refused: Vec<(u64, u64)>,
+    pub refused: Vec<(u64, u64)>,
 }
 
-/// `None`: it is another message.
-fn read_answer(frame: &[u8]) -> Option<Answer> {
+/// Reads the answer to a batch of writes. `None`: it is another message.
+pub(crate) fn read_answer(frame: &[u8]) -> Option<Answer> {
     let Answer { mut done, mut refused } = Answer::default();
     let mut reader = Reader::new(frame);
     for _ in 0..reader.map().ok()? {

@@ -14,6 +14,7 @@ use crate::disk::VirtualDisk;
 use crate::endpoint::Endpoint;
 use crate::holding::Holding;
 use crate::model::{State, Version};
+use crate::network::LostFrame;
 use crate::trace::Step;
 use crate::watch::{Rows, Watch};
 
@@ -145,12 +146,7 @@ pub enum Seen<'a> {
         frame: &'a [u8],
     },
     /// A frame did not, and never will.
-    Lost {
-        /// Who sent it.
-        from: Endpoint,
-        /// Who is not told.
-        to: Endpoint,
-    },
+    Lost(&'a LostFrame),
     /// A fault of the plan begins, or ends.
     Fault {
         /// Which entry of the plan.

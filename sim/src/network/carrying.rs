@@ -5,7 +5,7 @@ use kernel::env::ConnId;
 
 use super::damage::{Outcome, damage};
 use super::wire::{Packet, State};
-use super::{Event, NetInput, Side, VirtualNetwork};
+use super::{Event, LostFrame, NetInput, Side, VirtualNetwork};
 use crate::endpoint::Endpoint;
 use crate::reached::Spot;
 use crate::streams::Draw;
@@ -26,6 +26,7 @@ impl VirtualNetwork {
         }
         let mut draw = self.draw(at_us, link);
         let bytes = frame.len() as u64;
+        let sent = frame.clone();
         let frame = self.damaged(link, frame, &mut draw);
         let way = self.link(link);
         let (clogged_until_us, slowness) = (way.clogged_until_us, way.slowness());
@@ -45,7 +46,7 @@ impl VirtualNetwork {
         });
         end.next_number += 1;
         let Some(packet) = packet else {
-            return self.reject(at_us, (id, side), bytes, &mut draw);
+            return self.reject(at_us, (id, side), sent, &mut draw);
         };
         if self.profile.ordered && (stalled || blocked) {
             self.reached.hit(Spot::LinkBlocked);
@@ -57,7 +58,7 @@ impl VirtualNetwork {
             self.carry_in_order(leaves_us, side, packet, &mut draw);
         } else if blocked {
             self.reached.hit(Spot::LinkBlocked);
-            self.lost.push(link);
+            self.lose(link, packet.sent_us, packet.frame);
         } else {
             self.carry_loosely(leaves_us, side, packet, &mut draw);
         }
@@ -78,8 +79,11 @@ impl VirtualNetwork {
     }
 
     /// The transport at the other end throws a damaged frame away: a stream breaks by it.
-    fn reject(&mut self, at_us: u64, side: Side, bytes: u64, draw: &mut Draw) {
-        self.lose(side);
+    fn reject(&mut self, at_us: u64, side: Side, frame: Bytes, draw: &mut Draw) {
+        let bytes = frame.len() as u64;
+        if let Some(wire) = self.wires.get(&side.0) {
+            self.lose((wire.ends[side.1].who, wire.ends[1 - side.1].who), at_us, frame);
+        }
         if self.profile.ordered {
             let soon_us = draw.between(self.profile.latency_us);
             self.sever(at_us, side, soon_us);
@@ -88,10 +92,13 @@ impl VirtualNetwork {
         }
     }
 
-    fn lose(&mut self, side: Side) {
-        if let Some(wire) = self.wires.get(&side.0) {
-            self.lost.push((wire.ends[side.1].who, wire.ends[1 - side.1].who));
-        }
+    fn lose(&mut self, (from, to): (Endpoint, Endpoint), sent_us: u64, frame: Bytes) {
+        self.lost.push(LostFrame {
+            from,
+            to,
+            sent_us,
+            frame,
+        });
     }
 
     /// A datagram: perhaps lost, perhaps twice.
@@ -101,7 +108,7 @@ impl VirtualNetwork {
         let lost = self.is_lost(draw);
         let twice = draw.chance(self.profile.duplicate_permille);
         if lost {
-            return self.lost.push(link);
+            return self.lose(link, packet.sent_us, packet.frame);
         }
         if twice {
             self.reached.hit(Spot::FrameDoubled);
@@ -132,13 +139,13 @@ impl VirtualNetwork {
         let Some(wire) = self.wires.get(&id) else { return };
         let link = (wire.ends[1 - to].who, wire.ends[to].who);
         if wire.broken || !matches!(wire.ends[to].state, State::Open | State::Opening) {
-            return self.lost.push(link);
+            return self.lose(link, packet.sent_us, packet.frame);
         }
         if self.is_blocked(link) {
             self.reached.hit(Spot::LinkBlocked);
             match self.profile.ordered {
                 true => self.stall(at_us, (id, 1 - to), packet, None),
-                false => self.lost.push(link),
+                false => self.lose(link, packet.sent_us, packet.frame),
             }
             return;
         }

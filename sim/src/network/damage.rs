@@ -51,7 +51,9 @@ fn misleads(said: &[u8], heard: &[u8]) -> bool {
     match (decode(said).map(operations), decode(heard).map(operations)) {
         (_, Err(_)) => false,
         (Ok(Some(said)), Ok(Some(heard))) => {
-            let names = |op: &Result<Op<'_>, BadOp<'_>>| op.as_ref().map_or_else(|bad| bad.id.to_owned(), |op| op.id.to_owned());
+            let names = |op: &Result<Op<'_>, BadOp<'_>>| {
+                op.as_ref().map_or_else(|bad| bad.id.to_owned(), |op| op.id.to_owned())
+            };
             heard.iter().all(Result::is_ok) || !said.iter().map(names).eq(heard.iter().map(names))
         }
         _ => true,

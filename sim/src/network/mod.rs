@@ -146,6 +146,19 @@ enum Event {
     Gone(Side),
 }
 
+/// A frame that never got to the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostFrame {
+    /// Who sent it.
+    pub from: Endpoint,
+    /// Who was not told.
+    pub to: Endpoint,
+    /// When it was sent.
+    pub sent_us: u64,
+    /// The bytes.
+    pub frame: Bytes,
+}
+
 /// The network between all the endpoints of a run, in virtual time.
 ///
 /// Every draw is keyed by the link and the time, so that a frame more or less leaves the others as they were.
@@ -165,8 +178,8 @@ pub struct VirtualNetwork {
     ready: Option<(Endpoint, NetInput)>,
     /// Of the frame that is ready: who sent it, and when.
     origin: Option<(Endpoint, u64)>,
-    /// Between whom frames were lost since this was asked last.
-    lost: Vec<(Endpoint, Endpoint)>,
+    /// What was lost since this was asked last.
+    lost: Vec<LostFrame>,
     reached: Reached,
 }
 
@@ -254,8 +267,8 @@ impl VirtualNetwork {
         self.origin
     }
 
-    /// For each frame that was lost since this was asked last, from whom to whom.
-    pub fn take_lost(&mut self) -> Vec<(Endpoint, Endpoint)> {
+    /// The frames that were lost since this was asked last.
+    pub fn take_lost(&mut self) -> Vec<LostFrame> {
         std::mem::take(&mut self.lost)
     }
 

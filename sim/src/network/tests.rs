@@ -76,6 +76,12 @@ fn datagrams_are_lost_doubled_and_overtake_each_other() {
     assert!(sorted.windows(2).any(|pair| pair[0] == pair[1]), "doubling");
     sorted.dedup();
     assert!((150..200).contains(&sorted.len()), "loss: {}", sorted.len());
+    let lost = network.take_lost();
+    let told = |lost: &LostFrame| (lost.from, lost.to, lost.sent_us) == (A, B, 1_000_000);
+    assert!(lost.iter().all(told), "{lost:?}");
+    let mut all: Vec<u8> = lost.iter().map(|lost| lost.frame[0]).chain(sorted).collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..200), "each is lost or arrives");
 }
 
 #[test]

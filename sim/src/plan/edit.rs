@@ -217,7 +217,9 @@ mod tests {
         let fewer = everybody.without(Who::Client(2)).expect("two are left");
         assert_eq!((fewer.header.clients, fewer.header.impostors), (2, 0));
         // The examples of all faults mention n0 or c0, and each is gone with the one that it mentions.
-        let faults = FaultKind::ALL.map(|kind| format!("1us {}", kind.row().example)).join("\n");
+        let faults = FaultKind::ALL
+            .map(|kind| format!("1us {}", kind.row().example))
+            .join("\n");
         let faults = plan(&format!("nodes 3\nclients 3\n{faults}"));
         let rest = faults
             .without(Who::Node(0))

@@ -48,13 +48,15 @@ pub fn shrink(plan: &Plan, most_runs: u64, fails: &mut dyn FnMut(&Plan) -> bool)
         out_of_runs: false,
         found: 0,
     };
-    let passes: [fn(&mut Search<'_>); 9] = [
+    let passes: [fn(&mut Search<'_>); 11] = [
         entries::drop_kinds,
         entries::drop_entries,
+        entries::drop_by_chance,
         people::drop_people,
         numbers::merge_names,
         entries::drop_entries,
         options::reset_options,
+        options::shorten_lists,
         times::pull_forward,
         times::round,
         numbers::simplify,

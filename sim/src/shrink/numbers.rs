@@ -56,14 +56,7 @@ fn rename(search: &mut Search<'_>, of: Named, from: &str, to: &str) -> bool {
 
 /// Values counted from 1, no times to live, short and round durations, small steps, plain queries.
 pub(super) fn simplify(search: &mut Search<'_>) {
-    search.change(|plan| {
-        let parts = plan.entries.iter_mut().flat_map(|entry| entry.event.parts());
-        let written = parts.filter_map(|part| match part {
-            Part::Written(value) => Some(value),
-            _ => None,
-        });
-        written.zip(1..).for_each(|(value, number)| *value = number);
-    });
+    count_values(search);
     for index in 0..search.plan.entries.len() {
         if let Some(plainer) = search.plan.entries[index].event.plainer() {
             search.change(|plan| plan.entries[index].event = plainer);
@@ -73,6 +66,26 @@ pub(super) fn simplify(search: &mut Search<'_>) {
             simplify_part(search, index, part);
         }
     }
+}
+
+/// The values that are written, counted from 1: in the order of the entries; or, where it matters which is the greater, in
+/// their own.
+fn count_values(search: &mut Search<'_>) {
+    let mut values: Vec<u64> = written(&mut search.plan.clone()).map(|value| *value).collect();
+    let counted = search.change(|plan| written(plan).zip(1..).for_each(|(value, number)| *value = number));
+    if !counted {
+        values.sort_unstable();
+        let rank = |value: u64| values.partition_point(|other| *other < value) as u64 + 1;
+        search.change(|plan| written(plan).for_each(|value| *value = rank(*value)));
+    }
+}
+
+fn written(plan: &mut Plan) -> impl Iterator<Item = &mut u64> {
+    let parts = plan.entries.iter_mut().flat_map(|entry| entry.event.parts());
+    parts.filter_map(|part| match part {
+        Part::Written(value) => Some(value),
+        _ => None,
+    })
 }
 
 /// Tries simpler values for one part of one entry: the simplest first.

@@ -43,6 +43,33 @@ pub(super) fn reset_options(search: &mut Search<'_>) {
     }
 }
 
+/// Lists with fewer words in them: those that are names go, those that are numbers are 0.
+pub(super) fn shorten_lists(search: &mut Search<'_>) {
+    let usual = Plan::default().options();
+    // A list is what has no word in a plan that does not mention it.
+    let lists = usual.iter().filter(|line| name(line) == line.trim_end());
+    for list in lists.map(|line| name(line).to_string()) {
+        let words = |search: &Search<'_>| -> Vec<String> {
+            let lines = search.plan.options();
+            let line = lines.iter().find(|line| name(line) == list);
+            line.map_or(Vec::new(), |line| line.split(' ').skip(1).map(str::to_string).collect())
+        };
+        for index in (0..words(search).len()).rev() {
+            let mut words = words(search);
+            match words[index].parse::<i64>() {
+                Ok(_) => words[index] = "0".into(),
+                Err(_) => _ = words.remove(index),
+            }
+            let mut lines = search.plan.options();
+            lines.retain(|line| name(line) != list);
+            lines.push(format!("{list} {}", words.join(" ")));
+            if let Some(plan) = search.plan.with_options(&lines) {
+                search.take(plan);
+            }
+        }
+    }
+}
+
 fn reset(search: &mut Search<'_>, which: &dyn Fn(&str) -> bool) {
     let mut lines = search.plan.options();
     lines.retain(|line| !which(name(line)));

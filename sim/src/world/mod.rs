@@ -290,9 +290,8 @@ impl<M: Machine> World<M> {
             };
             self.checker.see(self.now_us, &seen);
         }
-        for (from, to) in self.network.take_lost() {
-            let seen = Seen::Lost { from, to };
-            self.checker.see(self.now_us, &seen);
+        for lost in self.network.take_lost() {
+            self.checker.see(self.now_us, &Seen::Lost(&lost));
         }
     }
 
