@@ -16,6 +16,7 @@
 //! | [`replay`] | recordings of production nodes, through the same kernel |
 //! | [`watch`] | live queries of the workload, and what their answer should be |
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
+//! | [`story`], [`runner`] | a scenario in words; playing one with many seeds |
 //! | [`outcome`], [`panics`] | what became of a run, panics included; which two failed in the same way |
 //! | [`shrink`] | a plan that fails, cut down to what it fails by |
 //! | [`found`] | what is known of a bug that was kept |
@@ -44,6 +45,7 @@ pub mod plan;
 pub mod reached;
 pub mod replay;
 pub mod run;
+pub mod runner;
 pub mod seeds;
 pub mod shrink;
 pub mod story;
@@ -55,3 +57,8 @@ pub mod view;
 pub mod watch;
 pub mod world;
 mod written;
+
+/// The examples of the page about testing, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+pub struct TestingPage;

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::endpoint::Endpoint;
 use crate::plan::{Event, FaultKind, On, Plan};
-use crate::run::{End, Options, Report, run};
+use crate::run::Report;
+use crate::runner::ScenarioRunner;
 #[cfg(doc)]
 use crate::watch::Watch;
 use kernel::env::Mutant;
@@ -188,35 +189,30 @@ impl Story {
         self.plan.entries.iter().filter(|entry| write(&entry.event)).count() as u64
     }
 
-    /// Plays it once.
-    pub fn play(&self, seed: u64) -> Report {
-        let mut plan = self.plan.clone();
-        plan.header.seed = seed;
-        let mutant = self.mutant;
-        run(
-            &plan,
-            Options {
-                mutant,
-                ..Options::default()
-            },
-        )
+    /// What plays it.
+    pub fn runner(&self) -> ScenarioRunner {
+        let runner = ScenarioRunner::of(self.plan.clone());
+        match self.mutant {
+            None => runner,
+            Some(mutant) => runner.broken_by(mutant),
+        }
     }
 
-    /// Plays it with each seed: every promise must be kept. Returns what was counted, seed by seed.
+    /// See [`ScenarioRunner::play`].
+    pub fn play(&self, seed: u64) -> Report {
+        self.runner().play(seed)
+    }
+
+    /// See [`ScenarioRunner::holds`].
     ///
     /// # Panics
-    /// If one is not, with the seed and the plan.
+    /// If a promise is not kept, with the seed and the plan.
     pub fn holds(&self, seeds: Range<u64>) -> Vec<Report> {
-        let play = |seed| {
-            let report = self.play(seed);
-            assert_eq!(report.end, End::Held, "seed {seed} of this plan:\n{}", self.plan);
-            report
-        };
-        seeds.map(play).collect()
+        self.runner().holds(seeds)
     }
 
-    /// Plays it with each seed: in how many a promise is broken.
+    /// See [`ScenarioRunner::breaks`].
     pub fn breaks(&self, seeds: Range<u64>) -> usize {
-        seeds.filter(|seed| self.play(*seed).end != End::Held).count()
+        self.runner().breaks(seeds)
     }
 }

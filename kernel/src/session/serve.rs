@@ -145,7 +145,8 @@ impl Desk<'_> {
                 self.outbox.push(conn, server::op_rejected(id, refusal), Shows::Nothing);
             }
         }
-        let gapless = self.conns.get(conn).is_some_and(|c| c.gapless);
+        // Where frames are lost or overtake each other, "everything up to here" would cover what never came, or was refused.
+        let gapless = self.conns.get(conn).is_some_and(|c| c.gapless && c.kind.ordered);
         if outcomes
             .iter()
             .any(|o| o.refusal.as_ref().is_some_and(|refusal| !refusal.code.is_final()))

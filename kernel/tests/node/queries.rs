@@ -127,6 +127,20 @@ fn after_a_failed_commit_the_answer_is_told_anew() {
     assert_eq!(said(&mut host, watcher), ["q: ENTER next"]);
 }
 
+/// A query whose first answer waits for the commit that fails: an error and then an answer would be two.
+#[test]
+fn a_query_is_answered_once_though_its_commit_failed() {
+    let (mut host, watcher) = node();
+    host.hold = true;
+    write(&mut host, put("1", "lost", 5, &[1]));
+    host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    host.receive(watcher, &query_once("once", &ask("_key != zzz")));
+    host.fail_held(StorageError::Io);
+    host.hold = false;
+    host.step(Input::Wake);
+    assert_eq!(said(&mut host, watcher), ["once: 503", "q: "]);
+}
+
 #[test]
 fn who_does_not_read_is_told_anew_once_it_does() {
     let limits = Limits {

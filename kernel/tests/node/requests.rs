@@ -1,6 +1,7 @@
 //! What a client sees.
 
 use kernel::env::Limits;
+use kernel::machine::ConnKind;
 use kernel::node::NodeConfig;
 use kernel::session::Secret;
 use kernel::wire::client;
@@ -95,6 +96,31 @@ fn an_acknowledgement_never_covers_what_may_yet_be_taken() {
     host.take(other);
     host.receive(other, &client::op_batch(&[put("x", "a", 8, &[1])]));
     assert_eq!(decode(&host.take(other)[0]), ack("0", vec!["x"]));
+}
+
+#[test]
+fn without_order_an_acknowledgement_covers_only_what_it_names() {
+    let mut host = Host::new("n");
+    let datagrams = ConnKind {
+        ordered: false,
+        ..CLIENT
+    };
+    let conn = host.open(1, datagrams);
+    host.take(conn);
+    let long = "x".repeat(400);
+    let ops = [put("1", &long, 5, &[1]), put("2", "b", 5, &[1]), put("3", "c", 5, &[1])];
+    host.receive(conn, &client::op_batch(&ops));
+    let frames = host.take(conn);
+    assert!(matches!(
+        decode(&frames[0]),
+        ServerMessage::OpRejected { id: "1", code: 413, .. }
+    ));
+    let ack = ServerMessage::OpAck {
+        last_id: "0",
+        beyond: vec!["2", "3"],
+        achieved: "PERSISTED",
+    };
+    assert_eq!(decode(&frames[1]), ack, "it may be heard before the refusal is");
 }
 
 #[test]

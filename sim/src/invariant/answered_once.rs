@@ -1,7 +1,8 @@
 //! **Promises** that every request is answered at most once on the connection that it came over: a write by an acknowledgement or
 //! a refusal, a read by a value or an error, a query by its first answer; and nothing is answered that nobody asked. What
-//! arrives twice, over datagrams or because a client asked again, may be answered twice. A live query is answered anew only when
-//! a commit failed, or when the connection was too full to be told of each change. An exchange gets one frame for its one request.
+//! arrives twice, over datagrams or because a client asked again, may be answered twice. A live query may be answered anew for as
+//! long as it is live: who gets another answer forgets the one before. An exchange gets no more
+//! frames than came up.
 //! **From** the request and response rules of every pipelined protocol (RFC 9112, section 9.3.2): who gets two replies to one
 //! request takes the second for the answer to the next. Counted are the frames that arrive at a node and those that leave it.
 
@@ -14,7 +15,6 @@ use kernel::wire::client::ClientMessage;
 use kernel::wire::server::ServerMessage;
 
 use super::{Departure, Invariant, Seen};
-use crate::traffic::Traffic;
 
 /// See the module.
 #[derive(Debug)]
@@ -25,26 +25,20 @@ pub struct AnsweredOnce {
 
 #[derive(Debug, Default)]
 struct Node {
-    traffic: Traffic,
     lines: BTreeMap<ConnId, Line>,
-    failed_commits: u64,
 }
 
 /// One connection of a client.
 #[derive(Debug, Default)]
 struct Line {
     push: bool,
-    ordered: bool,
-    /// Frames that came and are no tokens: requests, and what cannot be read.
-    requests: u64,
+    /// Frames that came.
+    arrived: u64,
     /// The writes of each frame that came.
     frames: VecDeque<Vec<(String, Write)>>,
     /// Reads that came and were not answered.
     reads: BTreeMap<String, u64>,
     queries: BTreeMap<String, Query>,
-    is_full: bool,
-    /// How often it became too full to be told of changes.
-    times_full: u64,
     /// Frames that left an exchange.
     answers: u64,
 }
@@ -60,8 +54,8 @@ enum Write {
 #[derive(Debug, Default)]
 struct Query {
     owed: u64,
-    /// The reasons for another answer, when it was answered last. `None`: never, or it has ended.
-    answered_at: Option<u64>,
+    /// It was answered, and nothing has ended it.
+    is_live: bool,
 }
 
 impl AnsweredOnce {
@@ -91,7 +85,7 @@ impl Line {
     }
 
     /// What is wrong with an answer, if something is.
-    fn answered(&mut self, message: &ServerMessage<'_>, reasons: u64) -> Option<String> {
+    fn answered(&mut self, message: &ServerMessage<'_>) -> Option<String> {
         let wrong = match message {
             ServerMessage::OpAck { last_id, beyond, .. } => {
                 let last = (*last_id != "0" && !self.acknowledge(last_id)).then_some(*last_id);
@@ -106,7 +100,7 @@ impl Line {
             ServerMessage::Error { request, .. } if !request.is_empty() => {
                 (!self.read(request) && !self.end(request)).then_some(*request)
             }
-            ServerMessage::QueryResp { id, .. } => (!self.query(id, reasons)).then_some(*id),
+            ServerMessage::QueryResp { id, .. } => (!self.query(id)).then_some(*id),
             _ => None,
         };
         self.frames
@@ -153,63 +147,47 @@ impl Line {
         true
     }
 
-    fn query(&mut self, id: &str, reasons: u64) -> bool {
-        let Some(query) = self.queries.get_mut(id) else {
+    fn query(&mut self, id: &str) -> bool {
+        let Some(query) = self.queries.get_mut(id).filter(|query| query.owed > 0 || query.is_live) else {
             return false;
         };
-        let again = query.answered_at.is_some_and(|before| before < reasons);
-        if query.owed == 0 && !again {
-            return false;
-        }
         query.owed = query.owed.saturating_sub(1);
-        query.answered_at = Some(reasons);
+        query.is_live = self.push;
         true
     }
 
     /// An error ends a query, or refuses it.
     fn end(&mut self, id: &str) -> bool {
-        let Some(query) = self.queries.get_mut(id) else {
+        let Some(query) = self.queries.get_mut(id).filter(|query| query.owed > 0 || query.is_live) else {
             return false;
         };
-        let known = query.owed > 0 || query.answered_at.is_some();
         query.owed = query.owed.saturating_sub(1);
-        query.answered_at = None;
-        known
+        query.is_live = false;
+        true
     }
 }
 
 impl Node {
     fn step(&mut self, step: &crate::trace::Step<'_>, limits: &Limits) {
-        self.traffic.step(step);
         match step.input {
             Input::Opened { conn, kind, .. } if kind.role == Role::Client => {
                 let line = Line {
                     push: kind.push,
-                    ordered: kind.ordered,
                     ..Line::default()
                 };
                 self.lines.insert(*conn, line);
             }
             Input::Closed { conn } => _ = self.lines.remove(conn),
-            Input::Committed { result: Err(_), .. } => self.failed_commits += 1,
             Input::Received { conn, frame } => {
                 if let Some(line) = self.lines.get_mut(conn) {
                     let message = ClientMessage::decode(frame, limits.depth);
-                    // Without order, a request can overtake the token that it needs: both are then answered.
-                    let token = matches!(message, Ok(ClientMessage::Auth { .. })) && line.ordered;
-                    line.requests += u64::from(!token);
+                    line.arrived += 1;
                     if let Ok(message) = message {
                         line.asked(&message);
                     }
                 }
             }
             _ => {}
-        }
-        for (conn, line) in &mut self.lines {
-            let unsent_bytes = self.traffic.conns.get(conn).map_or(0, |open| open.unsent_bytes);
-            let full = unsent_bytes > limits.unsent_bytes;
-            line.times_full += u64::from(full && !line.is_full);
-            line.is_full = full;
         }
     }
 
@@ -220,7 +198,7 @@ impl Node {
         let (node, conn) = (left.node, left.conn.0);
         line.answers += 1;
         // One that is turned away is told so before it has asked.
-        let due = line.requests.max(1);
+        let due = line.arrived.max(1);
         if !line.push && line.answers > due {
             return Err(format!(
                 "an exchange gets one answer; n{node} gave connection {conn} another"
@@ -229,8 +207,7 @@ impl Node {
         let Ok(message) = ServerMessage::decode(left.frame, limits.depth) else {
             return Ok(());
         };
-        let reasons = self.failed_commits + line.times_full;
-        match line.answered(&message, reasons) {
+        match line.answered(&message) {
             None => Ok(()),
             Some(id) => Err(format!(
                 "each request is answered once; n{node} answered `{id}` on connection {conn} once more than it was asked: \

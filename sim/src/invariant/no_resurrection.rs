@@ -8,9 +8,11 @@
 
 use std::collections::BTreeMap;
 
+use kernel::env::ConnId;
+
 use super::nothing_invented::name;
 use super::{Invariant, Seen, Survivor};
-use crate::client::Said;
+use crate::client::{Said, Talk};
 use crate::model::{State, Version, merge, show};
 use crate::written::Written;
 
@@ -19,42 +21,62 @@ use crate::written::Written;
 pub struct NoResurrection {
     written: Written,
     nodes: BTreeMap<usize, Node>,
-    /// What was known of a record when it was asked for, by client and number: the latest version that was shown, and the one
-    /// that is dead.
+    /// The connection on which each client talked last, and the disk that the node had when it began to.
+    conns: BTreeMap<usize, (ConnId, u64)>,
+    /// What was known of a record when it was asked for, the first time on a connection, by client and number: the latest version
+    /// that was shown, and the one that is dead.
     asked: BTreeMap<(usize, u64), Known>,
 }
 
 /// What a node has told its clients.
 #[derive(Debug, Default)]
 struct Node {
+    /// How often its disk was replaced by another.
+    disk: u64,
     /// The latest version shown.
     shown: State,
     /// The latest version that is dead, and all before it.
     dead: State,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 struct Known {
+    conn: ConnId,
     shown: Option<Version>,
     dead: Option<Version>,
 }
 
 impl NoResurrection {
-    fn hear(&mut self, client: usize, node: usize, said: &Said) -> Result<(), String> {
+    fn hear(&mut self, client: usize, talk: &Talk) -> Result<(), String> {
+        let node = talk.node;
         let told = self.nodes.entry(node).or_default();
-        match said {
+        let line = self.conns.entry(client).or_insert((talk.conn, told.disk));
+        if line.0 != talk.conn {
+            *line = (talk.conn, told.disk);
+        }
+        if line.1 != told.disk {
+            // It was on its way when the node went down, and came back with another disk.
+            return Ok(());
+        }
+        match &talk.said {
             Said::Done { write, .. } if write.version.value.is_none() => {
                 merge(&mut told.dead, &write.key, write.version.clone());
             }
             Said::AsksToRead { request, key } => {
                 let known = Known {
+                    conn: talk.conn,
                     shown: told.shown.get(key).cloned(),
                     dead: told.dead.get(key).cloned(),
                 };
-                self.asked.insert((client, *request), known);
+                let before = self.asked.get(&(client, *request));
+                if before.is_none_or(|before| before.conn != talk.conn) {
+                    self.asked.insert((client, *request), known);
+                }
             }
             Said::Found { request, key, found } => {
-                let known = self.asked.remove(&(client, *request)).unwrap_or_default();
+                let Some(known) = self.asked.remove(&(client, *request)) else {
+                    return Ok(());
+                };
                 let version = found.as_ref().and_then(|found| self.written.find(key, found));
                 match (version, found) {
                     (Some(version), _) if known.dead.as_ref().is_some_and(|dead| version <= dead) => {
@@ -111,11 +133,16 @@ impl Invariant for NoResurrection {
                 self.written.add(write);
                 Ok(())
             }
-            Seen::Talked { client, talk } => self.hear(*client, talk.node, &talk.said),
+            Seen::Talked { client, talk } => self.hear(*client, talk),
             Seen::Quiet { nodes, .. } => self.rest(nodes),
             // What only its old disk knew is known no more.
             Seen::DiskChanged { node, .. } => {
-                self.nodes.remove(node);
+                let told = self.nodes.entry(*node).or_default();
+                let disk = told.disk + 1;
+                *told = Node {
+                    disk,
+                    ..Node::default()
+                };
                 Ok(())
             }
             _ => Ok(()),

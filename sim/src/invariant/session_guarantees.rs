@@ -46,12 +46,13 @@ struct Floor {
 struct Session {
     conn: Option<ConnId>,
     floors: BTreeMap<Bytes, Floor>,
-    /// What was known of a record when it was asked for.
+    /// What was known of a record when it was asked for, the first time on this session: an answer may be to that.
     asked: BTreeMap<u64, Option<Floor>>,
     /// The stamps of the writes that were sent, by the client's number.
     stamps: BTreeMap<u64, Stamp>,
     /// Writes in the order in which they were sent, and those that nobody answered yet.
     sent: u64,
+    first_sent: BTreeMap<u64, u64>,
     unanswered: BTreeMap<u64, u64>,
     waiting: BTreeSet<u64>,
     /// The latest stamps read, and when each was.
@@ -59,10 +60,10 @@ struct Session {
 }
 
 impl Session {
-    fn answered(&mut self, request: u64) -> Option<u64> {
-        let place = self.unanswered.remove(&request)?;
-        self.waiting.remove(&place);
-        Some(place)
+    fn answered(&mut self, request: u64) {
+        if let Some(place) = self.unanswered.remove(&request) {
+            self.waiting.remove(&place);
+        }
     }
 
     /// Sends a write: what was read before it was stamped is older, and so is what was written before.
@@ -95,14 +96,17 @@ impl Session {
         self.stamps.insert(request, stamp);
         self.answered(request);
         self.sent += 1;
+        self.first_sent.entry(request).or_insert(self.sent);
         self.unanswered.insert(request, self.sent);
         self.waiting.insert(self.sent);
         Ok(())
     }
 
     fn done(&mut self, request: u64, write: &Write, ordered: bool) -> Result<(), String> {
-        let place = self.answered(request);
-        let earlier = place.zip(self.waiting.first()).filter(|(place, first)| *first < place);
+        // Of one that was sent twice, either may be what is answered.
+        self.answered(request);
+        let place = self.first_sent.get(&request);
+        let earlier = place.zip(self.waiting.first()).filter(|(place, first)| first < place);
         if ordered && earlier.is_some() {
             let written = show(&write.key, Some(&write.version));
             return Err(format!(
@@ -171,7 +175,7 @@ impl SessionGuarantees {
             }
             Said::AsksToRead { request, key } => {
                 let floor = session.floors.get(key).cloned();
-                session.asked.insert(*request, floor);
+                session.asked.entry(*request).or_insert(floor);
                 Ok(())
             }
             Said::Found { request, key, found } => {

@@ -13,16 +13,18 @@ use kernel::node::Node;
 
 use crate::client::{Action, Client};
 use crate::disk::Image;
-use crate::holding::Holding;
 use crate::host::Host;
 use crate::invariant::{Invariant, Violation, Watched, agree, all};
 use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
-use crate::world::{Between, Happening, Hook, Setup, World};
+use crate::world::{Happening, Hook, Setup, World};
+use token::Token;
 
 mod cast;
 mod faults;
+mod sample;
+mod token;
 
 /// How a run is executed.
 #[derive(Default)]
@@ -121,49 +123,7 @@ pub fn limits(header: &Header) -> Limits {
     }
 }
 
-/// What is scheduled in the world, packed into its tokens: a kind, and which of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Entry(usize),
-    EndOf(usize),
-    /// The next turn of a fault that comes again and again.
-    Again(usize),
-    Client(usize),
-    Heal,
-    Look,
-    Sample,
-}
-
-impl Token {
-    fn pack(self) -> u64 {
-        let (kind, which) = match self {
-            Token::Entry(entry) => (0, entry),
-            Token::EndOf(entry) => (1, entry),
-            Token::Client(client) => (2, client),
-            Token::Heal => (3, 0),
-            Token::Look => (4, 0),
-            Token::Again(entry) => (5, entry),
-            Token::Sample => (6, 0),
-        };
-        kind << 32 | which as u64
-    }
-
-    fn unpack(token: u64) -> Self {
-        let which = (token & 0xffff_ffff) as usize;
-        match token >> 32 {
-            0 => Token::Entry(which),
-            1 => Token::EndOf(which),
-            2 => Token::Client(which),
-            3 => Token::Heal,
-            4 => Token::Look,
-            5 => Token::Again(which),
-            _ => Token::Sample,
-        }
-    }
-}
-
 const LOOK_EVERY_US: u64 = 100_000;
-const SAMPLE_EVERY_US: u64 = 1_000_000;
 
 struct Run<'p> {
     plan: &'p Plan,
@@ -228,7 +188,7 @@ impl<'p> Run<'p> {
         for (index, entry) in self.plan.entries.iter().enumerate() {
             self.world.schedule(entry.at_us, Token::Entry(index).pack());
         }
-        self.world.schedule(SAMPLE_EVERY_US, Token::Sample.pack());
+        self.world.schedule(sample::EVERY_US, Token::Sample.pack());
         self.world.schedule(header.heal_us, Token::Heal.pack());
         let last_entry_us = self.plan.entries.last().map_or(0, |entry| entry.at_us);
         let deadline_us = header.heal_us.max(last_entry_us) + header.converge_us;
@@ -417,16 +377,6 @@ impl<'p> Run<'p> {
         self.restart_older();
         self.world.heal(survivors as usize);
         self.world.schedule(self.world.now_us(), Token::Look.pack());
-    }
-
-    /// Lets the invariants compare what the nodes hold now.
-    fn sample(&mut self) {
-        let hosts = self.world.hosts().iter().enumerate();
-        let held = hosts.filter_map(|(node, host)| Some(Holding::of(node, host.machine()?.store())));
-        let holdings: Vec<Holding> = held.collect();
-        self.world.sampled(&holdings);
-        let next_us = self.world.now_us() + SAMPLE_EVERY_US;
-        self.world.schedule(next_us, Token::Sample.pack());
     }
 
     /// Whether all has been at rest for so long that nothing is going to stir. The invariants then see the end.

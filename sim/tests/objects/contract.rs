@@ -14,6 +14,7 @@ pub fn lies() -> Vec<Case> {
         case("tickets-in-order", "the next commit", an_answer_is_lost),
         case("failed-commit", "so", a_failure_is_forgotten),
         case("replies-in-order", "as they were given", overtakes),
+        case("damage-noticed", "that nothing befell", a_good_disk_is_refused),
         case("storage-rules", "the moon", misuses),
         case("damage-noticed", "that nothing befell", refuses_a_good_disk),
     ]
@@ -89,6 +90,24 @@ fn overtakes() -> Lie {
             lied = true;
             let given = u64::MAX;
             next(&Seen::Left(&Departure { given, ..**left }));
+        }
+        _ => next(seen),
+    })
+}
+
+fn a_good_disk_is_refused() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Stepped { step, disk } if matches!(step.output.phase, Some(Phase::Ready { .. })) => {
+            let error = StorageError::Corrupt;
+            let output = Output {
+                phase: Some(Phase::Failed { error }),
+                ..step.output.clone()
+            };
+            let step = Step {
+                output: &output,
+                ..**step
+            };
+            next(&Seen::Stepped { step: &step, disk });
         }
         _ => next(seen),
     })

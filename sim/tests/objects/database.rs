@@ -39,7 +39,7 @@ pub fn lies() -> Vec<Case> {
 
 /// The same, a little later.
 pub fn later(stamp: Stamp) -> Stamp {
-    Stamp::new(stamp.millis() + 1, 0, stamp.writer()).unwrap()
+    Stamp::new(stamp.millis() + 1, 0, stamp.writer()).expect("a stamp of our time")
 }
 
 fn more_is_acknowledged() -> Lie {
@@ -130,9 +130,12 @@ fn shows_what_expired() -> Lie {
         let Ok(ServerMessage::Value { id, found: None }) = message else {
             return;
         };
-        for (name, version) in state_of(left.disk).unwrap() {
-            let end = name.iter().position(|byte| *byte == 0).unwrap();
-            let (map, key) = (std::str::from_utf8(&name[..end]).unwrap(), &name[end + 1..]);
+        for (name, version) in state_of(left.disk).expect("a disk that a kernel wrote") {
+            let end = name.iter().position(|byte| *byte == 0).expect("a map and a key");
+            let (map, key) = (
+                std::str::from_utf8(&name[..end]).expect("a name in text"),
+                &name[end + 1..],
+            );
             if version.ttl_ms.is_some() && contains(left.frame, map.as_bytes()) && contains(left.frame, key) {
                 let frame = value(id, map, key, Some(version.view()));
                 let given = left.given + 1;
@@ -274,7 +277,7 @@ fn speaks_an_old_time() -> Lie {
             && left.role == Role::Client
             && contains(left.frame, b"AUTH_ACK")
         {
-            let frame = auth_ack(true, "n0", Stamp::new(1, 0, WriterId(1)).unwrap());
+            let frame = auth_ack(true, "n0", Stamp::new(1, 0, WriterId(1)).expect("a stamp of old"));
             let given = left.given + 1;
             next(&Seen::Left(&Departure {
                 given,
