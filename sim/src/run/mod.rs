@@ -18,7 +18,7 @@ use crate::invariant::{Invariant, Violation, Watched, agree, all};
 use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
-use crate::world::{Happening, Hook, Setup, World};
+use crate::world::{Between, Happening, Hook, Setup, World};
 use token::Token;
 
 mod cast;
