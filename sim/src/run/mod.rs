@@ -193,6 +193,9 @@ impl<'p> Run<'p> {
                     ..Rules::default()
                 };
             }
+            Some(Mutant::ForgetFailedSync) => setup.disk.forgets_failures = true,
+            Some(Mutant::AckAfterFailedSync) => setup.disk.believes_failures = true,
+            Some(Mutant::OldIncarnation) => setup.disk.answers_the_dead = true,
             Some(mutant) => mutants = Mutants::only(mutant),
             None => {}
         }
