@@ -30,6 +30,7 @@ mod expired_stays;
 mod failed_commit;
 mod live_answers;
 mod logged_once;
+mod no_echo;
 mod no_resurrection;
 mod nothing_invented;
 mod persist_before_speak;
@@ -54,6 +55,7 @@ pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
 pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
+pub use no_echo::NoEcho;
 pub use no_resurrection::NoResurrection;
 pub use nothing_invented::NothingInvented;
 pub use persist_before_speak::PersistBeforeSpeak;
@@ -273,6 +275,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(ExpiredStays::default()),
         Box::new(LiveAnswers),
         Box::new(Strangers::default()),
+        Box::new(NoEcho),
         Box::new(NothingInvented::default()),
         Box::new(NoResurrection::default()),
         Box::new(SessionGuarantees::default()),
