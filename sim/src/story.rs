@@ -148,10 +148,7 @@ impl Story {
             for b in other {
                 for (from, to) in [(*a, *b), (*b, *a)] {
                     let (from, to) = (Endpoint::Node(from), Endpoint::Node(to));
-                    self = self.at(
-                        during_ms.start,
-                        Event::Fault(FaultKind::Block.on(On::Link(from, to)).for_us(for_us)),
-                    );
+                    self = self.at(during_ms.start, Event::Fault(FaultKind::Block.on(On::Link(from, to)).for_us(for_us)));
                 }
             }
         }
@@ -161,19 +158,13 @@ impl Story {
     /// A node is down.
     pub fn down(self, node: usize, during_ms: Range<u64>) -> Self {
         let for_us = (during_ms.end - during_ms.start) * 1_000;
-        self.at(
-            during_ms.start,
-            Event::Fault(FaultKind::Crash.on_node(node).for_us(for_us)),
-        )
+        self.at(during_ms.start, Event::Fault(FaultKind::Crash.on_node(node).for_us(for_us)))
     }
 
     /// A client has no network.
     pub fn offline(self, client: usize, during_ms: Range<u64>) -> Self {
         let for_us = (during_ms.end - during_ms.start) * 1_000;
-        self.at(
-            during_ms.start,
-            Event::Fault(FaultKind::Offline.on(On::Client(client)).for_us(for_us)),
-        )
+        self.at(during_ms.start, Event::Fault(FaultKind::Offline.on(On::Client(client)).for_us(for_us)))
     }
 
     /// Anything else.

@@ -133,9 +133,7 @@ impl Taken {
     /// Those that happened.
     #[cfg(feature = "testing")]
     pub fn all(self) -> impl Iterator<Item = Rare> {
-        Rare::ALL
-            .into_iter()
-            .filter(move |rare| self.paths & 1 << *rare as u64 != 0)
+        Rare::ALL.into_iter().filter(move |rare| self.paths & 1 << *rare as u64 != 0)
     }
 }
 

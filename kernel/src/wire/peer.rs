@@ -8,8 +8,8 @@ use crate::env::WriterId;
 use crate::msgpack::{self, Reader, Writer};
 use crate::partition::{PARTITIONS, PartitionId};
 use crate::store::{Position, RecordKey};
-use crate::wire::Error;
 use crate::wire::fields::{Frame, each_field, need, put};
+use crate::wire::Error;
 
 /// A message from another node. Everything is borrowed from the frame.
 #[derive(Debug, Clone)]

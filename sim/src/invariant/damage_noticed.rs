@@ -25,9 +25,9 @@ impl Invariant for DamageNoticed {
             Some(Phase::Ready { .. }) if disk.is_damaged() => {
                 Err(format!("n{node} notices that its disk is damaged; it serves"))
             }
-            Some(Phase::Failed { error }) if !disk.is_harmed() => Err(format!(
-                "n{node} serves with a disk that nothing befell; it says that {error}"
-            )),
+            Some(Phase::Failed { error }) if !disk.is_harmed() => {
+                Err(format!("n{node} serves with a disk that nothing befell; it says that {error}"))
+            }
             _ => Ok(()),
         }
     }
@@ -57,13 +57,7 @@ mod tests {
                 input: &Input::Wake,
                 output: &output,
             };
-            DamageNoticed.see(
-                0,
-                &Seen::Stepped {
-                    step: &step,
-                    disk: &disk,
-                },
-            )
+            DamageNoticed.see(0, &Seen::Stepped { step: &step, disk: &disk })
         };
         let (records, log_entries) = (0, 0);
         assert_eq!(see(Phase::Ready { records, log_entries }), Ok(()));

@@ -188,9 +188,7 @@ impl FaultKind {
     /// Whether it has a measure.
     pub fn is_measured(self) -> bool {
         let words = self.row().example.split(' ').skip(1);
-        words
-            .take_while(|word| *word != "for")
-            .any(|word| word.parse::<i64>().is_ok())
+        words.take_while(|word| *word != "for").any(|word| word.parse::<i64>().is_ok())
     }
 
     /// Whether it lasts.
@@ -210,7 +208,10 @@ impl FaultKind {
 
     /// It, to whoever.
     pub fn on(self, on: On) -> Fault {
-        Fault { on, ..self.on_node(0) }
+        Fault {
+            on,
+            ..self.on_node(0)
+        }
     }
 }
 
@@ -322,10 +323,7 @@ mod tests {
             let words: Vec<&str> = line.split(' ').collect();
             Fault::read(FaultKind::of(words[0]).unwrap(), &words[1..], Ok)
         };
-        assert_eq!(
-            read("crash c0 for 5"),
-            Err("`crash` is written `crash n0 for 5000`".into())
-        );
+        assert_eq!(read("crash c0 for 5"), Err("`crash` is written `crash n0 for 5000`".into()));
         assert!(read("offline n0 for 5").is_err());
         assert!(read("clone-disk n0 c1 for 5").is_err());
         assert!(read("block c0 n1 for 5").is_ok());

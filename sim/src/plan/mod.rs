@@ -6,8 +6,8 @@
 use crate::watch::Watch;
 
 mod draw;
-pub(crate) mod edit;
 mod fault;
+pub(crate) mod edit;
 mod header;
 mod text;
 

@@ -72,18 +72,12 @@ impl Run<'_> {
                 }
             }
             FaultKind::LoseTransaction => {
-                if self
-                    .world
-                    .change_disk(node, |disk| !disk.is_damaged() && disk.lose_transaction(at_us))
-                {
+                if self.world.change_disk(node, |disk| !disk.is_damaged() && disk.lose_transaction(at_us)) {
                     self.world.boot(node);
                 }
             }
             FaultKind::Flip => {
-                if self
-                    .world
-                    .change_disk(node, |disk| !disk.is_damaged() && disk.flip(at_us))
-                {
+                if self.world.change_disk(node, |disk| !disk.is_damaged() && disk.flip(at_us)) {
                     self.world.boot(node);
                 }
             }
@@ -96,11 +90,7 @@ impl Run<'_> {
                 self.world.host_mut(node).disk_mut().set_slow(factor);
             }
             FaultKind::Jump => {
-                let spot = if fault.by > 0 {
-                    Spot::JumpedForward
-                } else {
-                    Spot::JumpedBack
-                };
+                let spot = if fault.by > 0 { Spot::JumpedForward } else { Spot::JumpedBack };
                 self.world.hit(spot);
                 self.world.host_mut(node).clock_mut().jump(fault.by);
             }
@@ -111,13 +101,7 @@ impl Run<'_> {
 
     /// The next turn of a fault that comes again and again.
     pub(super) fn again(&mut self, index: usize) {
-        let Event::Fault(Fault {
-            on: On::Node(node),
-            by,
-            for_us,
-            ..
-        }) = self.plan.entries[index].event
-        else {
+        let Event::Fault(Fault { on: On::Node(node), by, for_us, .. }) = self.plan.entries[index].event else {
             return;
         };
         let now_us = self.world.now_us();
@@ -141,12 +125,9 @@ impl Run<'_> {
             return;
         }
         match (fault.kind, fault.on) {
-            (FaultKind::Block, On::Link(from, to)) => {
-                self.world.disturb(|network, at_us| network.unblock(at_us, from, to))
-            }
+            (FaultKind::Block, On::Link(from, to)) => self.world.disturb(|network, at_us| network.unblock(at_us, from, to)),
             (FaultKind::SlowLink, On::Link(from, to)) => {
-                self.world
-                    .disturb(|network, _| network.quicken(from, to, fault.by.unsigned_abs()));
+                self.world.disturb(|network, _| network.quicken(from, to, fault.by.unsigned_abs()));
             }
             (FaultKind::CloneDisk, On::Nodes(_, node)) | (FaultKind::Wipe | FaultKind::Crash, On::Node(node)) => {
                 self.world.boot(node);

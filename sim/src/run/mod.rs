@@ -455,11 +455,8 @@ impl<'p> Run<'p> {
         let survivors = nodes.saturating_sub(dead);
         if dead > 0 {
             let majority = 2 * survivors > nodes;
-            self.world.hit(if majority {
-                Spot::MinorityGone
-            } else {
-                Spot::MajorityGone
-            });
+            self.world
+                .hit(if majority { Spot::MinorityGone } else { Spot::MajorityGone });
         }
         self.restart_older();
         self.world.heal(survivors as usize);

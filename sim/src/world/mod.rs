@@ -404,10 +404,7 @@ impl<M: Machine> World<M> {
         self.checker.see(self.now_us, &seen);
         if self.crashes_now(node) {
             // Some of the envelopes that may leave now have left; whatever comes after them in the output never happens.
-            let leaving = self
-                .streams
-                .at(node as u64, self.now_us)
-                .below(output.send.len() as u64 + 1);
+            let leaving = self.streams.at(node as u64, self.now_us).below(output.send.len() as u64 + 1);
             output.send.truncate(leaving as usize);
             let begun = Output {
                 send: output.send,

@@ -14,53 +14,27 @@ type Make = fn(&Header, &mut Draw, u64) -> Vec<Fault>;
 
 const KINDS: [Kind; 22] = [
     ("partitions", 500, &[1, 3, 8], partition),
-    ("clogs", 150, &[1, 5], |header, rng, for_us| {
-        vec![FaultKind::Clog.on(link(header, rng)).for_us(for_us)]
-    }),
+    ("clogs", 150, &[1, 5], |header, rng, for_us| vec![FaultKind::Clog.on(link(header, rng)).for_us(for_us)]),
     ("slow links", 150, &[1, 5], slow_link),
-    ("cuts", 250, &[1, 5, 20], |header, rng, _| {
-        vec![FaultKind::Cut.on(link(header, rng))]
-    }),
-    ("half-open", 200, &[1, 5], |header, rng, _| {
-        vec![FaultKind::HalfOpen.on(link(header, rng))]
-    }),
+    ("cuts", 250, &[1, 5, 20], |header, rng, _| vec![FaultKind::Cut.on(link(header, rng))]),
+    ("half-open", 200, &[1, 5], |header, rng, _| vec![FaultKind::HalfOpen.on(link(header, rng))]),
     ("offline clients", 400, &[1, 4], offline),
     ("crashes", 500, &[1, 4, 15], crash),
     ("crashes mid-step", 250, &[1, 4, 15], crash_at),
     ("crash loops", 80, &[1, 2], crash_loop),
-    ("stops", 200, &[1, 3], |header, rng, for_us| {
-        one(FaultKind::Stop, header, rng, for_us)
-    }),
-    ("pauses", 200, &[1, 4], |header, rng, for_us| {
-        one(FaultKind::Pause, header, rng, for_us)
-    }),
-    ("older", 60, &[1, 2], |header, rng, for_us| {
-        one(FaultKind::Older, header, rng, for_us)
-    }),
+    ("stops", 200, &[1, 3], |header, rng, for_us| one(FaultKind::Stop, header, rng, for_us)),
+    ("pauses", 200, &[1, 4], |header, rng, for_us| one(FaultKind::Pause, header, rng, for_us)),
+    ("older", 60, &[1, 2], |header, rng, for_us| one(FaultKind::Older, header, rng, for_us)),
     ("lost disks", 120, &[1, 2], lost_disk),
-    ("lost transactions", 80, &[1, 2], |header, rng, for_us| {
-        one(FaultKind::LoseTransaction, header, rng, for_us)
-    }),
-    ("flipped bits", 80, &[1, 2], |header, rng, for_us| {
-        one(FaultKind::Flip, header, rng, for_us)
-    }),
-    ("failing commits", 350, &[1, 5, 20], |header, rng, _| {
-        one(FaultKind::FailCommit, header, rng, 0)
-    }),
-    ("failing applies", 300, &[1, 10], |header, rng, _| {
-        one(FaultKind::FailApply, header, rng, 0)
-    }),
-    ("failing reads", 250, &[1, 5, 20], |header, rng, _| {
-        one(FaultKind::FailRead, header, rng, 0)
-    }),
-    ("full disks", 250, &[1, 4], |header, rng, for_us| {
-        one(FaultKind::Full, header, rng, for_us)
-    }),
+    ("lost transactions", 80, &[1, 2], |header, rng, for_us| one(FaultKind::LoseTransaction, header, rng, for_us)),
+    ("flipped bits", 80, &[1, 2], |header, rng, for_us| one(FaultKind::Flip, header, rng, for_us)),
+    ("failing commits", 350, &[1, 5, 20], |header, rng, _| one(FaultKind::FailCommit, header, rng, 0)),
+    ("failing applies", 300, &[1, 10], |header, rng, _| one(FaultKind::FailApply, header, rng, 0)),
+    ("failing reads", 250, &[1, 5, 20], |header, rng, _| one(FaultKind::FailRead, header, rng, 0)),
+    ("full disks", 250, &[1, 4], |header, rng, for_us| one(FaultKind::Full, header, rng, for_us)),
     ("slow disks", 300, &[1, 4], slow_disk),
     ("jumps", 300, &[1, 5], jump),
-    ("frozen clocks", 150, &[1, 3], |header, rng, for_us| {
-        one(FaultKind::Freeze, header, rng, for_us)
-    }),
+    ("frozen clocks", 150, &[1, 3], |header, rng, for_us| one(FaultKind::Freeze, header, rng, for_us)),
 ];
 
 /// Adds the faults of a seed.
@@ -128,14 +102,8 @@ fn partition(header: &Header, rng: &mut Draw, for_us: u64) -> Vec<Fault> {
     for a in 0..nodes {
         for b in a + 1..nodes {
             if apart(a, b) {
-                let ends = [
-                    (Endpoint::Node(a), Endpoint::Node(b)),
-                    (Endpoint::Node(b), Endpoint::Node(a)),
-                ];
-                ends.into_iter()
-                    .zip([there, back])
-                    .filter(|(_, cut)| *cut)
-                    .for_each(|((from, to), _)| block(from, to));
+                let ends = [(Endpoint::Node(a), Endpoint::Node(b)), (Endpoint::Node(b), Endpoint::Node(a))];
+                ends.into_iter().zip([there, back]).filter(|(_, cut)| *cut).for_each(|((from, to), _)| block(from, to));
             }
         }
     }
@@ -159,9 +127,7 @@ fn slow_link(header: &Header, rng: &mut Draw, for_us: u64) -> Vec<Fault> {
 /// One node, or now and then all of them at once.
 fn crash(header: &Header, rng: &mut Draw, for_us: u64) -> Vec<Fault> {
     match rng.chance(150) {
-        true => (0..header.nodes as usize)
-            .map(|node| FaultKind::Crash.on_node(node).for_us(for_us))
-            .collect(),
+        true => (0..header.nodes as usize).map(|node| FaultKind::Crash.on_node(node).for_us(for_us)).collect(),
         false => one(FaultKind::Crash, header, rng, for_us),
     }
 }
