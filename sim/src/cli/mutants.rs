@@ -1,5 +1,6 @@
 //! `sim mutants`: which seed finds which bug.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use clap::Args;
@@ -36,20 +37,12 @@ impl Mutants {
             [] => Mutant::ALL.to_vec(),
             some => some.to_vec(),
         };
-        let rows = self.hunt(&mutants);
         println!("| mutant | found by | seeds | seconds |");
         println!("|---|---|---:|---:|");
-        for (mutant, row) in mutants.iter().zip(&rows) {
-            let (by, seeds) = match &row.found {
-                Some((seeds, by)) => (by.as_str(), seeds.to_string()),
-                None => ("nothing", format!("over {}", self.seeds.0.clone().count())),
-            };
-            let (seconds, hundredths) = (row.took_ms / 1_000, row.took_ms % 1_000 / 10);
-            println!("| `{}` | {by} | {seeds} | {seconds}.{hundredths:02} |", mutant.name());
-        }
-        let hidden = rows.iter().filter(|row| row.found.is_none()).count();
-        let needed = |row: &Row| row.found.as_ref().map_or(u64::MAX, |(seeds, _)| *seeds);
-        let mut seeds: Vec<u64> = rows.iter().map(needed).collect();
+        let rows = self.hunt(&mutants);
+        let needed = |row: &Row| row.found.as_ref().map(|(seeds, _)| *seeds);
+        let hidden = rows.iter().filter(|row| needed(row).is_none()).count();
+        let mut seeds: Vec<u64> = rows.iter().map(|row| needed(row).unwrap_or(u64::MAX)).collect();
         seeds.sort_unstable();
         println!("\n{} mutants, {hidden} not found in {} seeds", rows.len(), self.seeds);
         match seeds.get(seeds.len() / 2) {
@@ -59,26 +52,40 @@ impl Mutants {
         u8::from(hidden > 0)
     }
 
+    /// Tries all of them, and prints each row once those before it are there.
     // Only the seconds that are printed depend on the clock.
     #[allow(clippy::disallowed_methods)]
     fn hunt(&self, mutants: &[Mutant]) -> Vec<Row> {
         let next = Mutex::new(0..mutants.len());
-        let found = Mutex::new(Vec::new());
+        let done = Mutex::new((Vec::new(), BTreeMap::new()));
         let work = || {
-            while let Some(at) = lock(&next).next() {
+            while let Some(at) = { lock(&next).next() } {
                 let begun = std::time::Instant::now();
                 let seen = first_to_find(mutants[at], self.seeds.clone());
                 let row = Row {
                     found: seen.map(|(seed, by)| (seed - self.seeds.0.start + 1, by)),
                     took_ms: begun.elapsed().as_millis(),
                 };
-                lock(&found).push((at, row));
+                let mut done = lock(&done);
+                let (rows, early) = &mut *done;
+                early.insert(at, row);
+                while let Some(row) = early.remove(&rows.len()) {
+                    self.print(mutants[rows.len()], &row);
+                    rows.push(row);
+                }
             }
         };
         std::thread::scope(|scope| (0..self.jobs.max(1)).for_each(|_| _ = scope.spawn(work)));
-        let mut rows = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        rows.sort_by_key(|(at, _)| *at);
-        rows.into_iter().map(|(_, row)| row).collect()
+        done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0
+    }
+
+    fn print(&self, mutant: Mutant, row: &Row) {
+        let (by, seeds) = match &row.found {
+            Some((seeds, by)) => (by.as_str(), seeds.to_string()),
+            None => ("nothing", format!("over {}", self.seeds.0.clone().count())),
+        };
+        let (seconds, hundredths) = (row.took_ms / 1_000, row.took_ms % 1_000 / 10);
+        println!("| `{}` | {by} | {seeds} | {seconds}.{hundredths:02} |", mutant.name());
     }
 }
 
