@@ -26,6 +26,7 @@ mod clock_forward;
 mod convergence;
 mod damage_noticed;
 mod digest_equality;
+mod dials_apart;
 mod expired_stays;
 mod failed_commit;
 mod live_answers;
@@ -51,6 +52,7 @@ pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
 pub use damage_noticed::DamageNoticed;
 pub use digest_equality::DigestEquality;
+pub use dials_apart::DialsApart;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
 pub use live_answers::LiveAnswers;
@@ -284,6 +286,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(WithinLimits::new(limits)),
         Box::new(AnsweredOnce::new(limits)),
         Box::new(AllAnswered::default()),
+        Box::new(DialsApart::default()),
     ]
 }
 
