@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits, NodeId, Now, PeerId, SeededRng, WriterId};
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now, PeerId, SeededRng, WriterId};
 use crate::machine::{Dial, Output};
 use crate::node::LinkNews;
 use crate::node::Node;
@@ -240,7 +240,7 @@ impl Node {
             if dial_us <= now.mono_us && linked {
                 // It dialled this node, and that link stayed. If it breaks, whichever side notices first dials.
                 peer.retry(now, &mut self.rng, limits);
-            } else if dial_us <= now.mono_us {
+            } else if dial_us <= now.mono_us || self.config.mutants.is(Mutant::RedialStorm) {
                 peer.state = PeerState::Dialling;
                 out.dial.push(Dial {
                     peer: PeerId(index as u64),
@@ -265,6 +265,9 @@ impl Node {
         }
         if link.pinged_us + limits.heartbeat_ms * 1_000 <= now.mono_us {
             link.pinged_us = now.mono_us;
+            if self.config.mutants.is(Mutant::DeadLinkKept) {
+                link.heard_us = now.mono_us;
+            }
             // It has held for a while: the next loss is a new one, and is dialled at once.
             if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
                 peer.wait_ms = 0;

@@ -16,7 +16,7 @@ pub use secret::{Purpose, Secret};
 pub use serve::{Desk, Request};
 pub use subscriptions::Subscriptions;
 
-use crate::env::{ConnId, Limits, Ticket};
+use crate::env::{ConnId, Limits, Mutant, Mutants, Ticket};
 use crate::machine::{ConnKind, Role};
 
 /// The open connections, with what is true of each whoever is at its other end.
@@ -27,6 +27,7 @@ pub struct Conns {
     unsent_bytes: u64,
     /// Connections that have yet to authenticate, by when their patience ends.
     deadlines: BTreeMap<(u64, ConnId), ()>,
+    mutants: Mutants,
 }
 
 /// One open connection.
@@ -57,10 +58,18 @@ pub enum Access {
 }
 
 impl Conns {
+    /// None yet.
+    pub fn new(mutants: Mutants) -> Self {
+        Self {
+            mutants,
+            ..Self::default()
+        }
+    }
+
     /// Takes note of a new connection. One without access has [`Limits::silence_ms`] to gain it.
     pub fn open(&mut self, conn: ConnId, kind: ConnKind, access: Access, now_us: u64, limits: &Limits) {
         let deadline_us = now_us + limits.silence_ms * 1_000;
-        if access == Access::Awaited {
+        if access == Access::Awaited && !self.mutants.is(Mutant::HandshakeWithoutEnd) {
             self.deadlines.insert((deadline_us, conn), ());
         }
         let entry = Conn {
@@ -108,6 +117,9 @@ impl Conns {
 
     /// Counts bytes given to the host.
     pub fn sent(&mut self, conn: ConnId, bytes: u64) {
+        if self.mutants.is(Mutant::UnsentNotCounted) {
+            return;
+        }
         if let Some(entry) = self.table.get_mut(&conn) {
             entry.unsent_bytes += bytes;
             self.unsent_bytes += bytes;
@@ -117,7 +129,8 @@ impl Conns {
     /// Counts bytes that the host has handed on, or that were dropped.
     pub fn drained(&mut self, conn: ConnId, bytes: u64) {
         if let Some(entry) = self.table.get_mut(&conn) {
-            let bytes = bytes.min(entry.unsent_bytes);
+            let times = if self.mutants.is(Mutant::DrainedTwice) { 2 } else { 1 };
+            let bytes = (times * bytes).min(entry.unsent_bytes);
             entry.unsent_bytes -= bytes;
             self.unsent_bytes -= bytes;
         }

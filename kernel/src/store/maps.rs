@@ -68,6 +68,18 @@ impl Maps {
         merged
     }
 
+    /// Removes a key as if it had never been.
+    pub(super) fn forget(&mut self, key: &RecordKey) {
+        if let Some(map) = self.maps.get_mut(key.map()) {
+            map.forget(key.key());
+        }
+    }
+
+    /// The ways in which all of this is broken on purpose.
+    pub fn mutants(&self) -> Mutants {
+        self.mutants
+    }
+
     /// Whether merging this would change anything.
     pub fn would_change(&self, key: &RecordKey, version: &Version<'_>) -> bool {
         self.map(key.map())

@@ -9,6 +9,7 @@ use kernel::node::{Node, NodeConfig};
 use kernel::session::Secret;
 
 use crate::client::{Client, ClientConfig, IMPOSTOR, SECRET, TWIN};
+use crate::disk::DiskProfile;
 use crate::host::Rules;
 use crate::plan::Header;
 use crate::streams::Streams;
@@ -19,6 +20,16 @@ pub(super) fn rules(mutant: Option<Mutant>) -> Rules {
     Rules {
         tickets_in_order: mutant != Some(Mutant::TicketsOutOfOrder),
         ..Rules::default()
+    }
+}
+
+/// The disks: three mutants are theirs.
+pub(super) fn disk(mutant: Option<Mutant>, disk: DiskProfile) -> DiskProfile {
+    DiskProfile {
+        forgets_failures: mutant == Some(Mutant::ForgetFailedSync),
+        believes_failures: mutant == Some(Mutant::AckAfterFailedSync),
+        answers_the_dead: mutant == Some(Mutant::OldIncarnation),
+        ..disk
     }
 }
 

@@ -149,9 +149,11 @@ impl<'p> Run<'p> {
         let header = &plan.header;
         let limits = limits(header);
         let older = Rc::new(RefCell::new(BTreeSet::new()));
+        let setup = header.setup();
         let setup = Setup {
             rules: cast::rules(mutant),
-            ..header.setup()
+            disk: cast::disk(mutant, setup.disk),
+            ..setup
         };
         let factory = cast::nodes(header, &limits, mutant, Rc::clone(&older));
         let mut world = World::new(setup, factory, all(&limits));
