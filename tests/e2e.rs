@@ -13,5 +13,7 @@ mod crash;
 mod exchange;
 #[path = "e2e/process.rs"]
 mod process;
+#[path = "e2e/record.rs"]
+mod record;
 #[path = "e2e/writer.rs"]
 mod writer;

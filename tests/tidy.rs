@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("query", 6),
     ("wire", 8),
     ("session", 8),
+    ("record", 8),
     ("node", 9),
 ];
 

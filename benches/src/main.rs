@@ -5,6 +5,7 @@
 //! cargo run --release -p benches -- run socket-writes --json
 //! ```
 
+mod checkpoint;
 mod churn;
 mod lww_merge;
 mod lww_sorted;
@@ -118,8 +119,13 @@ const BENCHES: &[Bench] = &[
         sim_steps::run,
     ),
     (
+        "checkpoint",
+        "a whole node as bytes, and a node from them, beside a copy and a hash of the same bytes",
+        checkpoint::run,
+    ),
+    (
         "socket-writes",
-        "writes over WebSocket, acknowledged once synced, beside synced appends of the same bytes to a file",
+        "writes over WebSocket, acknowledged once synced, alone and recorded, beside synced appends of the same bytes to a file",
         socket_writes::run,
     ),
 ];

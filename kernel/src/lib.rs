@@ -20,6 +20,7 @@
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
 //! | 6 | [`query`] | predicates, and queries once and live |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |
+//! | 8 | [`record`] | recordings of a machine, as bytes |
 //! | 9 | [`node`] | the machine composed of the rest |
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_docs)]
@@ -36,6 +37,7 @@ pub mod node;
 pub mod partition;
 pub mod query;
 pub mod reconcile;
+pub mod record;
 
 pub mod session;
 pub mod store;

@@ -60,8 +60,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Now, PeerId, Ticket};
+use crate::env::{ConnId, Now, PeerId, Ticket, raw};
 
 /// A state machine that a host drives. `Node` is one.
 pub trait Machine {
@@ -73,7 +74,7 @@ pub trait Machine {
 }
 
 /// What a host tells a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Input<'a> {
     /// The first input of all, once. `entropy` is fresh at every boot and never read from disk: identities that
     /// must not repeat (writer ids) are drawn from it. The machine then fetches what storage holds.
@@ -104,6 +105,7 @@ pub enum Input<'a> {
         /// Where.
         conn: ConnId,
         /// The bytes, borrowed for the step: decoding copies only what is kept.
+        #[serde(serialize_with = "raw::serialize")]
         frame: &'a [u8],
     },
     /// So many bytes of earlier envelopes were handed to the transport, or dropped with the connection's loss.
@@ -146,7 +148,7 @@ pub enum Input<'a> {
 }
 
 /// An order from whoever runs the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
     /// Stop cleanly: take no new work, finish what is in flight, bring the records up to the log, then report
     /// [`Phase::Stopped`].
@@ -154,7 +156,7 @@ pub enum Command {
 }
 
 /// What a connection can do, whatever carries it. No machine asks which transport it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConnKind {
     /// Who is at the other end.
     pub role: Role,
@@ -169,7 +171,7 @@ pub struct ConnKind {
 }
 
 /// Who is at the other end of a connection. What they may do is decided by the handshake, not by this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// A client.
     Client,
@@ -210,7 +212,7 @@ impl Output {
 }
 
 /// A frame and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Envelope {
     /// The connection.
     pub conn: ConnId,
@@ -263,7 +265,7 @@ pub enum Fetch {
 }
 
 /// What a [`Fetch`] found.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Fetched {
     /// The answer to [`Fetch::Recover`].
     Recovered {
@@ -292,14 +294,14 @@ pub enum Fetched {
 
 /// Bytes that may be committed after the commit that this answers; those of later commits in flight count against it.
 /// Granted ahead, so that a full disk is refused before anything was merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Room {
     /// How many.
     pub bytes: u64,
 }
 
 /// Why storage did not do what it was asked. The host logs the detail; the machine needs the kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
 pub enum StorageError {
     /// The device failed or an earlier failure has not been recovered from.
     #[error("the storage device failed")]

@@ -6,6 +6,8 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many slots there are.
 pub const SLOTS: u16 = 16_384;
@@ -14,7 +16,7 @@ pub const SLOTS: u16 = 16_384;
 pub const PARTITIONS: u16 = 271;
 
 /// One of the [`PARTITIONS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct PartitionId(u16);
 
 impl PartitionId {
@@ -34,10 +36,17 @@ impl PartitionId {
     }
 }
 
+impl<'de> Deserialize<'de> for PartitionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let index = u16::deserialize(deserializer)?;
+        Self::new(index.into()).ok_or_else(|| D::Error::custom("there is no such partition"))
+    }
+}
+
 /// The part of its keys that a map declares to route by, beside `{tag}`s.
 ///
 /// It is a part of the key and never of the value: a value can change or be deleted, and must not move its record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PartitionBy {
     /// What stands before the first such byte: with `/`, all of `customer-7/...` lives together.
     Before(u8),
@@ -45,7 +54,7 @@ pub enum PartitionBy {
 
 /// What maps declare about routing. Every node of a cluster must have the same ([`Routing::digest`]), or a record would
 /// have two homes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Routing {
     maps: BTreeMap<String, PartitionBy>,
 }

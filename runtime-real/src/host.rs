@@ -129,7 +129,10 @@ impl Host {
         let page = {
             let (metrics, clock) = (metrics.clone(), Rc::clone(&clock));
             // Requests and steps share a thread, and a step never waits: nobody looks while one is under way.
-            Page::new(move || metrics.page(&machine.borrow().stats(), clock.now().mono_us))
+            Page::new(move || {
+                let machine = machine.borrow();
+                metrics.page(&machine.stats(), machine.recording(), clock.now().mono_us)
+            })
         };
         let rules = Rules {
             frame_bytes: self.limits.frame_bytes,

@@ -4,6 +4,7 @@
 //! - [`net`] and [`storage`] give them sockets and LMDB;
 //! - [`host`] puts the three together into a node;
 //! - [`import`] reads files of rows and sends them;
+//! - [`record`] writes down what a node is given, so that it can be run again;
 //! - [`metrics`] counts, as wrappers around the three;
 //! - [`client`] talks to one, and [`cli`] is the command line of both.
 //!
@@ -27,6 +28,8 @@ pub mod import;
 pub mod metrics;
 #[cfg(not(madsim))]
 pub mod net;
+#[cfg(not(madsim))]
+pub mod record;
 #[cfg(madsim)]
 pub mod simulated;
 #[cfg(not(madsim))]

@@ -13,6 +13,7 @@
 //! | [`holding`] | what a node holds at one moment, and the digests that stand for it |
 //! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
+//! | [`replay`] | recordings of production nodes, through the same kernel |
 //! | [`watch`] | live queries of the workload, and what their answer should be |
 //! | [`client`], [`run`] | the workload over the real protocol; executing a plan |
 //! | [`story`], [`runner`] | a scenario in words; playing one with many seeds |
@@ -42,6 +43,7 @@ pub mod outcome;
 pub mod panics;
 pub mod plan;
 pub mod reached;
+pub mod replay;
 pub mod run;
 pub mod runner;
 pub mod seeds;

@@ -32,6 +32,8 @@ enum Command {
     Mutants(cli::mutants::Mutants),
     /// Execute one plan, and write a page that shows everything that happened.
     View(cli::view::View),
+    /// Run a recording of a production node through this kernel: same outputs, same state?
+    Replay(cli::replay::Replay),
     /// What there is: promises, faults, mutants.
     List,
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Diff(command) => command.run(),
         Command::Mutants(command) => command.run(),
         Command::View(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::List => cli::list::run(),
     };
     ExitCode::from(code)

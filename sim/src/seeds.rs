@@ -4,7 +4,7 @@ use std::fmt;
 
 use kernel::env::Mutant;
 
-use crate::outcome::{Outcome, attempt};
+use crate::outcome::{Failure, Outcome, attempt};
 use crate::plan::Plan;
 use crate::run::{End, Options, Report};
 
@@ -62,14 +62,18 @@ pub fn try_seed(seed: u64, mutant: Option<Mutant>) -> Outcome {
     attempt(&Plan::draw(seed), options)
 }
 
-/// The first seed in which a mutant is seen, and by which promise.
+/// The first seed in which a mutant is seen, and by what: the name of a promise, `progress` where the run got stuck, `panic`, or
+/// `determinism` where nothing was wrong with either of two runs but that they differ.
 pub fn first_to_find(mutant: Mutant, seeds: Seeds) -> Option<(u64, String)> {
-    seeds.0.into_iter().find_map(|seed| match try_seed(seed, Some(mutant)) {
-        Outcome::Panicked(_) => Some((seed, "the code under test panicked".into())),
-        Outcome::Ended(report) => match report.end {
-            End::Held => None,
-            End::Broken(violation) => Some((seed, violation.invariant.into())),
-            End::Stuck(why) => Some((seed, format!("no progress: {why}"))),
-        },
+    seeds.0.into_iter().find_map(|seed| {
+        let outcome = try_seed(seed, Some(mutant));
+        let by = match outcome.failure() {
+            Some(Failure::Broken(invariant)) => invariant,
+            Some(Failure::Stuck) => "progress".into(),
+            Some(Failure::Panicked(_)) => "panic".into(),
+            None if try_seed(seed, Some(mutant)) != outcome => "determinism".into(),
+            None => return None,
+        };
+        Some((seed, by))
     })
 }

@@ -14,9 +14,9 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A swarm that has no end and whose first failure has been told: it runs, and it listens to signals.
-fn endless() -> (Child, Lines<BufReader<ChildStdout>>) {
-    let mut swarm = sim("swarm --seeds 0..1000000000 --jobs 2 --mutant ack-before-commit --keep-going");
+/// A swarm that goes on for a minute, and whose first failure has been told: it runs, and it listens to signals.
+fn long() -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut swarm = sim("swarm --seeds 0..1000000000 --jobs 2 --mutant ack-before-commit --keep-going --time 60s");
     let mut child = swarm.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
@@ -35,7 +35,7 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn the_first_signal_ends_it_with_its_summary() {
     for name in ["-INT", "-TERM"] {
-        let (mut child, lines) = endless();
+        let (mut child, lines) = long();
         signal(&child, name);
         let rest: Vec<String> = lines.map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().code(), Some(1), "that of the seed that failed");

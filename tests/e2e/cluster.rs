@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::process::{Process, eventually, free_addrs};
 
-fn start(dir: &Path, addrs: &[String; 3], who: usize, more: &[&str]) -> Process {
+pub fn start(dir: &Path, addrs: &[String; 3], who: usize, more: &[&str]) -> Process {
     let data = dir.join(format!("node-{who}"));
     let mut args = vec!["--listen", &addrs[who], "--node", ["a", "b", "c"][who]];
     for peer in addrs.iter().filter(|addr| **addr != addrs[who]) {

@@ -1,7 +1,9 @@
 //! The real binary, as a process.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,15 +21,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Builds the release binary, if it is not built, and starts it on the folder `data`.
-    pub fn start(data: &Path) -> Result<Self, Failure> {
+    /// Builds the release binary, if it is not built, and starts it on the folder `data`, with these arguments.
+    pub fn start(data: &Path, more: &[&OsStr]) -> Result<Self, Failure> {
         let mut command = Command::new(built("runtime-real")?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ORRERY_") {
                 command.env_remove(name);
             }
         }
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let out = child.stdout.take().ok_or("the node has an output")?;
         let mut server = Self {
@@ -50,6 +55,19 @@ impl Server {
     /// CPU time so far, of all its threads, in user and kernel mode.
     pub fn cpu(&self) -> Result<Duration, Failure> {
         cpu_of(self.child.id())
+    }
+
+    /// The page that Prometheus scrapes.
+    pub fn metrics(&self) -> Result<String, Failure> {
+        let mut stream = TcpStream::connect(&self.addr)?;
+        let host = &self.addr;
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(page)
     }
 
     /// Bytes that the data folder takes on disk.

@@ -2,6 +2,7 @@
 //! 2012) under the cluster's key.
 
 use core::hash::Hasher;
+use serde::{Deserialize, Serialize};
 use siphasher::sip;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -10,7 +11,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 /// Digests of many things are kept as their wrapping sum, so that they do not depend on the order in which things came.
 /// That unequal sets have unequal sums is a matter of chance (2^-128) only for who does not know the key: it is secret
 /// where the cluster has a secret.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DigestKey {
     key: [u8; 16],
 }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::crdt::Version;
 use crate::env::Limits;
@@ -20,7 +22,8 @@ const HAS_TTL: u8 = 1;
 ///
 /// The value is MessagePack as its writer sent it, validated once and never re-encoded; a tombstone has none, and no time to
 /// live. A version has one encoding, so that equal versions are equal bytes. Cloning shares the bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
 pub struct Record {
     bytes: Bytes,
 }
@@ -61,6 +64,13 @@ impl Record {
     /// If the writer's name is over 255 bytes, the value is empty (no MessagePack value is), the time to live is zero or over
     /// [`MAX_MILLIS`], or a tombstone has one.
     pub fn new(version: &Version<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(record_bytes(version));
+        Self::write(version, &mut bytes);
+        Self { bytes: bytes.into() }
+    }
+
+    /// Writes the record of a version. As [`Record::new`], without memory of its own.
+    pub(super) fn write(version: &Version<'_>, bytes: &mut Vec<u8>) {
         let Version {
             stamp,
             writer,
@@ -73,8 +83,6 @@ impl Record {
             ttl_ms.is_none_or(|ttl_ms| is_ttl(ttl_ms) && value.is_some()),
             "a time to live of {ttl_ms:?} ms"
         );
-        let value = value.unwrap_or_default();
-        let mut bytes = Vec::with_capacity(STAMP_BYTES + 1 + TTL_BYTES + 1 + writer.len() + value.len());
         bytes.extend_from_slice(&stamp.to_bytes());
         match ttl_ms {
             Some(ttl_ms) => {
@@ -85,8 +93,7 @@ impl Record {
         }
         bytes.push(name_len);
         bytes.extend_from_slice(writer.as_bytes());
-        bytes.extend_from_slice(value);
-        Self { bytes: bytes.into() }
+        bytes.extend_from_slice(value.unwrap_or_default());
     }
 
     /// Reads a record that somebody else wrote.
@@ -133,6 +140,13 @@ impl Record {
     /// The version that it holds.
     pub fn version(&self) -> Version<'_> {
         parse(&self.bytes).expect("a record is valid from its construction on")
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let limits = Limits::of_layout();
+        Self::decode(Bytes::deserialize(deserializer)?, &limits).map_err(D::Error::custom)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Time as the kernel sees it: a reading that the host hands to every step.
 
+use serde::{Deserialize, Serialize};
+
 /// One reading of a node's two clocks. It stands still within a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Now {
     /// Wall clock, milliseconds since the Unix epoch. It may jump, both ways.
     pub wall_ms: u64,

@@ -1,5 +1,7 @@
 //! The names of things, as small numbers.
 
+use serde::{Deserialize, Serialize};
+
 /// The first 64 bits of the BLAKE3 digest of a name. Node and client names (TopGun's are strings) are known
 /// by it where a fixed width matters; the string itself is kept beside it.
 pub fn name_hash(name: &[u8]) -> u64 {
@@ -12,7 +14,7 @@ pub fn name_hash(name: &[u8]) -> u64 {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
         pub struct $name(pub u64);
     };
 }

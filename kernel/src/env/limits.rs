@@ -1,8 +1,10 @@
 //! Every limit there is, in one place.
 
+use serde::{Deserialize, Serialize};
+
 /// What one node will hold, read or queue. At a limit the other side gets a clear error or waits; memory never
 /// grows with someone else's greed. Sizes are bytes, times are in the unit of their last word.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limits {
     /// Longest frame that is read or written: a value of `value_bytes` with its envelope.
     pub frame_bytes: usize,
@@ -115,6 +117,19 @@ pub struct BadLimit {
 }
 
 impl Limits {
+    /// What the stored layouts can hold. What is stored is read within these, and not within the limits of today: those are for
+    /// what comes in, and a node that is given smaller ones must still be able to read its own disk.
+    pub fn of_layout() -> Self {
+        Self {
+            map_name_bytes: u16::MAX.into(),
+            key_bytes: u16::MAX.into(),
+            id_bytes: u8::MAX.into(),
+            value_bytes: u32::MAX as usize,
+            depth: 1_024,
+            ..Self::default()
+        }
+    }
+
     /// Whether a node can work with these: none so large that sums of them overflow or stored lengths do not hold them, none so
     /// small that nothing fits or a timer never rests.
     ///
@@ -125,8 +140,9 @@ impl Limits {
         const TIME_MS: u64 = 1 << 40;
         let size = |n: usize| n as u64;
         // A frame holds a value, its key and its names.
-        let frame_low =
-            size(self.value_bytes) + size(self.map_name_bytes) + size(self.key_bytes) + 4 * size(self.id_bytes);
+        let names = size(self.id_bytes).saturating_mul(4);
+        let frame_low = [self.value_bytes, self.map_name_bytes, self.key_bytes].map(size);
+        let frame_low = frame_low.into_iter().fold(names, u64::saturating_add);
         let ranges = [
             ("value_bytes", size(self.value_bytes), 1, u64::from(u32::MAX) / 2),
             ("map_name_bytes", size(self.map_name_bytes), 1, 30_000),
@@ -194,6 +210,14 @@ mod tests {
                 ..with()
             }),
             "silence_ms"
+        );
+        assert_eq!(
+            refused(Limits {
+                value_bytes: usize::MAX,
+                id_bytes: usize::MAX,
+                ..with()
+            }),
+            "value_bytes"
         );
         assert_eq!(
             refused(Limits {

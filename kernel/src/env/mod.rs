@@ -5,6 +5,7 @@ mod ids;
 mod limits;
 mod mutant;
 mod rare;
+pub(crate) mod raw;
 mod rng;
 
 pub use clock::{Now, VirtualClock};

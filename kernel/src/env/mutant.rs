@@ -2,62 +2,191 @@
 //!
 //! Each mutant is a classic bug of this field, put back behind a switch that only the feature `testing`
 //! compiles in and only a node's own configuration turns on. An inactive mutant draws no randomness and
-//! changes no byte.
+//! changes no byte. `scenarios/mutants/` tells of each: where such bugs come from, and what it takes to see them.
+
+#[cfg(not(feature = "testing"))]
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Whether the switches are compiled in. A host says so in its version.
 pub const TESTING: bool = cfg!(feature = "testing");
 
-/// One way to be broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mutant {
-    /// Equal stamps with different content keep whichever came first: replicas diverge for ever.
-    DropTieBreak,
-    /// An acknowledgement leaves before its commit is durable: a crash loses an acknowledged write.
-    AckBeforeCommit,
-    /// A delete removes the record and leaves no tombstone: an older write brings it back.
-    ForgetTombstone,
-    /// A record that is already held counts as a change again: it is logged and forwarded once more.
-    ApplyTwice,
-    /// A read shows a value whose commit is still in flight: after a crash it was never there.
-    ReadUncommitted,
-    /// Commits are answered in another order than they were given (performed by the simulator's disk).
-    TicketsOutOfOrder,
-    /// A live query tells of a change whose commit is still in flight: after a crash it never happened.
-    TellBeforeCommit,
-    /// A failed commit leaves live queries as they were, though the state that they followed was thrown away.
-    SkipStale,
-    /// What has expired is judged by a time that is not durable: after a crash, or once the wall clock is put right, it is back.
-    ExpireEarly,
+/// The table below is the one place that knows a mutant: what it does, and its name on a command line.
+macro_rules! mutants {
+    ($($(#[$doc:meta])+ $mutant:ident = $name:literal,)+) => {
+        /// One way to be broken.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Mutant {
+            $($(#[$doc])+ $mutant,)+
+        }
+
+        impl Mutant {
+            /// All of them, in the order they are listed in.
+            pub const ALL: [Mutant; [$(Mutant::$mutant),+].len()] = [$(Mutant::$mutant),+];
+
+            /// The name on a command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Mutant::$mutant => $name,)+
+                }
+            }
+        }
+    };
 }
 
-impl Mutant {
-    /// All of them, in the order they are listed in.
-    pub const ALL: [Mutant; 9] = [
-        Mutant::DropTieBreak,
-        Mutant::AckBeforeCommit,
-        Mutant::ForgetTombstone,
-        Mutant::ApplyTwice,
-        Mutant::ReadUncommitted,
-        Mutant::TicketsOutOfOrder,
-        Mutant::TellBeforeCommit,
-        Mutant::SkipStale,
-        Mutant::ExpireEarly,
-    ];
+mutants! {
+    // What an acknowledgement, or any other answer, stands on.
+    /// An acknowledgement leaves before its commit is durable.
+    AckBeforeCommit = "ack-before-commit",
+    /// The disk reports a sync that failed as done (performed by the simulator's disk).
+    AckAfterFailedSync = "ack-after-failed-sync",
+    /// After a failed sync only the commit at the front fails; those behind it are written as if nothing had been
+    /// (performed by the simulator's disk).
+    ForgetFailedSync = "forget-failed-sync",
+    /// Commits are answered in another order than they were given (performed by the simulator's disk).
+    TicketsOutOfOrder = "tickets-out-of-order",
+    /// What an earlier boot was to be told is told to the next one (performed by the simulator's disk).
+    OldIncarnation = "old-incarnation",
+    /// The answers of a failed commit are sent all the same.
+    FailedCommitSpeaks = "failed-commit-speaks",
+    /// An operation that was refused is acknowledged.
+    AckRejected = "ack-rejected",
+    /// An acknowledgement covers the whole batch, what was refused of it included.
+    AckTooMuch = "ack-too-much",
+    /// A request is answered twice.
+    AnswerTwice = "answer-twice",
+    /// An answer that waits for nothing overtakes those before it that do.
+    ReplyOvertakes = "reply-overtakes",
+    /// A step that changes nothing waits for nothing, though it shows what others have changed.
+    BarrierDoesNotWait = "barrier-does-not-wait",
 
-    /// The name on a command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mutant::DropTieBreak => "drop-tie-break",
-            Mutant::AckBeforeCommit => "ack-before-commit",
-            Mutant::ForgetTombstone => "forget-tombstone",
-            Mutant::ApplyTwice => "apply-twice",
-            Mutant::ReadUncommitted => "read-uncommitted",
-            Mutant::TicketsOutOfOrder => "tickets-out-of-order",
-            Mutant::TellBeforeCommit => "tell-before-commit",
-            Mutant::SkipStale => "skip-stale",
-            Mutant::ExpireEarly => "expire-early",
-        }
-    }
+    // What is shown before it is true.
+    /// A read shows a value whose commit is still in flight.
+    ReadUncommitted = "read-uncommitted",
+    /// A live query tells of a change whose commit is still in flight.
+    TellBeforeCommit = "tell-before-commit",
+    /// A change goes to the peers before its commit is durable.
+    ForwardBeforeCommit = "forward-before-commit",
+    /// Reads are answered while the node is still recovering.
+    ServeWhileRecovering = "serve-while-recovering",
+
+    // The log, the stage behind it, and the records.
+    /// What a failed flush brings back into the stage replaces newer versions there.
+    NewerErased = "newer-erased",
+    /// What a failed flush was to write is not written again.
+    ForgetFailedFlush = "forget-failed-flush",
+    /// A failed flush counts as done.
+    CleanAfterFailure = "clean-after-failure",
+    /// A flush of one key moves the watermark past the writes of all others.
+    WatermarkPasses = "watermark-passes",
+    /// The log is cut at its end, whatever the records hold.
+    CutBeyondRecords = "cut-beyond-records",
+    /// Of two changes of a key in one commit the first is logged.
+    CoalesceKeepsFirst = "coalesce-keeps-first",
+    /// The log is replayed from its end to its beginning.
+    ReplayBackwards = "replay-backwards",
+    /// The last entry of the log is not replayed.
+    SkipLastEntry = "skip-last-entry",
+    /// The last row of each chunk of records is not read.
+    SkipAtChunkEnd = "skip-at-chunk-end",
+    /// What has expired is removed, and nothing is left that wins over what is older.
+    PurgeExpired = "purge-expired",
+    /// A node that was full never asks whether there is room again.
+    RoomForgotten = "room-forgotten",
+    /// Writes are taken however much is in flight to the disk.
+    QueueUnbounded = "queue-unbounded",
+
+    // Who wins.
+    /// Equal stamps with different content keep whichever came first.
+    DropTieBreak = "drop-tie-break",
+    /// The first version of a key stays, whatever comes later.
+    FirstArrivalWins = "first-arrival-wins",
+    /// The version that comes last stays, however old it is.
+    LastArrivalWins = "last-arrival-wins",
+    /// A delete removes the record and leaves no tombstone.
+    ForgetTombstone = "forget-tombstone",
+    /// A delete wins over values that are newer than it.
+    TombstoneAlwaysWins = "tombstone-always-wins",
+    /// A record that is already held counts as a change again: it is logged and forwarded once more.
+    ApplyTwice = "apply-twice",
+    /// A version is kept without its time to live.
+    TtlLostInMerge = "ttl-lost-in-merge",
+    /// A version of a peer is taken without its time to live.
+    TtlLostOnTheWay = "ttl-lost-on-the-way",
+    /// The node stamps what clients have stamped: a retry is a new write.
+    StampOnArrival = "stamp-on-arrival",
+
+    // What replicas agree on, and how they find out that they do not.
+    /// Digests do not cover values.
+    DigestWithoutValue = "digest-without-value",
+    /// The digest of what is replaced stays in the sum.
+    DigestForgetsOld = "digest-forgets-old",
+    /// A version counts in the digest before it is known whether it is taken.
+    DigestBeforeWrite = "digest-before-write",
+    /// Versions with one stamp count as equal, whatever they hold.
+    CompareStampsOnly = "compare-stamps-only",
+    /// Two nodes compare what they hold once, when they are linked.
+    CompareOnce = "compare-once",
+    /// Ranges that are compared leave out where they begin.
+    RangeStartLeftOut = "range-start-left-out",
+    /// What one side holds behind the last row of the other is not sent.
+    SummaryTailLost = "summary-tail-lost",
+    /// The last row that a peer asks for is not sent.
+    WantForgetsLast = "want-forgets-last",
+    /// A comparison sends what the other side lacks, and does not ask for what this side lacks.
+    RepairOneWay = "repair-one-way",
+    /// A change goes back to the peer that it came from.
+    EchoChanges = "echo-changes",
+    /// Changes of peers are refused if their stamps are too far ahead, though they were admitted elsewhere.
+    DriftCheckedTwice = "drift-checked-twice",
+    /// The order of a hash map with a random key decides which peer is told first.
+    HashOrder = "hash-order",
+
+    // Connections.
+    /// A link counts as alive because this side sends heartbeats on it.
+    DeadLinkKept = "dead-link-kept",
+    /// A handshake that is not finished is never given up.
+    HandshakeWithoutEnd = "handshake-without-end",
+    /// A peer that cannot be reached is dialled again at once.
+    RedialStorm = "redial-storm",
+    /// All timers run by the wall clock: put back, it stops them.
+    TimersByWallClock = "timers-by-wall-clock",
+    /// Bytes that wait on a connection are not counted.
+    UnsentNotCounted = "unsent-not-counted",
+    /// What a connection has sent is counted twice.
+    DrainedTwice = "drained-twice",
+    /// Bytes of answers that a failed commit dropped count as unsent for ever.
+    HeldBytesKept = "held-bytes-kept",
+    /// Once somebody has shown the secret, who connects later need not.
+    RememberedLogin = "remembered-login",
+
+    // Time.
+    /// What has expired is judged by a time that is not durable.
+    ExpireEarly = "expire-early",
+    /// The clock does not follow the stamps of peers.
+    ClockIgnoresPeers = "clock-ignores-peers",
+    /// After a restart the clock begins anew.
+    ClockNotRecovered = "clock-not-recovered",
+    /// Clients are told a time that is not durable.
+    ClockBeyondBound = "clock-beyond-bound",
+    /// Log entries carry the clock of the entry before.
+    EntryWithoutClock = "entry-without-clock",
+
+    // Live queries.
+    /// A failed commit leaves live queries as they were, though the state that they followed was thrown away.
+    SkipStale = "skip-stale",
+    /// A live query whose state was thrown away is never answered anew.
+    StaleForEver = "stale-for-ever",
+    /// Live queries are not told of deletes.
+    DeletesNotTold = "deletes-not-told",
+    /// A record that matches no more, and is still there, is not told of.
+    LeaveLost = "leave-lost",
+    /// In an answer with a limit nobody moves up when one leaves.
+    WindowNotRefilled = "window-not-refilled",
+    /// Live queries are not told of what expires.
+    ExpiredNotTold = "expired-not-told",
+    /// Who reads too slowly misses changes, and is not answered anew.
+    SlowWatcherSkipped = "slow-watcher-skipped",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and
@@ -85,5 +214,42 @@ impl Mutants {
     #[cfg(not(feature = "testing"))]
     pub fn is(self, _mutant: Mutant) -> bool {
         false
+    }
+
+    /// With [`Mutant::HashOrder`], another order of `items` at each call, as the walk over a hash map with a random key has it.
+    #[cfg(feature = "testing")]
+    pub fn hash_order<T>(self, items: &mut [T]) {
+        use core::sync::atomic::{AtomicU64, Ordering};
+        // Outside of any machine, as the key of a hash map is: that is the bug.
+        static KEYS: AtomicU64 = AtomicU64::new(0);
+        if self.is(Mutant::HashOrder) && !items.is_empty() {
+            let key = KEYS.fetch_add(1, Ordering::Relaxed);
+            let hash = super::name_hash(&key.to_be_bytes());
+            items.rotate_left((hash % items.len() as u64) as usize);
+        }
+    }
+
+    /// Leaves `items` as they are.
+    #[cfg(not(feature = "testing"))]
+    pub fn hash_order<T>(self, _items: &mut [T]) {}
+}
+
+/// Written alike whether the switches are compiled in or not: what one build writes another reads.
+impl Serialize for Mutants {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let active = Mutant::ALL.into_iter().find(|mutant| self.is(*mutant));
+        active.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mutants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Option::<Mutant>::deserialize(deserializer)? {
+            None => Ok(Self::default()),
+            #[cfg(feature = "testing")]
+            Some(mutant) => Ok(Self::only(mutant)),
+            #[cfg(not(feature = "testing"))]
+            Some(_) => Err(D::Error::custom("a mutant is on, and this build has none")),
+        }
     }
 }

@@ -4,6 +4,10 @@
 //! compiles it in, and only a node's own configuration turns it on. What is off draws no randomness and changes no byte; what is
 //! on draws from its key and from the place that asks, and from nothing that another draws from.
 
+#[cfg(not(feature = "testing"))]
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// One rare path. Each is something that a correct node may do at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rare {
@@ -90,7 +94,7 @@ impl RarePaths {
         let mut mixed = (self.key ^ place).wrapping_add((1 + rare as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % 16 == 0
+        (mixed ^ (mixed >> 31)).is_multiple_of(16)
     }
 
     /// Whether the node speaks the protocol before this one.
@@ -139,6 +143,65 @@ impl Taken {
     }
 }
 
+/// Written alike whether rare paths are compiled in or not: what one build writes another reads.
+impl Serialize for RarePaths {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[cfg(feature = "testing")]
+        let parts = (self.on, self.key, self.older);
+        #[cfg(not(feature = "testing"))]
+        let parts = OFF;
+        parts.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RarePaths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = <(u64, u64, bool)>::deserialize(deserializer)?;
+        #[cfg(feature = "testing")]
+        let (on, key, older) = parts;
+        #[cfg(not(feature = "testing"))]
+        if parts != OFF {
+            return Err(D::Error::custom("a rare path is on, and this build has none"));
+        }
+        Ok(Self {
+            #[cfg(feature = "testing")]
+            on,
+            #[cfg(feature = "testing")]
+            key,
+            #[cfg(feature = "testing")]
+            older,
+        })
+    }
+}
+
+/// As it is where nothing is on.
+#[cfg(not(feature = "testing"))]
+const OFF: (u64, u64, bool) = (0, 0, false);
+
+impl Serialize for Taken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[cfg(feature = "testing")]
+        let paths = self.paths;
+        #[cfg(not(feature = "testing"))]
+        let paths = 0u64;
+        paths.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Taken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let paths = u64::deserialize(deserializer)?;
+        #[cfg(not(feature = "testing"))]
+        if paths != 0 {
+            return Err(D::Error::custom("a rare path was taken, and this build has none"));
+        }
+        Ok(Self {
+            #[cfg(feature = "testing")]
+            paths,
+        })
+    }
+}
+
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
@@ -149,7 +212,7 @@ mod tests {
         let count = |rare| (0..16_000).filter(|place| paths.happens(rare, *place)).count();
         assert!((800..1_200).contains(&count(Rare::KeepLog)));
         assert_eq!(count(Rare::DropPeer), 0);
-        assert_eq!(RarePaths::default().happens(Rare::KeepLog, 3), false);
+        assert!(!RarePaths::default().happens(Rare::KeepLog, 3));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A seeded stream of random numbers (ChaCha with 8 rounds, Bernstein 2008).
 ///
@@ -81,9 +82,40 @@ impl SeededRng {
     }
 }
 
+/// The seed, and how far the stream was drawn, in words of 32 bits.
+impl Serialize for SeededRng {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.seed, self.stream.get_word_pos()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SeededRng {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (seed, drawn) = Deserialize::deserialize(deserializer)?;
+        let mut rng = Self::from_seed(seed);
+        rng.stream.set_word_pos(drawn);
+        Ok(rng)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_goes_on_from_wherever_it_was_written_down() {
+        let mut rng = SeededRng::from_u64(3);
+        for draw in 0..400usize {
+            let bytes = postcard::to_allocvec(&rng).unwrap();
+            let mut again: SeededRng = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(again.clone().next_u64(), rng.clone().next_u64(), "after {draw} draws");
+            let (mut here, mut there) = ([0; 11], [0; 11]);
+            let len = draw % 12;
+            rng.fill(&mut here[..len]);
+            again.fill(&mut there[..len]);
+            assert_eq!(here, there, "after {draw} draws");
+        }
+    }
 
     #[test]
     fn a_fork_does_not_depend_on_draws() {

@@ -3,6 +3,8 @@
 
 mod trust;
 
+use serde::{Deserialize, Serialize};
+
 use crate::env::WriterId;
 
 pub use trust::{ClockTrust, Trust};
@@ -13,7 +15,7 @@ pub const MAX_MILLIS: u64 = 1 << 47;
 
 /// When something was written, and by whom: 48 bits of milliseconds since the Unix epoch, 16 bits of counter, 64 bits
 /// of writer, in one comparable number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Stamp(u128);
 
 impl Stamp {
@@ -76,7 +78,7 @@ impl Stamp {
 /// says so with [`Hlc::grant`]. It speaks no time beyond what is granted ([`Hlc::spoken`]), and a stamp that it issued leaves
 /// it only with a bound that covers it. At the next boot it observes the last durable bound, and so begins behind
 /// everything that it ever spoke, even if the wall clock was put back meanwhile.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hlc {
     writer: WriterId,
     time: u64,

@@ -2,20 +2,21 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{ConnId, Ticket};
 use crate::machine::Envelope;
 use crate::session::Request;
 
 /// The queue of commits in flight. They are answered in its order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Flights {
     queue: VecDeque<Flight>,
     settled: Ticket,
 }
 
 /// One commit in flight.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Flight {
     /// Its number.
     pub ticket: Ticket,

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{Mutant, Now, Rare, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
@@ -14,7 +15,7 @@ use crate::store::{Next, Recovery, Store};
 const RETRY_MS: u64 = 1_000;
 
 /// What a node is doing.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum State {
     /// Not booted.
     Off,
@@ -86,7 +87,9 @@ impl Node {
                 let (store, records, log_entries) = recovery.finish();
                 self.store = store;
                 // Nothing beyond the bound that was durable was ever spoken: the clock goes on from there.
-                self.hlc.recover(self.store.durable_clock());
+                if !self.config.mutants.is(Mutant::ClockNotRecovered) {
+                    self.hlc.recover(self.store.durable_clock());
+                }
                 out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
                 self.advance(now);
@@ -117,7 +120,9 @@ impl Node {
             (Err(_), State::Serving) => {
                 for flight in core::iter::once(flight).chain(self.flights.abandon()) {
                     for (conn, bytes) in flight.held {
-                        self.conns.drained(conn, bytes);
+                        if !self.config.mutants.is(Mutant::HeldBytesKept) {
+                            self.conns.drained(conn, bytes);
+                        }
                     }
                     for Envelope { conn, frame } in flight.harmless {
                         self.outbox.push(conn, frame, Shows::Nothing);
@@ -209,6 +214,7 @@ impl Node {
             outbox: &mut self.outbox,
             counts: &mut self.tally.operations,
             doing: Kind::Frame,
+            mutants: self.config.mutants,
         }
     }
 }

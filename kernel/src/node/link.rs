@@ -3,12 +3,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{NodeId, PeerId, WriterId};
 use crate::partition::PartitionId;
 
 /// A connection to another node.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Link {
     /// For a connection that this node dialled: to whom.
     pub dialled: Option<PeerId>,
@@ -37,7 +38,7 @@ pub struct Link {
 }
 
 /// How far a handshake is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// `PEER_HELLO` is awaited.
     Hello,
@@ -48,7 +49,7 @@ pub enum Stage {
 }
 
 /// Who is at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
     /// The node's id.
     pub id: NodeId,
@@ -61,7 +62,7 @@ pub struct Remote {
 }
 
 /// A walk through the partitions that differ, a summary at a time.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Walk {
     /// The other side's number for it.
     pub round: u64,

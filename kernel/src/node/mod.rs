@@ -3,6 +3,8 @@
 //! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
+mod checkpoint;
+mod config;
 mod flight;
 mod lifecycle;
 mod link;
@@ -11,18 +13,18 @@ mod reconcile;
 mod requests;
 mod stats;
 
-use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
-use crate::crdt::DigestKey;
-use crate::env::{BadLimit, ConnId, Limits, Mutant, Mutants, Now, Rare, RarePaths, SeededRng, Taken, Ticket, WriterId};
+use crate::env::{ConnId, Limits, Mutant, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
-use crate::partition::Routing;
-use crate::session::{Access, Conns, Outbox, Request, Secret, Shows, Subscriptions};
-use crate::store::{RecordKey, Store, StoreConfig};
+use crate::session::{Access, Conns, Outbox, Request, Shows, Subscriptions};
+use crate::store::{Change, RecordKey, Store};
 use crate::wire::peer;
 
+pub use checkpoint::BadCheckpoint;
+pub use config::{BadConfig, NodeConfig};
 pub use stats::{LinkNews, LinkStats, Stats};
 
 use flight::{Flight, Flights};
@@ -30,87 +32,12 @@ use lifecycle::State;
 use peers::Peers;
 use stats::Tally;
 
-/// What a node is made with.
-#[derive(Debug, Clone)]
-pub struct NodeConfig {
-    /// The node's name. No other node that it meets may have the same.
-    pub name: String,
-    /// Addresses of the nodes that it replicates with, in the form that the host dials.
-    pub peers: Vec<String>,
-    /// What clients and peers have to know; `None` serves whoever connects.
-    pub secret: Option<Secret>,
-    /// How maps route their keys, the same on every node.
-    pub routing: Routing,
-    /// Sizes and times.
-    pub limits: Limits,
-    /// Deliberately broken behaviour, in tests.
-    pub mutants: Mutants,
-    /// Rare paths that are taken on purpose, in tests.
-    pub rare: RarePaths,
-}
-
-impl NodeConfig {
-    /// An open node without peers.
-    pub fn new(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            peers: Vec::new(),
-            secret: None,
-            routing: Routing::new(),
-            limits: Limits::default(),
-            mutants: Mutants::default(),
-            rare: RarePaths::default(),
-        }
-    }
-
-    /// Whether a node can work with this. Ask before [`Node::new`], which takes it at its word.
-    ///
-    /// # Errors
-    /// [`BadConfig`], naming what is wrong.
-    pub fn check(&self) -> Result<(), BadConfig> {
-        self.limits.check()?;
-        if self.name.is_empty() || self.name.len() > self.limits.id_bytes {
-            return Err(BadConfig::Name {
-                limit: self.limits.id_bytes,
-            });
-        }
-        Ok(())
-    }
-
-    fn store(&self) -> StoreConfig {
-        let key = Secret::key(self.secret.as_ref(), "orrery 2026 record digests");
-        let mut digest_key = [0; 16];
-        digest_key.copy_from_slice(&key[..16]);
-        let digest_key = DigestKey::new(digest_key);
-        StoreConfig {
-            routing: self.routing.clone(),
-            digest_key,
-            limits: self.limits.clone(),
-            mutants: self.mutants,
-        }
-    }
-}
-
-/// Why a node cannot be made so.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadConfig {
-    /// A limit is out of range.
-    #[error("{0}")]
-    Limit(#[from] BadLimit),
-    /// The name is empty or too long: peers would refuse it.
-    #[error("the node's name is empty or over {limit} bytes")]
-    Name {
-        /// The limit.
-        limit: usize,
-    },
-}
-
 /// A database node.
 ///
 /// Drive it as [`crate::machine`] says: [`Input::Boot`] first, then whatever happens, each time performing the whole
 /// [`Output`]. It reads its storage, reports [`Phase::Ready`], and then serves clients and replicates with its peers until
 /// [`Command::Drain`].
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Node {
     config: NodeConfig,
     rng: SeededRng,
@@ -146,13 +73,13 @@ impl Node {
             store: Store::new(&config.store()),
             peers: Peers::new(&config.peers),
             hlc: Hlc::new(WriterId(0)),
+            conns: Conns::new(config.mutants),
+            subscriptions: Subscriptions::new(config.mutants),
             config,
             rng,
             state: State::Off,
             draining: false,
             gave_up: false,
-            conns: Conns::default(),
-            subscriptions: Subscriptions::default(),
             outbox: Outbox::default(),
             requests: Vec::new(),
             flights: Flights::default(),
@@ -247,7 +174,10 @@ impl Node {
     /// Performs what the step decided: one commit, and every envelope in `send` or in the commit.
     fn flush(&mut self, now: Now, out: &mut Output) {
         let expired = core::mem::take(&mut self.expired);
-        let changed = self.store.staged().iter().map(|change| &change.key);
+        let silent =
+            |change: &&Change| self.config.mutants.is(Mutant::DeletesNotTold) && change.record.version().is_tombstone();
+        let changed = self.store.staged().iter().filter(|change| !silent(change));
+        let changed = changed.map(|change| &change.key);
         let news = changed.chain(&expired);
         let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
         self.subscriptions.tell(news, &self.store, conns, limits, outbox);
@@ -257,11 +187,14 @@ impl Node {
         }
         let entry = (changed || self.must_reserve(now)).then(|| {
             let clock = self.hlc.reserve(now.wall_ms, self.config.limits.clock_window_ms);
+            let without = self.config.mutants.is(Mutant::EntryWithoutClock);
+            let clock = if without { self.store.durable_clock() } else { clock };
             self.store.seal(clock)
         });
         let ticket = self.tickets.next();
         let settled = self.flights.settled();
-        let state_waits = entry.is_some() || !self.flights.is_empty();
+        let barrier = !self.flights.is_empty() && !self.config.mutants.is(Mutant::BarrierDoesNotWait);
+        let state_waits = entry.is_some() || barrier;
         let mut flight = Flight::new(ticket, entry.is_some());
         let mut envelopes = Vec::new();
         for (envelope, shows) in self.outbox.take() {
@@ -274,13 +207,15 @@ impl Node {
                 continue;
             }
             self.conns.sent(envelope.conn, bytes);
-            let must_wait = shows != Shows::Heartbeat
+            let overtakes = shows == Shows::Heartbeat || self.config.mutants.is(Mutant::ReplyOvertakes);
+            let must_wait = !overtakes
                 && (self.conns.must_wait(envelope.conn, settled)
                     || (self.state.is_serving() && self.rarely(Rare::WaitForCommit, ticket.0 << 32 ^ envelope.conn.0)));
             let shows_state = self.shows_state(shows);
             if must_wait || (shows_state && state_waits) {
                 self.conns.waits_for(envelope.conn, ticket);
-                flight.holds(&envelope, shows == Shows::Nothing);
+                let speaks = self.config.mutants.is(Mutant::FailedCommitSpeaks);
+                flight.holds(&envelope, shows == Shows::Nothing || speaks);
                 envelopes.push(envelope);
             } else {
                 out.send.push(envelope);
@@ -305,22 +240,24 @@ impl Node {
         out.wake = self.wake_us(now);
     }
 
-    /// Whether an envelope may only leave with what it reflects. Three classic bugs, on purpose, say no.
+    /// Whether an envelope may only leave with what it reflects. Four classic bugs, on purpose, say no.
     fn shows_state(&self, shows: Shows) -> bool {
         match shows {
             Shows::Nothing | Shows::Heartbeat => false,
             Shows::Ack => !self.config.mutants.is(Mutant::AckBeforeCommit),
             Shows::Read => !self.config.mutants.is(Mutant::ReadUncommitted),
             Shows::Update => !self.config.mutants.is(Mutant::TellBeforeCommit),
-            Shows::State => true,
+            Shows::State => !self.config.mutants.is(Mutant::ForwardBeforeCommit),
         }
     }
 
     /// Gives what this step changed to every linked peer but the one it came from.
     fn forward(&mut self) {
         let mut frames = None;
-        for conn in self.peers.up() {
-            if self.source == Some(conn) {
+        let mut up = self.peers.up();
+        self.config.mutants.hash_order(&mut up);
+        for conn in up {
+            if self.source == Some(conn) && !self.config.mutants.is(Mutant::EchoChanges) {
                 continue;
             }
             let place = self.tickets.0 << 32 ^ conn.0;
@@ -364,7 +301,9 @@ impl Node {
                 false => self.hlc.spoken(now.wall_ms).millis(),
             };
             let news = self.store.advance(now_ms);
-            self.expired.extend(news);
+            if !self.config.mutants.is(Mutant::ExpiredNotTold) {
+                self.expired.extend(news);
+            }
         }
     }
 
@@ -413,6 +352,8 @@ impl Node {
 
 impl Machine for Node {
     fn step(&mut self, now: Now, input: Input<'_>, out: &mut Output) {
+        let mono_us = now.mono_us;
+        let now = self.timed(now);
         self.advance(now);
         match input {
             Input::Boot { entropy } => self.boot(entropy, out),
@@ -438,14 +379,30 @@ impl Machine for Node {
         }
         self.timers(now, out);
         self.flush(now, out);
+        if self.config.mutants.is(Mutant::TimersByWallClock) {
+            out.wake = out.wake.map(|due_us| due_us.saturating_sub(now.mono_us) + mono_us);
+        }
     }
 }
 
 impl Node {
+    /// The time as the timers see it: as it is, but for a classic bug.
+    fn timed(&self, now: Now) -> Now {
+        match self.config.mutants.is(Mutant::TimersByWallClock) {
+            true => Now {
+                mono_us: now.wall_ms * 1_000,
+                ..now
+            },
+            false => now,
+        }
+    }
+
     fn opened(&mut self, conn: ConnId, kind: crate::machine::ConnKind, peer: Option<crate::env::PeerId>, now: Now) {
         let limits = &self.config.limits;
         let room = peer.is_some() || self.conns.has_place(kind.role, limits);
-        let open = kind.role == Role::Client && self.config.secret.is_none();
+        let known = self.tally.operations.of(crate::session::Kind::Auth, None) > 0;
+        let remembered = known && self.config.mutants.is(Mutant::RememberedLogin);
+        let open = kind.role == Role::Client && (self.config.secret.is_none() || remembered);
         let access = if open { Access::Granted } else { Access::Awaited };
         self.conns.open(conn, kind, access, now.mono_us, limits);
         if let Some(peer) = peer {

@@ -6,13 +6,14 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits, NodeId, Now, PeerId, SeededRng, WriterId};
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now, PeerId, SeededRng, WriterId};
 use crate::machine::{Dial, Output};
 use crate::node::LinkNews;
 use crate::node::Node;
 use crate::node::link::{Link, Remote, Stage};
-use crate::session::{Access, Secret, Shows};
+use crate::session::{Access, Purpose, Secret, Shows};
 use crate::wire::PEER_PROTOCOL_VERSION;
 use crate::wire::peer::{self, Hello, PeerMessage};
 
@@ -20,19 +21,21 @@ use crate::wire::peer::{self, Hello, PeerMessage};
 const NEWS: usize = 64;
 
 /// The configured peers and the links to whoever is a peer.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Peers {
     list: Vec<Peer>,
     links: BTreeMap<ConnId, Link>,
-    /// What happened to them, until somebody asks.
+    /// What happened to them, until somebody asks: outside of any step, and nothing is decided by it.
+    #[serde(skip)]
     news: Vec<LinkNews>,
-    /// Why the next link that is lost is lost.
+    /// Why the next link that is lost is lost. It goes into the news and nowhere else.
+    #[serde(skip)]
     reason: Option<&'static str>,
     /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
     up: BTreeSet<ConnId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Peer {
     addr: String,
     state: PeerState,
@@ -43,7 +46,7 @@ struct Peer {
     missed: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum PeerState {
     Idle { dial_us: u64 },
     Dialling,
@@ -237,7 +240,7 @@ impl Node {
             if dial_us <= now.mono_us && linked {
                 // It dialled this node, and that link stayed. If it breaks, whichever side notices first dials.
                 peer.retry(now, &mut self.rng, limits);
-            } else if dial_us <= now.mono_us {
+            } else if dial_us <= now.mono_us || self.config.mutants.is(Mutant::RedialStorm) {
                 peer.state = PeerState::Dialling;
                 out.dial.push(Dial {
                     peer: PeerId(index as u64),
@@ -262,6 +265,9 @@ impl Node {
         }
         if link.pinged_us + limits.heartbeat_ms * 1_000 <= now.mono_us {
             link.pinged_us = now.mono_us;
+            if self.config.mutants.is(Mutant::DeadLinkKept) {
+                link.heard_us = now.mono_us;
+            }
             // It has held for a while: the next loss is a new one, and is dialled at once.
             if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
                 peer.wait_ms = 0;
@@ -386,7 +392,7 @@ impl Node {
 
     /// What only a node that knows the secret can say, about itself, on this connection, in this role.
     fn proof(&self, is_dialler: bool, name: &str, boot: WriterId, asked: &[u8; 32], own: &[u8; 32]) -> [u8; 32] {
-        let key = Secret::key(self.config.secret.as_ref(), "orrery 2026 peer proof");
+        let key = Secret::key(self.config.secret.as_ref(), Purpose::PeerProof);
         let mut hasher = blake3::Hasher::new_keyed(&key);
         hasher.update(&[u8::from(is_dialler)]);
         hasher.update(asked).update(own);

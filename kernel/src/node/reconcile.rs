@@ -9,13 +9,14 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
 
-use crate::crdt::{Record, Row};
-use crate::env::{ConnId, Now};
+use crate::crdt::{Record, Row, Version};
+use crate::env::{ConnId, Limits, Mutant, Now};
+use crate::hlc;
 use crate::node::Node;
 use crate::node::link::Walk;
 use crate::partition::PartitionId;
 use crate::session::Shows;
-use crate::store::{Maps, NoRoom, Position, RecordKey, change_bytes, stored};
+use crate::store::{Maps, NoRoom, Position, RecordKey, change_bytes};
 use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
 
 impl Node {
@@ -28,7 +29,7 @@ impl Node {
         self.tally.rounds += 1;
         link.behind = false;
         let round = link.round;
-        if link.dialled.is_some() {
+        if link.dialled.is_some() && !self.config.mutants.is(Mutant::CompareOnce) {
             link.round_due_us = Some(now.mono_us + self.config.limits.anti_entropy_ms * 1_000);
         }
         let digests = PartitionId::all().map(|id| self.store.partition(id).digest());
@@ -39,7 +40,7 @@ impl Node {
     /// Takes a message of a linked peer. `false`: it makes no sense, and the link is given up.
     pub(super) fn peer_data(&mut self, conn: ConnId, message: PeerMessage<'_>, now: Now) -> bool {
         match message {
-            PeerMessage::Changes(rows) => self.take_changes(conn, rows),
+            PeerMessage::Changes(rows) => self.take_changes(conn, rows, now),
             PeerMessage::Digests { round, digests } => {
                 self.begin_walk(conn, round, digests);
                 true
@@ -51,7 +52,8 @@ impl Node {
     }
 
     /// Merges what the peer sent. Its stamps were admitted once, elsewhere: here nobody asks about drift.
-    fn take_changes(&mut self, conn: ConnId, rows: Rows<'_>) -> bool {
+    fn take_changes(&mut self, conn: ConnId, rows: Rows<'_>, now: Now) -> bool {
+        let mutants = self.config.mutants;
         self.source = Some(conn);
         for row in rows {
             if let Some(link) = self.peers.link(conn) {
@@ -63,16 +65,26 @@ impl Node {
             let limits = &self.config.limits;
             let key = RecordKey::decode(Bytes::copy_from_slice(key), limits);
             let record = Record::decode(Bytes::copy_from_slice(record), limits);
-            let (Ok(key), Ok(record)) = (key, record) else {
+            let (Ok(key), Ok(mut record)) = (key, record) else {
                 // Beyond this node's limits, or no record at all: the others are none the worse for it.
                 continue;
             };
+            if mutants.is(Mutant::TtlLostOnTheWay) {
+                let ttl_ms = None;
+                record = Record::new(&Version {
+                    ttl_ms,
+                    ..record.version()
+                });
+            }
             let held = self.store.partition(self.store.partition_of(&key));
             let version = record.version();
             if !held.would_change(&key, &version) {
                 continue;
             }
             let stamp = version.stamp;
+            if mutants.is(Mutant::DriftCheckedTwice) && hlc::is_ahead(stamp, now.wall_ms, limits.max_drift_ms) {
+                continue;
+            }
             let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
             if let Err(no_room) = self.store.room_for(bytes) {
                 if no_room == NoRoom::Full {
@@ -81,7 +93,9 @@ impl Node {
                 // Not taken and not forgotten: the digests still differ, and a later round brings it again.
                 continue;
             }
-            self.hlc.observe(stamp);
+            if !mutants.is(Mutant::ClockIgnoresPeers) {
+                self.hlc.observe(stamp);
+            }
             self.store.merge(key, record);
             self.tally.taken += 1;
         }
@@ -134,6 +148,9 @@ impl Node {
                 break;
             }
             last = Some(position);
+            if self.config.mutants.is(Mutant::RangeStartLeftOut) && from == Some(position) {
+                continue;
+            }
             let key = RecordKey::of_row(map, row.key);
             bytes += key.as_bytes().len() + VERSION_BYTES;
             rows.push((key, version(partition, map, &row)));
@@ -154,13 +171,16 @@ impl Node {
         if link.round != summary.round {
             return true;
         }
-        if link.dialled.is_some() {
+        if link.dialled.is_some() && !self.config.mutants.is(Mutant::CompareOnce) {
             link.round_due_us = Some(now.mono_us + self.config.limits.anti_entropy_ms * 1_000);
         }
         let partition = self.store.partition(summary.partition);
-        let Some(difference) = compare(partition, &summary) else {
+        let Some(mut difference) = compare(partition, &summary) else {
             return false;
         };
+        if self.config.mutants.is(Mutant::RepairOneWay) {
+            difference.we_lack.clear();
+        }
         let want = peer::want(summary.round, &difference.we_lack);
         self.send_changes(conn, difference.they_lack);
         self.outbox.push(conn, want, Shows::State);
@@ -179,7 +199,7 @@ impl Node {
         for key in keys {
             let key = key
                 .ok()
-                .map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &stored()));
+                .map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &Limits::of_layout()));
             let Some(Ok(key)) = key else {
                 return false;
             };
@@ -192,6 +212,9 @@ impl Node {
                 rows.push((key.clone(), Record::new(&version)));
             }
             last = Some(key);
+        }
+        if self.config.mutants.is(Mutant::WantForgetsLast) {
+            rows.pop();
         }
         if self.send_changes(conn, rows) {
             self.next_summary(conn);
@@ -246,11 +269,16 @@ fn compare<'s>(partition: &Maps, summary: &Summary<'s>) -> Option<Difference<'s>
         they_lack: Vec::new(),
         we_lack: Vec::new(),
     };
+    let mutants = partition.mutants();
     let in_range = |position: Position<'_>| {
+        if mutants.is(Mutant::RangeStartLeftOut) && summary.from == Some(position) {
+            return false;
+        }
         summary.from.is_none_or(|from| from <= position) && summary.until.is_none_or(|until| position < until)
     };
     let mut ours = partition
         .rows_from(summary.from)
+        .skip_while(|ours| mutants.is(Mutant::RangeStartLeftOut) && summary.from == Some(order_of(ours).0))
         .take_while(|ours| in_range(order_of(ours).0))
         .peekable();
     let mut last: Option<RecordKey> = None;
@@ -258,7 +286,7 @@ fn compare<'s>(partition: &Maps, summary: &Summary<'s>) -> Option<Difference<'s>
     for row in summary.rows.clone() {
         let (key, theirs) = row.ok()?;
         let theirs: &[u8; VERSION_BYTES] = theirs.try_into().ok()?;
-        let name = RecordKey::decode(Bytes::copy_from_slice(key), &stored()).ok()?;
+        let name = RecordKey::decode(Bytes::copy_from_slice(key), &Limits::of_layout()).ok()?;
         let place = order(partition, &name);
         if !in_range(place.0) || last.is_some_and(|last| order(partition, &last) >= place) {
             return None;
@@ -272,7 +300,7 @@ fn compare<'s>(partition: &Maps, summary: &Summary<'s>) -> Option<Difference<'s>
                 Ordering::Greater => difference.they_lack.push(they_lack((map, row))),
                 Ordering::Less => difference.we_lack.push(key),
                 // One stamp and different contents: each side shows the other, and the tie-break decides.
-                Ordering::Equal if own != *theirs => {
+                Ordering::Equal if own != *theirs && !mutants.is(Mutant::CompareStampsOnly) => {
                     difference.they_lack.push(they_lack((map, row)));
                     difference.we_lack.push(key);
                 }
@@ -283,7 +311,9 @@ fn compare<'s>(partition: &Maps, summary: &Summary<'s>) -> Option<Difference<'s>
         }
         last = Some(name);
     }
-    difference.they_lack.extend(ours.map(they_lack));
+    if !mutants.is(Mutant::SummaryTailLost) {
+        difference.they_lack.extend(ours.map(they_lack));
+    }
     Some(difference)
 }
 

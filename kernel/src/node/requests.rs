@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::env::{ConnId, Now, Rare};
+use crate::env::{ConnId, Mutant, Now, Rare};
 use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::session::{Access, Kind, Request, Shows};
@@ -24,7 +24,10 @@ impl Node {
     }
 
     fn auth_ack(&mut self, now: Now) -> bytes::Bytes {
-        let clock = self.hlc.spoken(now.wall_ms);
+        let clock = match self.config.mutants.is(Mutant::ClockBeyondBound) {
+            true => self.hlc.now(now.wall_ms),
+            false => self.hlc.spoken(now.wall_ms),
+        };
         server::auth_ack(self.config.secret.is_none(), &self.config.name, clock)
     }
 
@@ -97,7 +100,8 @@ impl Node {
     }
 
     fn request(&mut self, conn: ConnId, kind: ConnKind, message: ClientMessage<'_>, now: Now) {
-        if !self.state.is_serving() || self.draining {
+        let early = self.config.mutants.is(Mutant::ServeWhileRecovering) && matches!(message, ClientMessage::Get(_));
+        if !early && (!self.state.is_serving() || self.draining) {
             self.not_ready(conn, message, now);
             return;
         }

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Role;
 use crate::node::Node;
@@ -75,7 +76,7 @@ pub struct LinkNews {
 }
 
 /// The counters that the node itself keeps.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// See [`Stats::operations`].
     pub operations: Counts,

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::window::Window;
 use super::{Error, Query, Row};
@@ -51,7 +52,7 @@ pub struct Event {
 /// // after each merge that changed something:
 /// for event in live.change(&key, value)? { … }                 // tell of `event`, in order
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Live {
     query: Query,
     /// Those that match, by their key in the map.
@@ -62,7 +63,7 @@ pub struct Live {
     bytes_max: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Member {
     name: RecordKey,
     /// Where it stands; empty without a window.

@@ -2,13 +2,17 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::fields::{each_field, need, put};
 use super::node::Budget;
 use super::predicate::depth_limit;
 use super::{Direction, Error, Path, Predicate};
 use crate::env::Limits;
+use crate::env::raw::Raw;
 use crate::msgpack::{Kind, Reader, Writer};
+use crate::value::DEPTH_MAX;
 
 /// Which records of a map are wanted, in which order, how many, and what of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,6 +122,30 @@ impl Query {
                 out.text(path.name());
             }
         }
+    }
+}
+
+/// The map and the query object: what is compiled is compiled anew, and its depth is guarded where any query's is.
+impl Serialize for Query {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = Writer::new();
+        self.write(&mut object);
+        (&self.map, Raw(&object.into_vec())).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Query {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (map, object) = <(&str, Raw<'_>)>::deserialize(deserializer)?;
+        // It was within the limits of the node that took it.
+        let limits = Limits {
+            depth: DEPTH_MAX,
+            predicate_nodes: usize::MAX,
+            pattern_chars: usize::MAX,
+            query_fields: usize::MAX,
+            ..Limits::default()
+        };
+        Self::read(map, &mut Reader::new(object.0), &limits).map_err(D::Error::custom)
     }
 }
 

@@ -3,11 +3,12 @@
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
 use core::ops::Bound;
+use serde::{Deserialize, Serialize};
 
 use crate::store::RecordKey;
 
 /// The records that match in their order, and how far the answer reaches.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Window {
     /// How many the answer may have: one at least.
     size: usize,

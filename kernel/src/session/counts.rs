@@ -1,5 +1,7 @@
 //! How often what was asked, and what came of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::Code;
 
 /// What a client asked for.
@@ -60,7 +62,7 @@ const RESULTS: usize = 1 + Code::ALL.len();
 
 /// Operations by kind and result, since the node was made. A write counts as done when it is taken; one whose commit then
 /// fails counts a second time, as [`Kind::Write`] with [`Code::OutcomeUnknown`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     table: [[u64; RESULTS]; Kind::ALL.len()],
 }

@@ -3,32 +3,35 @@
 mod admit;
 mod counts;
 mod outbox;
+mod secret;
 mod serve;
 mod subscriptions;
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Kind};
 pub use outbox::{Outbox, Shows};
+pub use secret::{Purpose, Secret};
 pub use serve::{Desk, Request};
 pub use subscriptions::Subscriptions;
 
-use crate::env::{ConnId, Limits, Ticket};
+use crate::env::{ConnId, Limits, Mutant, Mutants, Ticket};
 use crate::machine::{ConnKind, Role};
 
 /// The open connections, with what is true of each whoever is at its other end.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Conns {
     table: BTreeMap<ConnId, Conn>,
     /// The sum of what is unsent on all of them.
     unsent_bytes: u64,
     /// Connections that have yet to authenticate, by when their patience ends.
     deadlines: BTreeMap<(u64, ConnId), ()>,
+    mutants: Mutants,
 }
 
 /// One open connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Conn {
     /// What it can do.
     pub kind: ConnKind,
@@ -44,7 +47,7 @@ pub struct Conn {
 }
 
 /// Whether the other end of a connection may speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// It has to authenticate first.
     Awaited,
@@ -55,10 +58,18 @@ pub enum Access {
 }
 
 impl Conns {
+    /// None yet.
+    pub fn new(mutants: Mutants) -> Self {
+        Self {
+            mutants,
+            ..Self::default()
+        }
+    }
+
     /// Takes note of a new connection. One without access has [`Limits::silence_ms`] to gain it.
     pub fn open(&mut self, conn: ConnId, kind: ConnKind, access: Access, now_us: u64, limits: &Limits) {
         let deadline_us = now_us + limits.silence_ms * 1_000;
-        if access == Access::Awaited {
+        if access == Access::Awaited && !self.mutants.is(Mutant::HandshakeWithoutEnd) {
             self.deadlines.insert((deadline_us, conn), ());
         }
         let entry = Conn {
@@ -106,6 +117,9 @@ impl Conns {
 
     /// Counts bytes given to the host.
     pub fn sent(&mut self, conn: ConnId, bytes: u64) {
+        if self.mutants.is(Mutant::UnsentNotCounted) {
+            return;
+        }
         if let Some(entry) = self.table.get_mut(&conn) {
             entry.unsent_bytes += bytes;
             self.unsent_bytes += bytes;
@@ -115,7 +129,8 @@ impl Conns {
     /// Counts bytes that the host has handed on, or that were dropped.
     pub fn drained(&mut self, conn: ConnId, bytes: u64) {
         if let Some(entry) = self.table.get_mut(&conn) {
-            let bytes = bytes.min(entry.unsent_bytes);
+            let times = if self.mutants.is(Mutant::DrainedTwice) { 2 } else { 1 };
+            let bytes = (times * bytes).min(entry.unsent_bytes);
             entry.unsent_bytes -= bytes;
             self.unsent_bytes -= bytes;
         }
@@ -196,34 +211,6 @@ impl Conns {
     }
 }
 
-/// A secret that clients and peers know. Its text is never shown.
-#[derive(Clone)]
-pub struct Secret(Box<[u8]>);
-
-impl Secret {
-    /// The secret with this content.
-    pub fn new(content: &[u8]) -> Self {
-        Self(content.into())
-    }
-
-    /// Whether `token` is the secret. Takes the same time wherever they differ: what is compared are digests, and BLAKE3's
-    /// compare in constant time.
-    pub fn is(&self, token: &[u8]) -> bool {
-        blake3::hash(&self.0) == blake3::hash(token)
-    }
-
-    /// A key for one purpose, different for each secret and purpose.
-    pub fn key(secret: Option<&Secret>, purpose: &str) -> [u8; 32] {
-        blake3::derive_key(purpose, secret.map_or(&[], |secret| &secret.0))
-    }
-}
-
-impl core::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,13 +266,5 @@ mod tests {
         assert!(!conns.is_full(ConnId(1), &limits));
         conns.drained(ConnId(1), 1_000);
         assert_eq!(conns.get(ConnId(1)).unwrap().unsent_bytes, 0);
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        let secret = Secret::new(b"hush");
-        assert!(secret.is(b"hush") && !secret.is(b"hus"));
-        assert_eq!(alloc::format!("{secret:?}"), "Secret(..)");
-        assert_ne!(Secret::key(None, "a"), Secret::key(Some(&secret), "a"));
     }
 }

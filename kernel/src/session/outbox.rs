@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::env::ConnId;
 use crate::machine::Envelope;
 
 /// What an envelope tells its reader about the state of the node: that decides what it waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shows {
     /// Nothing, or only what is durable already.
     Nothing,
@@ -24,7 +25,7 @@ pub enum Shows {
 }
 
 /// Envelopes in the order in which they were written.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outbox {
     items: Vec<(Envelope, Shows)>,
     last_words: Vec<Envelope>,

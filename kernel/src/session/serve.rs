@@ -4,8 +4,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits, Now};
+use crate::crdt::{Record, Version};
+use crate::env::{ConnId, Limits, Mutant, Mutants, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
 use crate::session::admit::{admit, code_of};
@@ -38,10 +40,12 @@ pub struct Desk<'n> {
     pub counts: &'n mut Counts,
     /// What [`Desk::refuse`] counts as refused.
     pub doing: Kind,
+    /// Deliberately broken behaviour.
+    pub mutants: Mutants,
 }
 
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Writes, some of which at least were taken.
     Ops {
@@ -75,8 +79,12 @@ impl Desk<'_> {
                 Ok(op) => {
                     let kind = kind_of(&op);
                     let refusal = match admit(&op, self.store, self.limits, self.now, self.hlc.latest()) {
-                        Ok((key, record)) => {
+                        Ok((key, mut record)) => {
                             self.hlc.observe(op.version.stamp);
+                            if self.mutants.is(Mutant::StampOnArrival) {
+                                let stamp = self.hlc.now(self.now.wall_ms);
+                                record = Record::new(&Version { stamp, ..op.version });
+                            }
                             self.store.merge(key, record);
                             None
                         }
@@ -84,7 +92,7 @@ impl Desk<'_> {
                             if refusal.code == Code::StorageFull {
                                 self.store.fell_short();
                             }
-                            Some(refusal)
+                            Some(refusal).filter(|_| !self.mutants.is(Mutant::AckRejected))
                         }
                     };
                     self.counts.add(kind, refusal.as_ref().map(|refusal| refusal.code));
@@ -131,6 +139,9 @@ impl Desk<'_> {
     fn answer_ops(&mut self, conn: ConnId, outcomes: &[Outcome<'_>], exchange: bool, shows: Shows) {
         if exchange {
             let body = server::sync_answer(self.node, self.clock, outcomes);
+            if self.mutants.is(Mutant::AnswerTwice) {
+                self.outbox.push(conn, body.clone(), shows);
+            }
             self.outbox.push(conn, body, shows);
             return;
         }
@@ -152,7 +163,17 @@ impl Desk<'_> {
         {
             self.conns.left_gap(conn);
         }
-        if let Some(ack) = server::op_ack(outcomes, gapless) {
+        let done = |outcome: &Outcome<'_>| outcome.refusal.is_none();
+        let too_much = self.mutants.is(Mutant::AckTooMuch) && outcomes.iter().any(done);
+        let all = outcomes.iter().map(|Outcome { id, .. }| Outcome { id, refusal: None });
+        let ack = match too_much {
+            true => server::op_ack(&all.collect::<Vec<_>>(), gapless),
+            false => server::op_ack(outcomes, gapless),
+        };
+        if let Some(ack) = ack {
+            if self.mutants.is(Mutant::AnswerTwice) {
+                self.outbox.push(conn, ack.clone(), shows);
+            }
             self.outbox.push(conn, ack, shows);
         }
     }
@@ -183,6 +204,9 @@ impl Desk<'_> {
             return None;
         }
         self.counts.add(Kind::Get, None);
+        if self.mutants.is(Mutant::AnswerTwice) {
+            self.outbox.push(conn, frame.clone(), Shows::Read);
+        }
         self.outbox.push(conn, frame, Shows::Read);
         Some(Request::Read {
             conn,

@@ -9,8 +9,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits};
+use crate::env::{ConnId, Limits, Mutant, Mutants};
 use crate::machine::ConnKind;
 use crate::msgpack::Reader;
 use crate::query::{self, ChangeType, Event, Live, Query, Row};
@@ -23,16 +24,17 @@ use crate::wire::server::{self, Refusal};
 type Name = (ConnId, Box<str>);
 
 /// The live queries of all connections.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Subscriptions {
     table: BTreeMap<Name, Subscription>,
     /// Which of them watch a map: a change asks only those.
     by_map: BTreeMap<String, Vec<Name>>,
     /// How many are stale, so that a step without any need not look.
     stale: usize,
+    mutants: Mutants,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Subscription {
     query: Query,
     /// `None`: stale.
@@ -48,6 +50,7 @@ impl Subscription {
         store: &Store,
         longest: usize,
         outbox: &mut Outbox,
+        mutants: Mutants,
     ) -> Result<(), Refusal> {
         let Some(live) = &mut self.live else {
             return Ok(());
@@ -60,6 +63,12 @@ impl Subscription {
         for event in net(events) {
             let left = event.change == ChangeType::Leave;
             let value = store.live(&event.key).and_then(|version| version.value);
+            let moves_up = event.change == ChangeType::Enter && !keys.contains(&&event.key);
+            if (mutants.is(Mutant::LeaveLost) && left && value.is_some())
+                || (mutants.is(Mutant::WindowNotRefilled) && moves_up)
+            {
+                continue;
+            }
             let value = value.filter(|_| !left).map(|value| {
                 let (key, value) = (event.key.clone(), Bytes::copy_from_slice(value));
                 self.query.project(&Row { key, value })
@@ -105,6 +114,14 @@ fn net(events: Vec<Event>) -> Vec<Event> {
 }
 
 impl Subscriptions {
+    /// None yet.
+    pub fn new(mutants: Mutants) -> Self {
+        Self {
+            mutants,
+            ..Self::default()
+        }
+    }
+
     /// Takes a query, and answers it; it is then live, if the connection can be pushed to. The answer shows state.
     ///
     /// # Errors
@@ -211,12 +228,15 @@ impl Subscriptions {
                     continue;
                 }
                 if conns.is_full(name.0, limits) {
+                    if self.mutants.is(Mutant::SlowWatcherSkipped) {
+                        continue;
+                    }
                     subscription.live = None;
                     self.stale += 1;
                     continue;
                 }
                 let longest = conns.longest(name.0, limits);
-                if let Err(refusal) = subscription.tell(name, &of_map, store, longest, outbox) {
+                if let Err(refusal) = subscription.tell(name, &of_map, store, longest, outbox, self.mutants) {
                     // It is told of nothing more, whatever else this step changes.
                     subscription.live = None;
                     self.stale += 1;
@@ -231,7 +251,7 @@ impl Subscriptions {
 
     /// Opens stale ones again, of those connections that have drained, and answers them anew.
     pub fn refresh(&mut self, store: &Store, conns: &Conns, limits: &Limits, outbox: &mut Outbox) {
-        if self.stale == 0 {
+        if self.stale == 0 || self.mutants.is(Mutant::StaleForEver) {
             return;
         }
         let drained = |conn| {

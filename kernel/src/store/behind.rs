@@ -3,9 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::Record;
-use crate::env::Limits;
+use crate::env::{Limits, Mutant, Mutants};
 use crate::hlc::Stamp;
 use crate::store::codec::{Change, encode_row};
 use crate::store::key::RecordKey;
@@ -15,7 +16,7 @@ pub const CLOCK_ROW: &[u8] = b"\0clock";
 
 /// Committed changes, coalesced by key, on their way into the records. The log is cut only below what the records hold,
 /// and one apply is in flight at a time.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Behind {
     waiting: BTreeMap<RecordKey, Record>,
     waiting_bytes: u64,
@@ -26,9 +27,10 @@ pub struct Behind {
     committed: u64,
     clock: Stamp,
     applied: u64,
+    mutants: Mutants,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct InFlight {
     upto: u64,
     bytes: u64,
@@ -37,10 +39,11 @@ struct InFlight {
 
 impl Behind {
     /// A stage whose records hold everything up to `applied`.
-    pub fn new(applied: u64) -> Self {
+    pub fn new(applied: u64, mutants: Mutants) -> Self {
         Self {
             committed: applied,
             applied,
+            mutants,
             ..Self::default()
         }
     }
@@ -105,7 +108,12 @@ impl Behind {
         }
         self.due_us = None;
         let bytes = core::mem::take(&mut self.waiting_bytes);
-        let changes = core::mem::take(&mut self.waiting);
+        let mut changes = core::mem::take(&mut self.waiting);
+        if self.mutants.is(Mutant::WatermarkPasses) {
+            let first = changes.pop_first();
+            self.waiting = core::mem::replace(&mut changes, first.into_iter().collect());
+            self.due_us = (!self.waiting.is_empty()).then(|| now_us + limits.apply_delay_ms * 1_000);
+        }
         // The clock's row begins with a zero byte and so comes before every record's.
         let clock = (
             Bytes::from_static(CLOCK_ROW),
@@ -124,7 +132,10 @@ impl Behind {
     /// The apply in flight is durable. The log may be cut up to the number returned.
     pub fn applied_ok(&mut self) -> u64 {
         let done = self.in_flight.take().expect("an answer follows an apply");
-        self.applied = done.upto;
+        self.applied = match self.mutants.is(Mutant::CutBeyondRecords) {
+            true => self.committed,
+            false => done.upto,
+        };
         self.applied
     }
 
@@ -132,7 +143,13 @@ impl Behind {
     pub fn applied_err(&mut self, now_us: u64, limits: &Limits) {
         let failed = self.in_flight.take().expect("an answer follows an apply");
         for (key, record) in failed.changes {
+            if self.mutants.is(Mutant::ForgetFailedFlush) {
+                break;
+            }
             self.waiting_bytes += (key.as_bytes().len() + record.as_bytes().len()) as u64;
+            if self.mutants.is(Mutant::NewerErased) {
+                self.waiting.insert(key.clone(), record.clone());
+            }
             self.waiting.entry(key).or_insert(record);
         }
         self.hold_until_us = now_us + limits.apply_delay_ms * 1_000;
@@ -162,7 +179,7 @@ mod tests {
     #[test]
     fn changes_wait_coalesce_and_go_in_key_order() {
         let limits = Limits::default();
-        let mut behind = Behind::new(10);
+        let mut behind = Behind::new(10, Mutants::default());
         behind.push(11, Stamp::ZERO, vec![change(b"b", 1), change(b"a", 1)], 0, &limits);
         behind.push(12, Stamp::ZERO, vec![change(b"b", 2)], 500_000, &limits);
         assert_eq!(behind.due_us(), Some(1_000_000));
@@ -182,7 +199,7 @@ mod tests {
             apply_bytes: 20,
             ..Limits::default()
         };
-        let mut behind = Behind::new(0);
+        let mut behind = Behind::new(0, Mutants::default());
         behind.push(1, Stamp::ZERO, vec![change(b"a", 1)], 0, &limits);
         assert!(behind.begin(0, false, &limits).is_some());
     }
@@ -190,7 +207,7 @@ mod tests {
     #[test]
     fn a_failed_apply_waits_and_does_not_undo_what_is_newer() {
         let limits = Limits::default();
-        let mut behind = Behind::new(0);
+        let mut behind = Behind::new(0, Mutants::default());
         behind.push(1, Stamp::ZERO, vec![change(b"a", 1), change(b"b", 1)], 0, &limits);
         behind.begin(0, true, &limits).unwrap();
         behind.push(2, Stamp::ZERO, vec![change(b"a", 2)], 0, &limits);

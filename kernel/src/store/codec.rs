@@ -9,6 +9,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::hash::Hasher;
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::crdt::Record;
@@ -23,7 +24,7 @@ const CHECK_BYTES: usize = 8;
 const CLOCK_BYTES: usize = 16;
 
 /// One change: a key and its new version.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Change {
     /// What.
     pub key: RecordKey,
@@ -35,19 +36,6 @@ impl Change {
     /// Bytes that it takes in an entry.
     pub fn entry_bytes(&self) -> u64 {
         change_bytes(self.key.as_bytes().len(), self.record.as_bytes().len())
-    }
-}
-
-/// What the layout can hold. What is stored is read within these, and not within the limits of today: those are for what
-/// comes in, and a node that is given smaller ones must still be able to read its own disk.
-pub fn stored() -> Limits {
-    Limits {
-        map_name_bytes: u16::MAX.into(),
-        key_bytes: u16::MAX.into(),
-        id_bytes: u8::MAX.into(),
-        value_bytes: u32::MAX as usize,
-        depth: 1_024,
-        ..Limits::default()
     }
 }
 
@@ -109,7 +97,7 @@ pub fn entry_changes(entry: &[u8]) -> u64 {
 /// # Errors
 /// [`Damaged`], whatever the bytes are.
 pub fn decode_entry(entry: &Bytes) -> Result<(Stamp, Vec<Change>), Damaged> {
-    let limits = &stored();
+    let limits = &Limits::of_layout();
     let (body, found) = entry.split_last_chunk::<CHECK_BYTES>().ok_or(Damaged)?;
     if *found != check(&[body]) {
         return Err(Damaged);

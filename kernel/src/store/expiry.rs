@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::store::RecordKey;
 
@@ -9,7 +10,7 @@ use crate::store::RecordKey;
 pub const AT_ONCE: usize = 10_000;
 
 /// The keys whose versions have a time to live, and the time. Reading asks a version itself; this says when nobody asks.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Expiry {
     due: BTreeSet<(u64, RecordKey)>,
     now_ms: u64,

@@ -2,12 +2,15 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::env::Limits;
 
 /// A map's name, a zero byte, and the key in that map. All records of a map in a partition lie side by side, in the order of
 /// their keys. A name that begins with the zero byte is no map's: the kernel keeps its own rows there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
 pub struct RecordKey {
     bytes: Bytes,
 }
@@ -94,6 +97,12 @@ impl RecordKey {
     /// The whole name.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::decode(Bytes::deserialize(deserializer)?, &Limits::of_layout()).map_err(D::Error::custom)
     }
 }
 

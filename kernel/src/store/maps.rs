@@ -3,13 +3,14 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::{DigestKey, Foreseen, Held, LwwMap, Merged, Row, Version};
 use crate::env::Mutants;
 use crate::store::RecordKey;
 
 /// The maps of one partition, each with a digest of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Maps {
     maps: BTreeMap<Box<str>, LwwMap>,
     digest_key: DigestKey,
@@ -65,6 +66,18 @@ impl Maps {
         let merged = map.merge(key.key(), version);
         self.maps.insert(key.map().into(), map);
         merged
+    }
+
+    /// Removes a key as if it had never been.
+    pub(super) fn forget(&mut self, key: &RecordKey) {
+        if let Some(map) = self.maps.get_mut(key.map()) {
+            map.forget(key.key());
+        }
+    }
+
+    /// The ways in which all of this is broken on purpose.
+    pub fn mutants(&self) -> Mutants {
+        self.mutants
     }
 
     /// Whether merging this would change anything.

@@ -12,18 +12,19 @@ mod key;
 mod maps;
 mod recover;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
-pub(crate) use codec::stored;
 pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row, entry_changes};
 pub use key::{BadKey, RecordKey};
 pub use maps::{Maps, Position};
 pub use recover::{Next, Recovery};
 
 use crate::crdt::{DigestKey, Foreseen, Held, Merged, Record, Version};
-use crate::env::{Limits, Mutants};
+use crate::env::{Limits, Mutant, Mutants};
 use crate::hlc::Stamp;
 use crate::machine::Room;
 use crate::partition::{PARTITIONS, PartitionId, Routing};
@@ -44,10 +45,12 @@ pub struct StoreConfig {
 }
 
 /// Records, partition by partition, with what of them is not yet durable or not yet in the records.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Store {
     routing: Routing,
     limits: Limits,
+    mutants: Mutants,
+    #[serde(deserialize_with = "partitions")]
     partitions: Vec<Maps>,
     expiry: Expiry,
     staged: Vec<Change>,
@@ -60,8 +63,17 @@ pub struct Store {
     short: bool,
 }
 
+/// As many partitions as there are.
+fn partitions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Maps>, D::Error> {
+    let partitions = Vec::deserialize(deserializer)?;
+    match partitions.len() == usize::from(PARTITIONS) {
+        true => Ok(partitions),
+        false => Err(D::Error::custom("a store has another number of partitions")),
+    }
+}
+
 /// A log entry that the host was given and has not answered for.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Sealed {
     number: u64,
     bytes: u64,
@@ -102,6 +114,7 @@ impl Store {
         Self {
             routing: config.routing.clone(),
             limits: config.limits.clone(),
+            mutants: config.mutants,
             partitions: alloc::vec![partition; PARTITIONS.into()],
             expiry: Expiry::default(),
             staged: Vec::new(),
@@ -115,7 +128,7 @@ impl Store {
     }
 
     fn open(&mut self, applied: u64, room: Room) {
-        self.behind = Behind::new(applied);
+        self.behind = Behind::new(applied, self.mutants);
         self.room = room.bytes;
     }
 
@@ -157,7 +170,14 @@ impl Store {
     /// It is `now_ms` by the hybrid logical clock: what has expired is not read any more. Returns keys that this is news of, for
     /// those who watch them: as many as one step should tell of.
     pub fn advance(&mut self, now_ms: u64) -> Vec<RecordKey> {
-        self.expiry.advance(now_ms)
+        let news = self.expiry.advance(now_ms);
+        if self.mutants.is(Mutant::PurgeExpired) {
+            for key in &news {
+                let at = self.partition_of(key).index();
+                self.partitions[at].forget(key);
+            }
+        }
+        news
     }
 
     /// Whether [`Store::advance`] has more to tell at the time that it was told last.
@@ -202,7 +222,8 @@ impl Store {
             return Err(NoRoom::Full);
         }
         // One change always fits an idle store, however large it is.
-        if waiting > ENTRY_BYTES && waiting + bytes > self.limits.commit_bytes_in_flight {
+        let bounded = !self.mutants.is(Mutant::QueueUnbounded);
+        if bounded && waiting > ENTRY_BYTES && waiting + bytes > self.limits.commit_bytes_in_flight {
             return Err(NoRoom::Busy);
         }
         Ok(())
@@ -227,7 +248,11 @@ impl Store {
     /// Makes one log entry of what is staged: its number and its bytes. `clock` is beyond every stamp that the node has issued
     /// or seen.
     pub fn seal(&mut self, clock: Stamp) -> (u64, Bytes) {
-        let changes = core::mem::take(&mut self.staged);
+        let mut changes = core::mem::take(&mut self.staged);
+        if self.mutants.is(Mutant::CoalesceKeepsFirst) {
+            let mut first = BTreeSet::new();
+            changes.retain(|change| first.insert(change.key.clone()));
+        }
         let entry = codec::encode_entry(clock, &changes);
         let number = self.sealed.back().map_or(self.behind.committed(), |last| last.number) + 1;
         let bytes = entry.len() as u64;
@@ -252,7 +277,7 @@ impl Store {
 
     /// Something was refused for lack of room: the host should be asked whether there is more by now.
     pub fn fell_short(&mut self) {
-        self.short = true;
+        self.short = !self.mutants.is(Mutant::RoomForgotten);
     }
 
     /// Whether the host should be asked for room; once asked, not again before the next refusal.
@@ -298,7 +323,7 @@ impl Store {
     /// The apply in flight was answered. Returns the number that the log may be cut at, if it succeeded: all but the last
     /// entry that the records hold, so that a log that was lost whole is noticed.
     pub fn applied(&mut self, ok: bool, now_us: u64) -> Option<u64> {
-        if ok {
+        if ok || self.mutants.is(Mutant::CleanAfterFailure) {
             return self.behind.applied_ok().checked_sub(1).filter(|cut| *cut > 0);
         }
         self.behind.applied_err(now_us, &self.limits);

@@ -1,17 +1,18 @@
 //! Recovery: from what a host's two stores hold to a [`Store`] in memory.
 
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::Record;
-use crate::env::Now;
+use crate::env::{Limits, Mutant, Now};
 use crate::hlc::Stamp;
 use crate::machine::{Fetch, Fetched, StorageError};
 use crate::store::behind::CLOCK_ROW;
-use crate::store::codec::{Damaged, decode_entry, decode_row, stored};
+use crate::store::codec::{Damaged, decode_entry, decode_row};
 use crate::store::{Change, RecordKey, Store};
 
 /// Reads everything, a chunk at a time: first what there is, then the records, then the log entries beyond them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Recovery {
     store: Store,
     last: u64,
@@ -63,8 +64,11 @@ impl Recovery {
                 self.last = last;
                 Ok(self.records_after(None))
             }
-            Fetched::Records { rows, done } => {
+            Fetched::Records { mut rows, done } => {
                 let after = rows.last().map(|(key, _)| key.clone());
+                if !done && self.store.mutants.is(Mutant::SkipAtChunkEnd) {
+                    rows.pop();
+                }
                 let mut changes = Vec::with_capacity(rows.len());
                 for (key, row) in rows {
                     changes.extend(self.record(key.clone(), decode_row(&key, &row)?)?);
@@ -78,13 +82,21 @@ impl Recovery {
                     Ok(self.records_after(after))
                 }
             }
-            Fetched::Log { entries, .. } => {
+            Fetched::Log { mut entries, .. } => {
                 let before = self.store.committed_number();
+                if self.store.mutants.is(Mutant::ReplayBackwards) {
+                    let numbers: Vec<u64> = entries.iter().map(|(number, _)| *number).collect();
+                    let backwards = entries.into_iter().map(|(_, entry)| entry).rev();
+                    entries = numbers.into_iter().zip(backwards).collect();
+                }
                 for (number, entry) in entries {
                     if number != self.store.committed_number() + 1 {
                         return Err(StorageError::Corrupt);
                     }
-                    let (clock, changes) = decode_entry(&entry)?;
+                    let (clock, mut changes) = decode_entry(&entry)?;
+                    if number == self.last && self.store.mutants.is(Mutant::SkipLastEntry) {
+                        changes.clear();
+                    }
                     self.log_entries += 1;
                     self.store.replay(number, clock, changes, now.mono_us);
                 }
@@ -103,8 +115,8 @@ impl Recovery {
             self.store.behind.observe_clock(Stamp::from_bytes(clock));
             return Ok(None);
         }
-        let key = RecordKey::decode(key, &stored()).map_err(|_| StorageError::Corrupt)?;
-        let record = Record::decode(content, &stored()).map_err(|_| StorageError::Corrupt)?;
+        let key = RecordKey::decode(key, &Limits::of_layout()).map_err(|_| StorageError::Corrupt)?;
+        let record = Record::decode(content, &Limits::of_layout()).map_err(|_| StorageError::Corrupt)?;
         Ok(Some(Change { key, record }))
     }
 

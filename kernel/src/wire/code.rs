@@ -1,8 +1,10 @@
 //! The stable codes of what can go wrong for the other side.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a request was not done. The number is what goes over the wire (TopGun's codes are numbers), the name what people
 /// and HTTP bodies see. Neither ever changes its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Code {
     /// The frame or one of its fields is not what the protocol says. Sending it again will not help.
     BadRequest,

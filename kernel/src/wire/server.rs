@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::Version;
 use crate::hlc::Stamp;
@@ -16,7 +17,7 @@ use crate::wire::{Code, Error, PROTOCOL_VERSION};
 const ACHIEVED: &str = "PERSISTED";
 
 /// Why one request was not done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The stable code.
     pub code: Code,

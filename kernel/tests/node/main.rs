@@ -1,6 +1,7 @@
 //! The node behind the contract, one behaviour a test. The host here has a perfect network and a disk that answers when
 //! the test says so; what goes wrong by itself is the simulator's.
 
+mod checkpoint;
 mod edges;
 mod expiry;
 mod host;

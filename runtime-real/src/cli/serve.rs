@@ -16,6 +16,7 @@ use super::args::VERSION;
 use super::settings::{Config, SettingArgs};
 use super::{Exit, complain, logging, resolve, say};
 use crate::host::{Host, Milestone};
+use crate::record::{RecordError, Recorder, Ring};
 use crate::storage::{Folder, FolderError};
 
 /// Fewest and most bytes of a secret.
@@ -89,13 +90,36 @@ pub(super) fn run(args: &SettingArgs) -> Exit {
         complain("bad_config", &error, "");
         return Exit::Usage;
     }
-    match host.run(Node::new(config), orders, move |milestone| about.announce(milestone)) {
+    let announce = move |milestone| about.announce(milestone);
+    let ended = match &asked.record {
+        None => host.run(Node::new(config), orders, announce),
+        Some(dir) => match record(config, dir, asked.record_bytes) {
+            Ok(recorder) => host.run(recorder, orders, announce),
+            Err(error) => {
+                complain(
+                    error.code(),
+                    &error,
+                    "choose another folder with --record, or leave it out",
+                );
+                return Exit::Usage;
+            }
+        },
+    };
+    match ended {
         Ok(()) => Exit::Done,
         Err(error) => {
             complain(error.code(), &error, error.hint());
             Exit::Usage
         }
     }
+}
+
+/// A node whose steps are recorded.
+fn record(config: NodeConfig, dir: &Path, bytes: u64) -> Result<Recorder, RecordError> {
+    let ring = Ring::open(dir, bytes)?;
+    tracing::warn!(dir = %dir.display(), bytes, "recording all that this node is given: data, and the tokens of clients");
+    let name = config.name.clone();
+    Recorder::new(Node::new(config), &name, ring)
 }
 
 fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {

@@ -11,6 +11,7 @@ use kernel::node::{LinkNews, Node, Stats};
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::Metrics;
+use crate::record::Recording;
 
 /// A machine that says how it is.
 pub trait Watched: Machine {
@@ -20,6 +21,11 @@ pub trait Watched: Machine {
     /// What happened to its links since it was last asked.
     fn take_news(&mut self) -> Vec<LinkNews> {
         Vec::new()
+    }
+
+    /// What is counted of its recording, if there is one.
+    fn recording(&self) -> Option<Recording> {
+        None
     }
 }
 

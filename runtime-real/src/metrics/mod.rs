@@ -30,6 +30,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::record::Recording;
+
 /// A time in seconds that is set and not counted.
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -150,11 +152,11 @@ impl Metrics {
         self.recovery_s.set(seconds);
     }
 
-    /// The page that Prometheus scrapes. `mono_us` is what the driver's clock shows.
-    pub fn page(&self, stats: &Stats, mono_us: u64) -> String {
+    /// The page that Prometheus scrapes. `recording` is there if there is one; `mono_us` is what the driver's clock shows.
+    pub fn page(&self, stats: &Stats, recording: Option<Recording>, mono_us: u64) -> String {
         let mut text = String::new();
         let written = encode_registry(&mut text, &self.registry)
-            .and_then(|()| encode_registry(&mut text, &now::registry(stats, mono_us)))
+            .and_then(|()| encode_registry(&mut text, &now::registry(stats, recording, mono_us)))
             .and_then(|()| encode_eof(&mut text));
         // Writing to a text does not fail.
         written.map_or_else(|_| String::new(), |()| text)

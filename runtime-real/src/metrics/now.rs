@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{ByRole, Seconds};
+use crate::record::Recording;
 
 type Whole = Gauge<u64, AtomicU64>;
 
@@ -25,7 +26,7 @@ struct ByPeer {
 }
 
 /// All of it, in a registry of its own.
-pub(super) fn registry(stats: &Stats, mono_us: u64) -> Registry {
+pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64) -> Registry {
     let mut all = Registry::with_prefix("orrery");
     operations(stats, &mut all);
     for (name, about, value) in [
@@ -105,6 +106,9 @@ pub(super) fn registry(stats: &Stats, mono_us: u64) -> Registry {
     }
     connections(stats, &mut all);
     links(stats, mono_us, &mut all);
+    if let Some(recording) = recording {
+        of_recording(&recording, &mut all);
+    }
     if let Some(bytes) = resident_bytes() {
         let memory = Whole::default();
         memory.set(bytes);
@@ -168,6 +172,46 @@ fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
     all.register("replication_behind", about, behind);
     let about = "Since a peer was last heard";
     all.register_with_unit("replication_silence", about, Unit::Seconds, silence);
+}
+
+fn of_recording(recording: &Recording, all: &mut Registry) {
+    for (name, about, value) in [
+        (
+            "recording_active",
+            "1 while steps are recorded",
+            recording.active.into(),
+        ),
+        (
+            "recording_unwritten_bytes",
+            "Bytes of the recording that are not written yet",
+            recording.unwritten,
+        ),
+    ] {
+        let gauge = Whole::default();
+        gauge.set(value);
+        all.register(name, about, gauge);
+    }
+    let about = "How long the last checkpoint of the recording held up the node";
+    let pause = Seconds::default();
+    pause.set(recording.checkpoint_us as f64 / 1e6);
+    all.register_with_unit("recording_checkpoint", about, Unit::Seconds, pause);
+    for (name, about, value) in [
+        (
+            "recording_segments",
+            "Segments of the recording that were begun",
+            recording.segments,
+        ),
+        (
+            "recording_gaps",
+            "How often the recording was interrupted, so that steps are missing",
+            recording.gaps,
+        ),
+        ("recording_bytes", "Bytes that were recorded", recording.bytes),
+    ] {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        all.register(name, about, counter);
+    }
 }
 
 /// What the system says of this process's memory.

@@ -138,6 +138,10 @@ impl Hosted {
             }
             Action::Close(conn) => drop(self.lines.remove(&conn)),
             Action::Wrote(write) => watch::see(&Seen::Wrote(&write)),
+            Action::Talked(talk) => watch::see(&Seen::Talked {
+                client: self.maker.number,
+                talk: &talk,
+            }),
             Action::Intruded(what) => watch::see(&Seen::Intruded {
                 client: self.maker.number,
                 what: &what,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use async_channel::Sender;
-use kernel::env::ConnId;
+use kernel::env::{ConnId, Limits};
 use kernel::machine::{Command, Input, Phase, Role};
 use kernel::node::Node;
 use runtime_real::simulated::{Device, Watcher, now_us};
@@ -82,11 +82,11 @@ fn with<T>(look: impl FnOnce(&mut Watch) -> T) -> T {
     WATCH.with_borrow_mut(|watch| look(watch.as_mut().expect("a run has begun on this thread")))
 }
 
-/// A run begins, with nodes of these disks and so many clients.
-pub fn begin(devices: Vec<Device>, clients: usize) {
+/// A run begins, with nodes of these disks and limits, and so many clients.
+pub fn begin(devices: Vec<Device>, limits: &Limits, clients: usize) {
     let watch = Watch {
         trace: Trace::default(),
-        checker: InvariantChecker::new(all()),
+        checker: InvariantChecker::new(all(limits)),
         nodes: devices.iter().map(|_| NodeSeen::default()).collect(),
         devices,
         clients: vec![

@@ -92,7 +92,7 @@ impl World {
         let clocks: Vec<_> = setup.clocks.iter().map(|profile| NodeClock::new(*profile)).collect();
         let device = |node: usize| Device::new(setup.disk, rng.fork("disk", node as u64));
         let devices: Vec<_> = (0..clocks.len()).map(device).collect();
-        watch::begin(devices.clone(), header.clients as usize);
+        watch::begin(devices.clone(), &limits, header.clients as usize);
         let all: Vec<String> = (0..clocks.len()).map(addr).collect();
         let nodes = clocks
             .into_iter()

@@ -6,6 +6,7 @@ pub mod list;
 pub mod mutants;
 pub mod parse;
 pub mod plan;
+pub mod replay;
 pub mod revision;
 pub mod run;
 pub mod shrink;

@@ -28,6 +28,10 @@ pub struct DiskProfile {
     /// Breaks the third rule of order on purpose, to prove that it is seen: only the first commit of a failed group
     /// fails, and those behind it are written as if nothing had been.
     pub forgets_failures: bool,
+    /// Breaks the first one: a failed sync is reported as done. What of it is written is drawn.
+    pub believes_failures: bool,
+    /// Breaks the second one: after a crash the commits that were in flight are answered to the next boot.
+    pub answers_the_dead: bool,
 }
 
 impl Default for DiskProfile {
@@ -38,6 +42,8 @@ impl Default for DiskProfile {
             torn_permille: 0,
             log_bytes: 64 << 20,
             forgets_failures: false,
+            believes_failures: false,
+            answers_the_dead: false,
         }
     }
 }
@@ -101,6 +107,8 @@ pub struct VirtualDisk {
     slow: u64,
     misuse: Option<String>,
     reached: Reached,
+    /// What an earlier boot had in flight, where [`DiskProfile::answers_the_dead`].
+    of_the_dead: Vec<Ticket>,
 }
 
 impl VirtualDisk {
@@ -131,6 +139,7 @@ impl VirtualDisk {
             slow: 1,
             misuse: None,
             reached: Reached::default(),
+            of_the_dead: Vec::new(),
         }
     }
 
@@ -210,6 +219,9 @@ impl VirtualDisk {
         if let Some((group, _)) = self.syncing.take() {
             self.write_some(group, &mut draw);
             self.tear(group, &mut draw);
+        }
+        if self.profile.answers_the_dead {
+            self.of_the_dead.extend(self.commits.iter().map(|(ticket, _)| *ticket));
         }
         self.commits.clear();
         if self.applying_until_us.take().is_some() && draw.chance(500) {

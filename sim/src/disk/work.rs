@@ -90,6 +90,15 @@ impl VirtualDisk {
                 false => (StorageError::Full, Spot::DiskFull),
             };
             self.reached.hit(spot);
+            if self.profile.believes_failures {
+                let mut draw = self.streams.at(Use::Failure as u64, at_us);
+                self.write_some(group, &mut draw);
+                let room = self.room();
+                let answers = self.commits.drain(..group);
+                self.ready
+                    .extend(answers.map(|(ticket, _)| Answer::Committed(ticket, Ok(room))));
+                return;
+            }
             if self.profile.forgets_failures {
                 if let Some((ticket, _)) = self.commits.pop_front() {
                     self.ready.push_back(Answer::Committed(ticket, Err(error)));
@@ -174,6 +183,9 @@ impl VirtualDisk {
         match fetch {
             Fetch::Recover => {
                 self.failed = None;
+                let (room, dead) = (self.room(), std::mem::take(&mut self.of_the_dead));
+                let answers = dead.into_iter().map(|ticket| Answer::Committed(ticket, Ok(room)));
+                self.ready.extend(answers);
                 let ends = (self.log.first_key_value(), self.log.last_key_value());
                 Fetched::Recovered {
                     applied: self.applied,

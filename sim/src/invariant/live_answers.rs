@@ -1,9 +1,11 @@
 //! **Promises** that when all is quiet, whoever watches a query holds its answer: what the updates made of the first answer is
-//! what the query gives over all that the node holds, no row more, none less, none older.
+//! what the query gives over all that the node holds, no row more, none less, none older, and none that has expired.
 //! **From** rule 13 of the promises, and incremental view maintenance: a view kept by deltas equals the view computed anew
 //! (Budiu et al., "DBSP", 2023). The answer is computed by the workload's own model, from the words of the plan.
 
 use super::{Invariant, Seen, Survivor, Watched};
+use crate::clock::EPOCH_MS;
+use crate::model::Version;
 
 /// See the module.
 #[derive(Debug)]
@@ -14,15 +16,19 @@ impl Invariant for LiveAnswers {
         "live-answers"
     }
 
-    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+    fn see(&mut self, at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         let Seen::Quiet { nodes, views } = seen else {
             return Ok(());
         };
-        views.iter().try_for_each(|view| holds(view, nodes))
+        let wall_ms = EPOCH_MS + at_us / 1_000;
+        views.iter().try_for_each(|view| holds(view, nodes, wall_ms))
     }
 }
 
-fn holds(view: &Watched<'_>, nodes: &[Survivor<'_>]) -> Result<(), String> {
+/// How long after its time a value is gone for everybody: all clocks are right by then, but for what they drift.
+const GONE_MS: u64 = 5_000;
+
+fn holds(view: &Watched<'_>, nodes: &[Survivor<'_>], wall_ms: u64) -> Result<(), String> {
     let Watched {
         client,
         node,
@@ -32,9 +38,15 @@ fn holds(view: &Watched<'_>, nodes: &[Survivor<'_>]) -> Result<(), String> {
     let Some(Survivor { memory: state, .. }) = nodes.iter().find(|left| left.node == *node) else {
         return Ok(());
     };
-    let answer = watch.answer(state);
-    // What expires is in the answer for as long as the node's clock says, and nobody else knows what that says.
-    let brief = watch.brief_keys(state);
+    let gone = |version: &Version| {
+        let ends_ms = version.ttl_ms.map(|ttl_ms| version.stamp.millis() + ttl_ms);
+        ends_ms.is_some_and(|ends_ms| ends_ms + GONE_MS < wall_ms)
+    };
+    let mut state = (*state).clone();
+    state.retain(|_, version| !gone(version));
+    let answer = watch.answer(&state);
+    // What is about to expire is in the answer for as long as the node's clock says, and nobody else knows what that says.
+    let brief = watch.brief_keys(&state);
     if watch.has_limit() && !brief.is_empty() {
         return Ok(());
     }

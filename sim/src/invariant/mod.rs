@@ -25,11 +25,13 @@ mod checker;
 mod clock_forward;
 mod convergence;
 mod damage_noticed;
+mod dials_apart;
 mod digest_equality;
 mod expired_stays;
 mod failed_commit;
 mod live_answers;
 mod logged_once;
+mod no_echo;
 mod no_resurrection;
 mod nothing_invented;
 mod persist_before_speak;
@@ -49,11 +51,13 @@ pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
 pub use damage_noticed::DamageNoticed;
+pub use dials_apart::DialsApart;
 pub use digest_equality::DigestEquality;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
 pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
+pub use no_echo::NoEcho;
 pub use no_resurrection::NoResurrection;
 pub use nothing_invented::NothingInvented;
 pub use persist_before_speak::PersistBeforeSpeak;
@@ -273,6 +277,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(ExpiredStays::default()),
         Box::new(LiveAnswers),
         Box::new(Strangers::default()),
+        Box::new(NoEcho),
         Box::new(NothingInvented::default()),
         Box::new(NoResurrection::default()),
         Box::new(SessionGuarantees::default()),
@@ -281,6 +286,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(WithinLimits::new(limits)),
         Box::new(AnsweredOnce::new(limits)),
         Box::new(AllAnswered::default()),
+        Box::new(DialsApart::default()),
     ]
 }
 

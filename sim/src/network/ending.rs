@@ -7,6 +7,9 @@ use super::{Event, NetInput, Side, VirtualNetwork};
 use crate::endpoint::Endpoint;
 use crate::reached::Spot;
 
+/// When TCP gives up what it sends again and again, as Linux has it: after a quarter of an hour.
+const GIVES_UP_US: u64 = 900_000_000;
+
 impl VirtualNetwork {
     /// Ends a connection, after what was sent on it before.
     pub fn close(&mut self, at_us: u64, who: Endpoint, conn: ConnId) {
@@ -74,7 +77,11 @@ impl VirtualNetwork {
 
     /// Every connection between the two is gone for `knows`, and the other end does not hear of it for a long while.
     pub fn half_open(&mut self, at_us: u64, knows: Endpoint, other: Endpoint) {
-        let silence_us = self.silence_us(at_us, (knows, other));
+        let mut silence_us = self.silence_us(at_us, (knows, other));
+        // Nodes have heartbeats of their own, and must not rely on a transport that gives up in time.
+        if matches!((knows, other), (Endpoint::Node(_), Endpoint::Node(_))) && silence_us % 2 == 0 {
+            silence_us = GIVES_UP_US;
+        }
         for (side, _) in self.whole_between(knows, other) {
             self.reached.hit(Spot::HalfOpen);
             self.sever(at_us, side, silence_us);

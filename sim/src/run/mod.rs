@@ -7,22 +7,21 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use kernel::env::{Limits, Mutant, Mutants, Rare, RarePaths, SeededRng};
+use kernel::env::{Limits, Mutant, Rare};
 use kernel::machine::Phase;
-use kernel::node::{Node, NodeConfig};
-use kernel::session::Secret;
+use kernel::node::Node;
 
-use crate::client::{Action, Client, ClientConfig, IMPOSTOR, SECRET, TWIN};
+use crate::client::{Action, Client};
 use crate::disk::Image;
-use crate::host::{Host, Rules};
+use crate::host::Host;
 use crate::invariant::{Invariant, Violation, Watched, agree, all};
 use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
-use crate::streams::Streams;
-use crate::world::{Happening, Hook, World};
+use crate::world::{Between, Happening, Hook, Setup, World};
 use token::Token;
 
+mod cast;
 mod faults;
 mod sample;
 mod token;
@@ -36,6 +35,8 @@ pub struct Options {
     pub hook: Option<Hook>,
     /// Sees everything that happens, before the invariants do.
     pub observer: Option<Box<dyn Invariant>>,
+    /// Called before each step of a node, which it may put away for another.
+    pub between: Option<Between<Node>>,
 }
 
 /// How a run ended.
@@ -99,6 +100,9 @@ pub fn run(plan: &Plan, options: Options) -> Report {
     if let Some(observer) = options.observer {
         run.world.observe(observer);
     }
+    if let Some(between) = options.between {
+        run.world.touch(between);
+    }
     run.execute()
 }
 
@@ -143,62 +147,16 @@ struct Run<'p> {
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan, mutant: Option<Mutant>) -> Self {
         let header = &plan.header;
-        let nodes = header.nodes as usize;
-        let mut setup = header.setup();
-        let mut mutants = Mutants::default();
-        match mutant {
-            Some(Mutant::TicketsOutOfOrder) => {
-                setup.rules = Rules {
-                    tickets_in_order: false,
-                    ..Rules::default()
-                };
-            }
-            Some(mutant) => mutants = Mutants::only(mutant),
-            None => {}
-        }
         let limits = limits(header);
-        let invariants = all(&limits);
-        let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
         let older = Rc::new(RefCell::new(BTreeSet::new()));
-        let speaks_before = Rc::clone(&older);
-        let on = header.rare.clone();
-        let keys = Streams::new(&SeededRng::from_u64(header.seed), "rare paths");
-        let factory = move |node: usize, boots: u64| {
-            let others = (0..nodes).filter(|other| *other != node);
-            let rare = RarePaths::new(&on, keys.at(node as u64, boots).next_u64());
-            let is_older = speaks_before.borrow().contains(&node);
-            Node::new(NodeConfig {
-                rare: if is_older { rare.and_older() } else { rare },
-                peers: others.map(|other| format!("n{other}")).collect(),
-                secret: secret.clone(),
-                limits: limits.clone(),
-                mutants,
-                ..NodeConfig::new(&format!("n{node}"))
-            })
+        let setup = header.setup();
+        let setup = Setup {
+            rules: cast::rules(mutant),
+            disk: cast::disk(mutant, setup.disk),
+            ..setup
         };
-        let client = |client: usize| {
-            let number = client as u64;
-            let twin = number < header.twins;
-            let impostor = number + header.impostors >= header.clients;
-            let token = if impostor { IMPOSTOR } else { SECRET };
-            let clock = if twin { 0 } else { client };
-            Client::new(ClientConfig {
-                name: match (twin, impostor) {
-                    (true, _) => TWIN.into(),
-                    (_, true) => format!("{IMPOSTOR}{client}"),
-                    _ => format!("c{client}"),
-                },
-                twin,
-                skew_ms: header.client_skew_ms.get(clock).copied().unwrap_or(0),
-                nodes,
-                home: client % nodes,
-                patience_us: header.patience_us,
-                batch: header.client_batch as usize,
-                exchange: exchanges(header, client),
-                token: header.secret.then_some(token),
-            })
-        };
-        let mut world = World::new(setup, Box::new(factory), invariants);
+        let factory = cast::nodes(header, &limits, mutant, Rc::clone(&older));
+        let mut world = World::new(setup, factory, all(&limits));
         let taken = Rc::new(RefCell::new(BTreeMap::new()));
         let count = Rc::clone(&taken);
         world.on_end(Box::new(move |node: &Node| count_taken(&mut count.borrow_mut(), node)));
@@ -211,7 +169,7 @@ impl<'p> Run<'p> {
             images: BTreeMap::new(),
             taken,
             world,
-            clients: (0..header.clients as usize).map(client).collect(),
+            clients: cast::clients(header),
             wakes: vec![None; header.clients as usize],
             healed: false,
             quiet_since_us: None,
@@ -225,7 +183,7 @@ impl<'p> Run<'p> {
         (0..header.nodes as usize).for_each(|node| self.world.boot(node));
         for client in 0..header.clients as usize {
             self.world.client_up(client);
-            if exchanges(header, client) {
+            if cast::exchanges(header, client) {
                 self.world.client_exchanges(client);
             }
         }
@@ -459,14 +417,6 @@ fn count_taken(counts: &mut BTreeMap<&'static str, u64>, node: &Node) {
 
 fn is_ready(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Ready { .. }))
-}
-
-/// Whether a client asks by exchanges: some do, and every other impostor.
-fn exchanges(header: &Header, client: usize) -> bool {
-    let number = client as u64;
-    let impostor = number + header.impostors >= header.clients;
-    let asked = number >= header.twins && number - header.twins < header.exchanges;
-    asked || (impostor && number % 2 == 1)
 }
 
 /// What the clients hold of what they watch. Over datagrams updates are lost, and nothing is promised.

@@ -4,7 +4,8 @@
 //! On the page: the wheel zooms and dragging moves; a click on a message, a mark, a fault or a name shows what there is to
 //! know about it, and a click on nothing sets the time. The arrow keys go from step to step and from lane to lane, `0` shows
 //! the whole run, `/` goes to the filter, `Escape` lets go of everything. `page.html#at=1500000&lane=n1&key=m0/k3` opens it
-//! at a time (in microseconds), with a lane and a filter. Bars under a node's line are commits on their way to its disk.
+//! at a time (in microseconds), with a lane and a filter. Bars under a node's line are commits on their way to its disk,
+//! and green notches under the times are when the promises looked into every node.
 //!
 //! A [`Recorder`] watches a run as an invariant would, and objects to nothing. What it wrote down becomes a page even if the
 //! run ended in a panic.

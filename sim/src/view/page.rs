@@ -1,7 +1,5 @@
 //! The page: one HTML file that holds the recording and all that is needed to look at it.
 
-use kernel::env::Limits;
-
 use super::json::Object;
 use super::record::{Begun, Committing, Mark, Recording};
 use crate::clock::EPOCH_MS;
@@ -9,7 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::invariant::all;
 use crate::outcome::Outcome;
 use crate::plan::{Entry, Event, Fault, On, Plan};
-use crate::run::End;
+use crate::run::{End, limits};
 
 const HTML: &str = include_str!("page/page.html");
 const CSS: &str = include_str!("page/page.css");
@@ -75,7 +73,7 @@ fn data(heading: &Heading, plan: &Plan, recording: &mut Recording, outcome: &Out
     out.number("seen", recording.seen.into());
     out.texts(
         "promises",
-        all(&Limits::default()).iter().map(|invariant| invariant.name()),
+        all(&limits(&plan.header)).iter().map(|invariant| invariant.name()),
     );
     out.object("messages", messages(recording));
     out.object("happenings", happenings(recording));

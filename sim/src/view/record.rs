@@ -50,6 +50,8 @@ pub(super) enum Mark {
     Quiet,
     /// The disk is another than it was, or something was done that may not be.
     Odd,
+    /// The promises looked into every node.
+    Look,
 }
 
 /// Something that happened in one lane.
@@ -205,6 +207,7 @@ impl Recording {
                 let text = "all is at rest: the promises about the end are looked at";
                 self.note(at_us, None, Mark::Quiet, text, vec![]);
             }
+            Seen::Sampled { .. } => self.note(at_us, None, Mark::Look, "the promises look into every node", vec![]),
             Seen::Intruded { client, what } => {
                 let lane = self.lane(Endpoint::Client(*client));
                 let text = format!("has no right to anything, and was told {what}");

@@ -67,6 +67,9 @@ pub type Hook = Box<dyn FnMut(&Step<'_>)>;
 /// Sees a machine for the last time.
 pub type OnEnd<M> = Box<dyn FnMut(&M)>;
 
+/// Called before each step of a node's machine; it may put another in its place.
+pub type Between<M> = Box<dyn FnMut(usize, &mut M)>;
+
 /// Nodes, network, clock and checks. Addresses to dial are the nodes' names: `n0` and up.
 ///
 /// Whoever drives it calls [`World::next`] until it returns nothing, and does what is due in between.
@@ -83,6 +86,7 @@ pub struct World<M> {
     reached: Reached,
     hook: Option<Hook>,
     on_end: Option<OnEnd<M>>,
+    between: Option<Between<M>>,
     checker: InvariantChecker,
 }
 
@@ -104,6 +108,7 @@ impl<M: Machine> World<M> {
             reached: Reached::default(),
             hook: None,
             on_end: None,
+            between: None,
             checker: InvariantChecker::new(invariants),
         }
     }
@@ -121,6 +126,11 @@ impl<M: Machine> World<M> {
     /// Shows everything that happens from now on to `observer` as well, before the invariants see it.
     pub fn observe(&mut self, observer: Box<dyn Invariant>) {
         self.checker.observe(observer);
+    }
+
+    /// Calls `between` before every step from now on.
+    pub fn touch(&mut self, between: Between<M>) {
+        self.between = Some(between);
     }
 
     /// The virtual time.
@@ -384,6 +394,9 @@ impl<M: Machine> World<M> {
         let Some(machine) = host.machine.as_mut().filter(|_| self.checker.broken().is_none()) else {
             return;
         };
+        if let Some(between) = &mut self.between {
+            between(node, machine);
+        }
         let mut output = Output::default();
         machine.step(now, input.clone(), &mut output);
         let step = Step {

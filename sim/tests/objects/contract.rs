@@ -16,6 +16,7 @@ pub fn lies() -> Vec<Case> {
         case("replies-in-order", "as they were given", overtakes),
         case("damage-noticed", "that nothing befell", a_good_disk_is_refused),
         case("storage-rules", "the moon", misuses),
+        case("damage-noticed", "that nothing befell", refuses_a_good_disk),
     ]
 }
 
@@ -60,6 +61,24 @@ fn a_failure_is_forgotten() -> Lie {
             }
             _ => next(seen),
         },
+        _ => next(seen),
+    })
+}
+
+fn refuses_a_good_disk() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Stepped { step, disk } if step.output.phase.is_some() => {
+            let error = StorageError::Corrupt;
+            let output = Output {
+                phase: Some(Phase::Failed { error }),
+                ..Output::default()
+            };
+            let step = Step {
+                output: &output,
+                ..**step
+            };
+            next(&Seen::Stepped { step: &step, disk });
+        }
         _ => next(seen),
     })
 }

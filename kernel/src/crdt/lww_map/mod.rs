@@ -2,6 +2,7 @@
 //! to live.
 
 mod leaf;
+mod stored;
 mod trie;
 mod writers;
 
@@ -144,6 +145,15 @@ impl LwwMap {
             // What every replica once held and this one does not is deleted.
             return !is_at_or_below(version.stamp, self.floor);
         };
+        if self.mutants.is(Mutant::FirstArrivalWins) {
+            return false;
+        }
+        if self.mutants.is(Mutant::LastArrivalWins) {
+            return self.version(row) != *version;
+        }
+        if self.mutants.is(Mutant::TombstoneAlwaysWins) && version.is_tombstone() && !row.value.is_empty() {
+            return true;
+        }
         if row.time != version.stamp.time() {
             return row.time < version.stamp.time();
         }
@@ -178,6 +188,9 @@ impl LwwMap {
     fn merge_at(&mut self, path: &Path, place: u32, key: &[u8], version: &Version<'_>) -> Merged {
         let found = self.trie.leaf(path).find(place, key);
         if !self.wins(found.as_ref().map(|(_, row)| row), version) {
+            if self.mutants.is(Mutant::DigestBeforeWrite) {
+                self.trie.account(path, self.digest_of(key, version), 0);
+            }
             return Merged::Unchanged;
         }
         let old = found.map(|(found, row)| {
@@ -193,12 +206,14 @@ impl LwwMap {
             place,
             time: version.stamp.time(),
             writer: self.writers.hold(version.stamp.writer(), version.writer),
-            ttl_ms: version.ttl_ms,
+            ttl_ms: version.ttl_ms.filter(|_| !self.mutants.is(Mutant::TtlLostInMerge)),
             key,
             value: version.value.unwrap_or_default(),
         };
         let leaf = self.trie.leaf_mut(path);
         if let Some((found, writer, held, old_digest)) = old {
+            let forgets = self.mutants.is(Mutant::DigestForgetsOld);
+            let old_digest = if forgets { 0 } else { old_digest };
             leaf.replace(found, &row);
             self.writers.release(writer);
             self.held = self.held.minus(held);
@@ -216,18 +231,25 @@ impl LwwMap {
     fn split(&mut self, place: u32) {
         loop {
             let path = self.trie.path(place);
-            let (trie, writers, key) = (&mut self.trie, &self.writers, &self.digest_key);
+            let (trie, writers, key, mutants) = (&mut self.trie, &self.writers, &self.digest_key, self.mutants);
             if !trie.leaf(&path).is_full() {
                 return;
             }
             let digest = |leaf: &Leaf| {
-                let digests = leaf.rows().map(|row| digest(key, row.key, &version(writers, &row)));
+                let digests = leaf
+                    .rows()
+                    .map(|row| digest(key, mutants, row.key, &version(writers, &row)));
                 digests.fold(0, u128::wrapping_add)
             };
             if !trie.split(&path, place, digest) {
                 return;
             }
         }
+    }
+
+    /// Removes a key as if it had never been: no correct node asks for it.
+    pub(crate) fn forget(&mut self, key: &[u8]) {
+        self.remove(self.place(key), key);
     }
 
     fn remove(&mut self, place: u32, key: &[u8]) {
@@ -390,7 +412,7 @@ impl LwwMap {
 
     /// The digest of one version.
     pub fn digest_of(&self, key: &[u8], version: &Version<'_>) -> u128 {
-        digest(&self.digest_key, key, version)
+        digest(&self.digest_key, self.mutants, key, version)
     }
 }
 
@@ -445,11 +467,12 @@ fn version<'m>(writers: &'m Writers, row: &LeafRow<'m>) -> Version<'m> {
 }
 
 /// Covers `stamp (16) · time to live (8) · length of the key (4) · length of the writer's name (4) · name · key · value`.
-fn digest(digest_key: &DigestKey, key: &[u8], version: &Version<'_>) -> u128 {
+fn digest(digest_key: &DigestKey, mutants: Mutants, key: &[u8], version: &Version<'_>) -> u128 {
+    let value = version.value.filter(|_| !mutants.is(Mutant::DigestWithoutValue));
     let mut head = [0; 32];
     head[..16].copy_from_slice(&version.stamp.to_bytes());
     head[16..24].copy_from_slice(&version.ttl_ms.unwrap_or(0).to_be_bytes());
     head[24..28].copy_from_slice(&(key.len() as u32).to_be_bytes());
     head[28..].copy_from_slice(&(version.writer.len() as u32).to_be_bytes());
-    digest_key.digest_of([&head, version.writer.as_bytes(), key, version.value.unwrap_or_default()])
+    digest_key.digest_of([&head, version.writer.as_bytes(), key, value.unwrap_or_default()])
 }

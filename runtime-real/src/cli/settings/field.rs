@@ -8,6 +8,9 @@ use super::table::Config;
 /// Largest size of what is kept in memory at once, in bytes: lengths are 32 bits on disk.
 const SIZE_MAX: u64 = 1 << 30;
 
+/// Sizes of what is kept on disk, in bytes.
+const DISK_SIZES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 30;
+
 /// Where a setting's value goes, and with that, how it is read.
 #[derive(Debug)]
 pub enum Field {
@@ -20,6 +23,8 @@ pub enum Field {
     Choice(&'static [&'static str], fn(&mut Config) -> &mut &'static str),
     Size(fn(&mut Config) -> &mut usize),
     Size64(fn(&mut Config) -> &mut u64),
+    /// Of what is kept on disk.
+    DiskSize(fn(&mut Config) -> &mut u64),
     Count(fn(&mut Config) -> &mut usize),
     /// In milliseconds.
     Duration(fn(&mut Config) -> &mut u64),
@@ -46,6 +51,7 @@ impl Field {
             Self::Separators(_) => "MAP=SEPARATOR, with one ASCII character as the separator".into(),
             Self::Choice(choices, _) => format!("one of {}", choices.join(", ")),
             Self::Size(_) | Self::Size64(_) => "a size from 1 byte to 1GiB, such as 512KiB or 16MiB".into(),
+            Self::DiskSize(_) => "a size from 1MiB to 64GiB, such as 512MiB".into(),
             Self::Count(_) => "a whole number from 1 to 10000000".into(),
             Self::Duration(_) => "a duration from 1ms to 365d, such as 250ms, 10s or 5m".into(),
         }
@@ -81,6 +87,7 @@ impl Field {
             Self::Choice(choices, at) => *at(config) = choices.iter().find(|choice| **choice == value)?,
             Self::Size(at) => *at(config) = usize::try_from(size(value)?).ok()?,
             Self::Size64(at) => *at(config) = size(value)?,
+            Self::DiskSize(at) => *at(config) = bytes(value).filter(|bytes| DISK_SIZES.contains(bytes))?,
             Self::Count(at) => *at(config) = value.parse().ok().filter(|count| (1..=10_000_000).contains(count))?,
             Self::Duration(at) => *at(config) = duration_ms(value)?,
         }
@@ -102,7 +109,7 @@ impl Field {
                 .collect(),
             Self::Choice(_, at) => vec![at(config).to_string()],
             Self::Size(at) => vec![size_text(*at(config) as u64)],
-            Self::Size64(at) => vec![size_text(*at(config))],
+            Self::Size64(at) | Self::DiskSize(at) => vec![size_text(*at(config))],
             Self::Count(at) => vec![at(config).to_string()],
             Self::Duration(at) => vec![duration_text(*at(config))],
         }
@@ -142,8 +149,11 @@ const TIMES_MS: [(&str, u64); 5] = [
 
 /// A size, in bytes if it has no unit.
 fn size(text: &str) -> Option<u64> {
-    let bytes = with_unit(text, &SIZES).or_else(|| whole(text.strip_suffix('B').unwrap_or(text)))?;
-    (1..=SIZE_MAX).contains(&bytes).then_some(bytes)
+    bytes(text).filter(|bytes| (1..=SIZE_MAX).contains(bytes))
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    with_unit(text, &SIZES).or_else(|| whole(text.strip_suffix('B').unwrap_or(text)))
 }
 
 fn size_text(bytes: u64) -> String {

@@ -18,6 +18,8 @@ pub struct Config {
     pub log_level: &'static str,
     pub node: Option<String>,
     pub partition_by: Vec<(String, u8)>,
+    pub record: Option<PathBuf>,
+    pub record_bytes: u64,
     pub limits: Limits,
 }
 
@@ -32,6 +34,8 @@ impl Default for Config {
             log_level: "info",
             node: None,
             partition_by: Vec::new(),
+            record: None,
+            record_bytes: 256 << 20,
             limits: Limits::default(),
         }
     }
@@ -99,6 +103,20 @@ pub const TABLE: &[Setting] = &[
         "MAP=SEPARATOR",
         Field::Separators(|c| &mut c.partition_by),
         "Keep keys of MAP together that are equal up to the first SEPARATOR, one ASCII character: the same on every node",
+    ),
+    setting(
+        "record",
+        "DIR",
+        Field::MaybePath(|c| &mut c.record),
+        "Record all that the node is given into this folder, for `sim replay`. A recording holds data, and the tokens that \
+         clients present: its files can be read by their owner alone",
+    ),
+    setting(
+        "record-bytes",
+        "SIZE",
+        Field::DiskSize(|c| &mut c.record_bytes),
+        "The most that all files of the recording take together: the oldest go first. What the node holds must fit \
+         a twelfth of it",
     ),
     setting(
         "log",

@@ -37,7 +37,7 @@ const KINDS: [Kind; 22] = [
     ("older", 60, &[1, 2], |header, rng, for_us| {
         one(FaultKind::Older, header, rng, for_us)
     }),
-    ("lost disks", 120, &[1, 2], lost_disk),
+    ("lost disks", 180, &[1, 2, 3], lost_disk),
     ("lost transactions", 80, &[1, 2], |header, rng, for_us| {
         one(FaultKind::LoseTransaction, header, rng, for_us)
     }),
@@ -194,7 +194,7 @@ fn slow_disk(header: &Header, rng: &mut Draw, for_us: u64) -> Vec<Fault> {
 }
 
 fn jump(header: &Header, rng: &mut Draw, _for_us: u64) -> Vec<Fault> {
-    let most_ms = pick(rng, &[50, 5_000, 40_000]);
+    let most_ms = pick(rng, &[50, 5_000, 40_000, 3_600_000]);
     let by = rng.between((0, 2 * most_ms)) as i64 - most_ms as i64;
     vec![FaultKind::Jump.on_node(node(header, rng)).by(by)]
 }

@@ -14,6 +14,12 @@ pub(super) fn operations(header: &Header, streams: &Streams, entries: &mut Vec<E
     let (deletes, gets) = (pick(rng, &[0, 100, 400]), pick(rng, &[0, 200, 500]));
     let bursts = rng.chance(300);
     let (brief_permille, longest_ms) = (pick(rng, &[0, 0, 100, 500]), pick(rng, &[500, 2_000, 20_000]));
+    // What stands in braces routes a key: in some seeds all of them share a partition, and its summaries have many rows.
+    let routed = streams.at(2, 0).chance(250);
+    let named = |number: u64| match routed {
+        true => format!("k{number}{{r}}"),
+        false => format!("k{number}"),
+    };
     let mut at_us = 0;
     for value in 1..=ops {
         let rng = &mut streams.at(1, value);
@@ -21,7 +27,7 @@ pub(super) fn operations(header: &Header, streams: &Streams, entries: &mut Vec<E
             at_us = rng.below(header.heal_us);
         }
         let client = rng.below(header.clients) as usize;
-        let (map, key) = (format!("m{}", rng.below(maps)), format!("k{}", rng.below(keys)));
+        let (map, key) = (format!("m{}", rng.below(maps)), named(rng.below(keys)));
         let twin = client < header.twins as usize;
         let event = if rng.chance(gets) {
             Event::Get { client, map, key }

@@ -156,6 +156,10 @@ class Lanes extends ArrowSheet {
     const ticks = last - first < 3000, small = !match && last - first > 8000;
     for (let i = first; i < last; i++) {
       const mark = happenings.mark[i], lane = happenings.lane[i];
+      if (mark === MARK.look) {
+        ink.fillStyle = colour("good");
+        ink.fillRect(this.x(happenings.at[i]) - 0.5, AXIS - 5, 1, 5);
+      }
       if (lane < 0 || (mark === MARK.step && !ticks) || mark === MARK.idle) continue;
       const mine = !match || match.sets[happenings.keys[i]];
       if (!mine && (mark === MARK.step || mark === MARK.ask || mark === MARK.done)) continue;

@@ -160,7 +160,8 @@ class Panel {
   rows() {
     const { recording, view, showIdle } = this, { happenings } = recording;
     if (view.match) return { all: recording.happened, isShown: ({ happening }) => view.match.sets[happenings.keys[happening]] };
-    const isShown = ({ happening }) => showIdle || happening === undefined || happenings.mark[happening] !== MARK.idle;
+    const isQuiet = (mark) => mark === MARK.idle || mark === MARK.look;
+    const isShown = ({ happening }) => showIdle || happening === undefined || !isQuiet(happenings.mark[happening]);
     return { all: recording.rows[view.lane], isShown };
   }
 

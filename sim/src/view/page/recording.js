@@ -4,7 +4,7 @@
 // since the run began. A lane is a node or a client, nodes first.
 
 const KINDS = ["writes", "done", "refused", "reads", "changes", "repair", "handshakes", "heartbeats", "unreadable"];
-const MARK = { step: 0, idle: 1, boot: 2, crash: 3, failure: 4, ask: 5, done: 6, quiet: 7, odd: 8 };
+const MARK = { step: 0, idle: 1, boot: 2, crash: 3, failure: 4, ask: 5, done: 6, quiet: 7, odd: 8, look: 9 };
 
 function unpack(raw) {
   // Ascending columns are written as steps from one value to the next.

@@ -1,0 +1,86 @@
+//! What a node is made with.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::crdt::DigestKey;
+use crate::env::{BadLimit, Limits, Mutants, RarePaths};
+use crate::partition::Routing;
+use crate::session::{Purpose, Secret};
+use crate::store::StoreConfig;
+
+/// What a node is made with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeConfig {
+    /// The node's name. No other node that it meets may have the same.
+    pub name: String,
+    /// Addresses of the nodes that it replicates with, in the form that the host dials.
+    pub peers: Vec<String>,
+    /// What clients and peers have to know; `None` serves whoever connects.
+    pub secret: Option<Secret>,
+    /// How maps route their keys, the same on every node.
+    pub routing: Routing,
+    /// Sizes and times.
+    pub limits: Limits,
+    /// Deliberately broken behaviour, in tests.
+    pub mutants: Mutants,
+    /// Rare paths that are taken on purpose, in tests.
+    pub rare: RarePaths,
+}
+
+impl NodeConfig {
+    /// An open node without peers.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            peers: Vec::new(),
+            secret: None,
+            routing: Routing::new(),
+            limits: Limits::default(),
+            mutants: Mutants::default(),
+            rare: RarePaths::default(),
+        }
+    }
+
+    /// Whether a node can work with this. Ask before [`Node::new`], which takes it at its word.
+    ///
+    /// # Errors
+    /// [`BadConfig`], naming what is wrong.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        self.limits.check()?;
+        if self.name.is_empty() || self.name.len() > self.limits.id_bytes {
+            return Err(BadConfig::Name {
+                limit: self.limits.id_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn store(&self) -> StoreConfig {
+        let key = Secret::key(self.secret.as_ref(), Purpose::Digests);
+        let mut digest_key = [0; 16];
+        digest_key.copy_from_slice(&key[..16]);
+        let digest_key = DigestKey::new(digest_key);
+        StoreConfig {
+            routing: self.routing.clone(),
+            digest_key,
+            limits: self.limits.clone(),
+            mutants: self.mutants,
+        }
+    }
+}
+
+/// Why a node cannot be made so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadConfig {
+    /// A limit is out of range.
+    #[error("{0}")]
+    Limit(#[from] BadLimit),
+    /// The name is empty or too long: peers would refuse it.
+    #[error("the node's name is empty or over {limit} bytes")]
+    Name {
+        /// The limit.
+        limit: usize,
+    },
+}
