@@ -7,6 +7,7 @@ use super::World;
 use crate::endpoint::Endpoint;
 use crate::host::{Given, Held, Host};
 use crate::invariant::{Departure, Seen};
+use crate::reached::Spot;
 
 impl<M: Machine> World<M> {
     /// Does what a machine asked for, in the order of the fields.
@@ -48,6 +49,10 @@ impl<M: Machine> World<M> {
             host.disk.fetch(at_us, ticket, fetch);
         }
         host.wake_at_us = output.wake.map(|mono_us| host.clock.due(mono_us));
+        if let Some(Phase::Failed { .. }) = output.phase {
+            self.reached.hit(Spot::DamageRefused);
+        }
+        let host = &mut self.hosts[node];
         host.phase = output.phase.or(host.phase);
         if let Some(misuse) = host.disk.take_misuse() {
             let seen = Seen::Misused { node, misuse: &misuse };
