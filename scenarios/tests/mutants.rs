@@ -60,7 +60,6 @@ const TABLE: &[(Mutant, u64)] = &[
     (HashOrder, 10),
     (HandshakeWithoutEnd, 50),
     (RedialStorm, 10),
-    (TimersByWallClock, 10),
     (RememberedLogin, 10),
     (ExpireEarly, 25),
     (ClockIgnoresPeers, 10),
@@ -76,6 +75,10 @@ const TABLE: &[(Mutant, u64)] = &[
 
 /// Those that too few seeds show, or none, and what would show them.
 const SELDOM: &[(Mutant, &str)] = &[
+    (
+        TimersByWallClock,
+        "clocks that are put back by an hour more often, or at the end of the faults",
+    ),
     (
         NewerErased,
         "more failing flushes: it is found, but not in each hundred seeds",
