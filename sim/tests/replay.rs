@@ -15,13 +15,13 @@ struct Dir(PathBuf);
 impl Dir {
     fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("orrery-replay-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        fs::create_dir_all(&dir).expect("a folder");
         Self(dir)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).expect("a file");
         path
     }
 }
@@ -35,7 +35,7 @@ impl Drop for Dir {
 fn sim(path: &Path) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
     let Output { status, stdout, stderr } = command.arg("replay").arg(path).output().expect("it runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (status.code(), text(stdout), text(stderr))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Use, VirtualDisk};
+use super::{Undo, Use, VirtualDisk};
 use crate::network::damage::flip;
 use crate::reached::Spot;
 use crate::streams::Draw;
@@ -78,7 +78,7 @@ impl VirtualDisk {
                 self.log.remove(&number);
                 true
             }
-            (_, Some((applied, replaced))) => {
+            (_, Some(Undo { applied, replaced })) => {
                 self.applied = applied;
                 for (key, before) in replaced {
                     match before {

@@ -85,8 +85,8 @@ pub struct VirtualDisk {
     log_used_bytes: u64,
     records: BTreeMap<Bytes, Bytes>,
     applied: u64,
-    /// What the last apply replaced, and what was applied before it.
-    undo: Option<(u64, Vec<(Bytes, Option<Bytes>)>)>,
+    /// How to take the last apply back.
+    undo: Option<Undo>,
     commits: VecDeque<(Ticket, Option<(u64, Bytes)>)>,
     /// The first so many of `commits` are in the sync that ends then.
     syncing: Option<(usize, u64)>,
@@ -330,6 +330,15 @@ impl VirtualDisk {
         }
         self.streams.at(what as u64, at_us).between(range_us) * self.slow
     }
+}
+
+/// What the records were before an apply.
+#[derive(Debug, Clone)]
+struct Undo {
+    /// What was applied before it.
+    applied: u64,
+    /// What was under each of its keys.
+    replaced: Vec<(Bytes, Option<Bytes>)>,
 }
 
 /// What is drawn for.

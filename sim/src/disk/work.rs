@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kernel::env::Ticket;
 use kernel::machine::{Fetch, Fetched, StorageError};
 
-use super::{Answer, Use, VirtualDisk, entry_bytes};
+use super::{Answer, Undo, Use, VirtualDisk, entry_bytes};
 use crate::reached::Spot;
 use crate::streams::Draw;
 
@@ -148,7 +148,8 @@ impl VirtualDisk {
             let before = self.records.insert(key.clone(), value);
             replaced.push((key, before));
         }
-        self.undo = Some((self.applied, replaced));
+        let applied = self.applied;
+        self.undo = Some(Undo { applied, replaced });
         self.applied = apply.upto.max(self.applied);
         Some(apply.ticket)
     }

@@ -79,7 +79,7 @@ impl VirtualNetwork {
     pub fn half_open(&mut self, at_us: u64, knows: Endpoint, other: Endpoint) {
         let mut silence_us = self.silence_us(at_us, (knows, other));
         // Nodes have heartbeats of their own, and must not rely on a transport that gives up in time.
-        if matches!((knows, other), (Endpoint::Node(_), Endpoint::Node(_))) && silence_us % 2 == 0 {
+        if matches!((knows, other), (Endpoint::Node(_), Endpoint::Node(_))) && silence_us.is_multiple_of(2) {
             silence_us = GIVES_UP_US;
         }
         for (side, _) in self.whole_between(knows, other) {

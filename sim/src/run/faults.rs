@@ -4,7 +4,7 @@ use kernel::machine::{Command, Phase};
 use kernel::node::Node;
 
 use super::{Run, Token};
-use crate::disk::Image;
+use crate::disk::{Image, VirtualDisk};
 use crate::plan::{Event, Fault, FaultKind, On};
 use crate::reached::Spot;
 
@@ -71,22 +71,8 @@ impl Run<'_> {
                     self.images.insert(index, disk.image());
                 }
             }
-            FaultKind::LoseTransaction => {
-                if self
-                    .world
-                    .change_disk(node, |disk| !disk.is_damaged() && disk.lose_transaction(at_us))
-                {
-                    self.world.boot(node);
-                }
-            }
-            FaultKind::Flip => {
-                if self
-                    .world
-                    .change_disk(node, |disk| !disk.is_damaged() && disk.flip(at_us))
-                {
-                    self.world.boot(node);
-                }
-            }
+            FaultKind::LoseTransaction => self.harm(node, |disk| disk.lose_transaction(at_us)),
+            FaultKind::Flip => self.harm(node, |disk| disk.flip(at_us)),
             FaultKind::FailCommit => self.world.host_mut(node).disk_mut().fail_next_commit(),
             FaultKind::FailApply => self.world.host_mut(node).disk_mut().fail_next_apply(),
             FaultKind::FailRead => self.world.host_mut(node).disk_mut().fail_next_read(),
@@ -107,6 +93,12 @@ impl Run<'_> {
             FaultKind::Freeze => self.world.freeze(node),
             _ => {}
         }
+    }
+
+    /// A node crashes, something befalls its disk, and it is booted. A disk that is damaged already is left as it is.
+    fn harm(&mut self, node: usize, harm: impl FnOnce(&mut VirtualDisk) -> bool) {
+        self.world.change_disk(node, |disk| !disk.is_damaged() && harm(disk));
+        self.world.boot(node);
     }
 
     /// The next turn of a fault that comes again and again.
