@@ -120,10 +120,10 @@ fn quoted(text: &str) -> Vec<String> {
 /// The entries of the catalogue, with the promises that each breaks.
 fn catalogue() -> BTreeMap<String, Vec<String>> {
     let mut entries = BTreeMap::new();
-    for file in fs::read_dir(root().join("scenarios/mutants")).unwrap() {
-        let page = fs::read_to_string(file.unwrap().path()).unwrap();
+    for file in fs::read_dir(root().join("scenarios/mutants")).expect("the catalogue") {
+        let page = fs::read_to_string(file.expect("a page").path()).expect("text");
         for entry in page.split("\n## `").skip(1) {
-            let (name, text) = entry.split_once('`').unwrap();
+            let (name, text) = entry.split_once('`').expect("a name between back ticks");
             let said = text
                 .split_once("**Breaks** ")
                 .and_then(|(_, rest)| rest.split_once("**Needs** "));
