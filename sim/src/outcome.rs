@@ -39,7 +39,7 @@ impl Outcome {
         match self {
             Outcome::Panicked(panic) => Some(Failure::Panicked(panic.place.clone())),
             Outcome::Ended(report) => match &report.end {
-                End::Held => None,
+                End::Held | End::WithoutMajority(_) => None,
                 End::Broken(violation) => Some(Failure::Broken(violation.invariant.into())),
                 End::Stuck(_) => Some(Failure::Stuck),
             },

@@ -38,7 +38,7 @@ impl fmt::Display for Seeds {
 /// The exit code of a run that ended so.
 pub fn code_of(end: &End) -> u8 {
     match end {
-        End::Held => 0,
+        End::Held | End::WithoutMajority(_) => 0,
         End::Broken(_) => 1,
         End::Stuck(_) => 4,
     }
@@ -49,6 +49,10 @@ pub fn describe(report: &Report) -> String {
     match &report.end {
         End::Held => "all held".into(),
         End::Broken(violation) => format!("broken: {violation}"),
+        End::WithoutMajority(why) => {
+            let (left, of) = (report.left.nodes, report.left.of);
+            format!("all held; {left} of {of} nodes are no majority, and it did not come to rest: {why}")
+        }
         End::Stuck(why) => format!("no progress by {} ms: {why}", report.at_us / 1_000),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sim::outcome::{Outcome, attempt};
-use sim::run::{Options, Report};
+use sim::run::{End, Options, Report};
 use sim::trace::Step;
 use sim::track::Recorder;
 use sim::world::Hook;
@@ -71,8 +71,11 @@ impl Run {
             at_us / 1_000
         );
         let code = outcome.code();
+        if let End::WithoutMajority(_) = report.end {
+            println!("{outcome}");
+        }
         if code != 0 {
-            println!("{}", outcome);
+            println!("{outcome}");
             println!("replay: {}", self.source.replay());
         }
         println!("hash {:032x}", report.hash);

@@ -48,6 +48,8 @@ pub enum End {
     Broken(Violation),
     /// After the last fault it did not come to rest in time.
     Stuck(String),
+    /// The same where no majority of the nodes was left: no promise was broken, and nobody promises an end.
+    WithoutMajority(String),
 }
 
 /// How many of the nodes of a run were left at its end.
@@ -60,7 +62,7 @@ pub struct Left {
 }
 
 impl Left {
-    /// Whether they are a majority. Where they are not, a run that does not come to rest is no failure: it is stuck as it must be.
+    /// Whether they are a majority.
     pub fn are_majority(self) -> bool {
         2 * self.nodes > self.of
     }
@@ -226,9 +228,11 @@ impl<'p> Run<'p> {
             (Some(violation), _) if violation.invariant == "progress" => End::Stuck(violation.expected.clone()),
             (Some(violation), _) => End::Broken(violation.clone()),
             (None, true) => End::Held,
-            // Nobody promises an end without a majority.
-            (None, false) if !left.are_majority() => End::Held,
-            (None, false) => self.why_not_at_rest(),
+
+            (None, false) => match self.why_not_at_rest() {
+                End::Stuck(why) if !left.are_majority() => End::WithoutMajority(why),
+                why => why,
+            },
         };
         let counts = self.clients.iter().map(Client::counts);
         let (refused, read) = counts.fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));

@@ -97,7 +97,7 @@ fn end(recording: &Recording, outcome: &Outcome) -> Object {
     let report = outcome.report();
     let (how, promise, text) = match report.map(|report| &report.end) {
         None => ("crashed", "", outcome.to_string()),
-        Some(End::Held) => ("held", "", outcome.to_string()),
+        Some(End::Held | End::WithoutMajority(_)) => ("held", "", outcome.to_string()),
         Some(End::Broken(violation)) => ("broken", violation.invariant, violation.expected.clone()),
         Some(End::Stuck(why)) => ("stuck", "", why.clone()),
     };
