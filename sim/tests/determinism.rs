@@ -47,8 +47,10 @@ fn a_plan_in_a_file_runs_as_the_seed_that_it_was_drawn_from() {
 
 #[test]
 fn a_failure_names_the_promise_and_how_to_see_it_again() {
-    let failed = sim("run --seed 0 --mutant apply-twice");
-    assert_eq!(failed.status.code(), Some(1));
+    let mut runs = (0..20).map(|seed| sim(&format!("run --seed {seed} --mutant apply-twice")));
+    let failed = runs
+        .find(|run| run.status.code() == Some(1))
+        .expect("one of them finds it");
     let printed = text(&failed);
     assert!(printed.contains("broken: logged-once broke at "), "{printed}");
     let replay = printed

@@ -53,7 +53,11 @@ impl Node {
     ///
     /// Takes time and memory in proportion to what the node holds.
     pub fn checkpoint(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.checkpoint_about()).unwrap_or_default());
+        self.encoded(usize::try_from(self.checkpoint_about()).unwrap_or_default())
+    }
+
+    fn encoded(&self, about_bytes: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(about_bytes);
         bytes.push(VERSION);
         let mut bytes = postcard::to_extend(self, bytes).expect("every part of a node has an encoding");
         let hash = blake3::hash(&bytes);
@@ -67,8 +71,10 @@ impl Node {
         // A row takes some bytes beside what is counted. Changes on their way to disk are in it again: those on their way to the
         // log as they are, those on their way to the records once a key, waiting or in flight.
         let (_, in_flight) = self.store.in_flight();
-        let unapplied = self.store.unapplied_bytes().min(2 * held.bytes);
-        held.bytes + 8 * held.records + in_flight + unapplied + (64 << 10)
+        let unapplied = self.store.unapplied_bytes().min(held.bytes.saturating_mul(2));
+        [8 * held.records, in_flight, unapplied, 64 << 10]
+            .into_iter()
+            .fold(held.bytes, u64::saturating_add)
     }
 
     /// The node that [`Node::checkpoint`] was asked of: with the same inputs it gives the same outputs.
@@ -93,7 +99,7 @@ impl Node {
         }
         node.config.check()?;
         // Rows out of order or given twice would be read, and be another state than the one that was written.
-        if node.checkpoint() != checkpoint {
+        if node.encoded(checkpoint.len()) != checkpoint {
             return Err(foreign("it is not in the canonical form"));
         }
         Ok(node)
