@@ -10,6 +10,7 @@ use kernel::wire::server::ServerMessage;
 
 use crate::model::{State, Version, merge};
 use crate::trace::Step;
+use crate::traffic::is_one_of;
 
 /// One node: what is on its disk, and which of its answers denied what was there.
 ///
@@ -38,7 +39,7 @@ impl Denials {
     }
 
     /// A version has become durable.
-    pub fn persisted(&mut self, key: &Bytes, version: Version) {
+    pub fn persisted(&mut self, key: &Bytes, version: &Version) {
         merge(&mut self.durable, key, version);
     }
 
@@ -69,6 +70,9 @@ impl Denials {
 
 /// The record of which an answer says that there is nothing.
 fn denied_key(frame: &[u8]) -> Option<Bytes> {
+    if !is_one_of(frame, &["VALUE"]) {
+        return None;
+    }
     let Ok(ServerMessage::Value { found: None, .. }) = ServerMessage::decode(frame, Limits::default().depth) else {
         return None;
     };

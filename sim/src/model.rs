@@ -1,7 +1,9 @@
 //! What a correct node would hold: a model of last-writer-wins that shares no code with the kernel's.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use kernel::crdt;
@@ -57,18 +59,17 @@ impl PartialOrd for Version {
 /// life, then the greater name.
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        let deletes = |version: &Self| version.value.is_none();
-        let rank = |version: &Self| {
-            (
-                version.stamp,
-                deletes(version),
-                version.value.clone(),
-                version.ttl_ms.is_none(),
-                version.ttl_ms,
-                version.writer.clone(),
-            )
+        let by_stamp = self.stamp.cmp(&other.stamp);
+        let by_content = || {
+            let deletes = |version: &Self| version.value.is_none();
+            let life = |version: &Self| (version.ttl_ms.is_none(), version.ttl_ms);
+            deletes(self)
+                .cmp(&deletes(other))
+                .then_with(|| self.value.cmp(&other.value))
+                .then_with(|| life(self).cmp(&life(other)))
+                .then_with(|| self.writer.cmp(&other.writer))
         };
-        rank(self).cmp(&rank(other))
+        by_stamp.then_with(by_content)
     }
 }
 
@@ -76,10 +77,11 @@ impl Ord for Version {
 pub type State = BTreeMap<Bytes, Version>;
 
 /// Takes `version` if it wins over what `state` has.
-pub fn merge(state: &mut State, key: &Bytes, version: Version) {
-    let wins = state.get(key).is_none_or(|held| version > *held);
-    if wins {
-        state.insert(key.clone(), version);
+pub fn merge(state: &mut State, key: &Bytes, version: &Version) {
+    match state.get_mut(key) {
+        Some(held) if *version > *held => *held = version.clone(),
+        Some(_) => {}
+        None => _ = state.insert(key.clone(), version.clone()),
     }
 }
 
@@ -96,6 +98,36 @@ pub fn read_entry(entry: &Bytes) -> Result<LogEntry, String> {
         .iter()
         .map(|change| (change.key.as_bytes().clone(), Version::of(&change.record.version())));
     Ok((clock, versions.collect()))
+}
+
+/// The log entries that were read last: many promises follow the same log, one right after the other.
+#[derive(Debug, Clone, Default)]
+pub struct Decoded {
+    /// The bytes and what they say, the newest last. The bytes are kept so that nothing else can come to lie in their place.
+    entries: RefCell<VecDeque<(Bytes, Rc<LogEntry>)>>,
+}
+
+impl Decoded {
+    /// Enough for what one sync makes durable; more are read once more.
+    const MOST: usize = 32;
+
+    /// Reads a log entry, or has just done so.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn read(&self, entry: &Bytes) -> Result<Rc<LogEntry>, String> {
+        let place = |bytes: &Bytes| (bytes.as_ptr(), bytes.len());
+        let mut entries = self.entries.borrow_mut();
+        if let Some((_, known)) = entries.iter().rev().find(|(bytes, _)| place(bytes) == place(entry)) {
+            return Ok(Rc::clone(known));
+        }
+        let read = Rc::new(read_entry(entry)?);
+        if entries.len() == Self::MOST {
+            entries.pop_front();
+        }
+        entries.push_back((entry.clone(), Rc::clone(&read)));
+        Ok(read)
+    }
 }
 
 /// What a node would come back with if it crashed now: its records, and its log over them.
@@ -119,11 +151,11 @@ pub fn state_of_stores(records: &BTreeMap<Bytes, Bytes>, log: &BTreeMap<u64, Byt
         }
         let content = decode_row(key, row).map_err(|error| error.to_string())?;
         let record = Record::decode(content, &Limits::default()).map_err(|error| error.to_string())?;
-        merge(&mut state, key, Version::of(&record.version()));
+        merge(&mut state, key, &Version::of(&record.version()));
     }
     for entry in log.values() {
         for (key, version) in read_entry(entry)?.1 {
-            merge(&mut state, &key, version);
+            merge(&mut state, &key, &version);
         }
     }
     Ok(state)
@@ -153,14 +185,15 @@ impl LogReader {
     ///
     /// # Errors
     /// If one of them is no entry.
-    pub fn new_entries(&mut self, disk: &VirtualDisk) -> Result<Vec<(u64, LogEntry)>, String> {
+    pub fn new_entries(&mut self, disk: &VirtualDisk) -> Result<Vec<(u64, Rc<LogEntry>)>, String> {
         // Of one that is damaged nobody but its node has anything to read.
         if disk.last_durable() == self.seen || disk.is_damaged() {
             return Ok(Vec::new());
         }
         let fresh = disk.log().range(self.seen + 1..);
         self.seen = disk.last_durable();
-        fresh.map(|(number, entry)| Ok((*number, read_entry(entry)?))).collect()
+        let entries = fresh.map(|(number, entry)| Ok((*number, disk.decoded().read(entry)?)));
+        entries.collect()
     }
 }
 

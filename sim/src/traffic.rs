@@ -35,6 +35,16 @@ pub(crate) fn given<'s>(step: &Step<'s>) -> impl Iterator<Item = &'s Envelope> {
     output.send.iter().chain(waiting)
 }
 
+/// Whether a frame is of one of these kinds, as nodes write it: its kind comes first. What is of another need not be read.
+pub(crate) fn is_one_of(frame: &[u8], kinds: &[&str]) -> bool {
+    // A map of a few, the name `type`, and a short text.
+    let (Some(b"\xa4type"), Some(head), Some(rest)) = (frame.get(1..6), frame.get(6), frame.get(7..)) else {
+        return false;
+    };
+    let is = |kind: &&str| usize::from(*head) == 0xa0 + kind.len() && rest.starts_with(kind.as_bytes());
+    kinds.iter().any(is)
+}
+
 impl Traffic {
     /// Takes note of a step.
     pub fn step(&mut self, step: &Step<'_>) {

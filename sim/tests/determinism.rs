@@ -29,6 +29,11 @@ fn a_run_is_the_same_in_a_fresh_process() {
 }
 
 #[test]
+fn a_run_takes_the_same_steps_whether_promises_are_checked_or_not() {
+    assert_eq!(hash("run --seed 3"), hash("run --seed 3 --unchecked"));
+}
+
+#[test]
 fn a_swarm_is_the_same_on_one_thread_and_on_two() {
     assert_eq!(
         hash("swarm --seeds 0..20 --jobs 1"),

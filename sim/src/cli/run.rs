@@ -23,6 +23,9 @@ pub struct Run {
     /// Write the hash of every step there, for `diff`.
     #[arg(long)]
     trace: Option<PathBuf>,
+    /// Check no promise: the steps are the same, and it shows what checking costs.
+    #[arg(long)]
+    unchecked: bool,
 }
 
 impl Run {
@@ -40,6 +43,7 @@ impl Run {
         let options = Options {
             mutant,
             hook: self.hook(&recorder),
+            unchecked: self.unchecked,
             ..Options::default()
         };
         let outcome = attempt(&plan, options);

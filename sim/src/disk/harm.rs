@@ -34,6 +34,7 @@ impl VirtualDisk {
     /// Another disk is put in: an empty one is [`Image::default`].
     pub fn replace(&mut self, image: Image) {
         self.log_used_bytes = image.log.values().map(|entry| entry.len() as u64).sum();
+        self.changes += 1;
         self.log = image.log;
         self.records = image.records;
         self.applied = image.applied;
@@ -62,6 +63,7 @@ impl VirtualDisk {
             return false;
         };
         **place = flip(place, &mut draw);
+        self.changes += 1;
         (self.damaged, self.harmed) = (true, true);
         self.reached.hit(Spot::BitFlipped);
         true
@@ -92,6 +94,7 @@ impl VirtualDisk {
         };
         self.log_used_bytes = self.log.values().map(|entry| entry.len() as u64).sum();
         if lost {
+            self.changes += 1;
             self.harmed = true;
             self.reached.hit(Spot::TransactionLost);
         }
@@ -108,6 +111,7 @@ impl VirtualDisk {
         if let Some(bytes) = torn.filter(|_| draw.chance(self.profile.torn_permille)) {
             let kept = draw.below(bytes.len() as u64) as usize;
             self.log_used_bytes += kept as u64;
+            self.changes += 1;
             self.log.insert(next, bytes.slice(..kept));
             (self.damaged, self.harmed) = (true, true);
             self.reached.hit(Spot::EntryTorn);

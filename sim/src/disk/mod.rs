@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kernel::env::{SeededRng, Ticket};
 use kernel::machine::{Apply, Fetch, Fetched, Input, Room, StorageError};
 
+use crate::model::Decoded;
 use crate::reached::{Reached, Spot};
 use crate::streams::Streams;
 
@@ -82,6 +83,9 @@ pub struct VirtualDisk {
     profile: DiskProfile,
     streams: Streams,
     log: BTreeMap<u64, Bytes>,
+    /// How often what it holds has become something else.
+    changes: u64,
+    decoded: Decoded,
     log_used_bytes: u64,
     records: BTreeMap<Bytes, Bytes>,
     applied: u64,
@@ -118,6 +122,8 @@ impl VirtualDisk {
             profile,
             streams: Streams::new(&seed, "disk"),
             log: BTreeMap::new(),
+            changes: 0,
+            decoded: Decoded::default(),
             log_used_bytes: 0,
             records: BTreeMap::new(),
             applied: 0,
@@ -184,6 +190,7 @@ impl VirtualDisk {
         }
         let kept = self.log.split_off(&(number + 1));
         self.log = kept;
+        self.changes += 1;
         self.log_used_bytes = self.log.values().map(|entry| entry.len() as u64).sum();
     }
 
@@ -296,9 +303,19 @@ impl VirtualDisk {
         &self.log
     }
 
+    /// What of the log was read last, for those who follow it.
+    pub fn decoded(&self) -> &Decoded {
+        &self.decoded
+    }
+
     /// The records as a crash would leave them.
     pub fn records(&self) -> &BTreeMap<Bytes, Bytes> {
         &self.records
+    }
+
+    /// How often what it holds has become something else: as long as the number stays, so does all that a crash would leave.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// What was in fact hit.

@@ -143,6 +143,7 @@ impl VirtualDisk {
 
     pub(super) fn write_apply(&mut self) -> Option<Ticket> {
         let apply = self.applies.pop_front()?;
+        self.changes += 1;
         let mut replaced = Vec::with_capacity(apply.puts.len());
         for (key, value) in apply.puts {
             let before = self.records.insert(key.clone(), value);
@@ -157,6 +158,7 @@ impl VirtualDisk {
     fn write(&mut self, entry: Option<(u64, Bytes)>) {
         if let Some((number, bytes)) = entry {
             self.log_used_bytes += bytes.len() as u64;
+            self.changes += 1;
             self.log.insert(number, bytes);
         }
     }

@@ -349,7 +349,7 @@ impl Guest {
         let disk = self.stores.state();
         for (_, key, version) in done {
             holds(&disk, key, version, "acknowledged");
-            merge(&mut self.promised, key, version.clone());
+            merge(&mut self.promised, key, version);
         }
     }
 

@@ -27,9 +27,9 @@ impl Acknowledged {
         if self.lost.contains(&node) {
             return Ok(state);
         }
-        for (_, (_, changes)) in reader.new_entries(disk)? {
-            for (key, version) in changes {
-                merge(state, &key, version);
+        for (_, entry) in reader.new_entries(disk)? {
+            for (key, version) in &entry.1 {
+                merge(state, key, version);
             }
         }
         Ok(state)
@@ -50,7 +50,7 @@ impl Invariant for Acknowledged {
                 let has = |state: &State| state.get(&write.key).is_some_and(|held| *held >= write.version);
                 let on_disk = has(self.follow(*node, disk)?);
                 if on_disk {
-                    merge(&mut self.promised, &write.key, write.version.clone());
+                    merge(&mut self.promised, &write.key, &write.version);
                 } else if !self.taken.get(node).is_some_and(has) {
                     let held = self.follow(*node, disk)?.get(&write.key);
                     let (written, held) = (show(&write.key, Some(&write.version)), show(&write.key, held));
@@ -62,7 +62,7 @@ impl Invariant for Acknowledged {
             Seen::DiskChanged { node, disks } => {
                 if let Some((_, state)) = self.durable.remove(node) {
                     let taken = self.taken.entry(*node).or_default();
-                    state.into_iter().for_each(|(key, version)| merge(taken, &key, version));
+                    state.iter().for_each(|(key, version)| merge(taken, key, version));
                 }
                 let mut left = Vec::new();
                 for (node, disk) in disks.iter().enumerate() {

@@ -37,8 +37,8 @@ impl Invariant for ClockForward {
             _ => return Ok(()),
         };
         let (reader, last) = self.nodes.entry(node).or_default();
-        for (number, (clock, changes)) in reader.new_entries(disk)? {
-            let clock = time(clock);
+        for (number, entry) in reader.new_entries(disk)? {
+            let (clock, changes) = (time(entry.0), &entry.1);
             if clock < *last {
                 return Err(format!(
                     "the clock of n{node} rises; entry {number} says {clock:?} after {last:?}"

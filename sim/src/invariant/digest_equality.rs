@@ -6,39 +6,47 @@
 //! each other and with what was there before.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{Invariant, Seen};
 use crate::holding::Holding;
 use crate::model::{State, show};
 
+/// A digest, and what it stood for.
+type Compared = (u128, Rc<State>);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct DigestEquality {
     /// By partition and digest: the first node that had it, and what it held.
-    states: BTreeMap<(usize, u128), (usize, State)>,
+    states: BTreeMap<(usize, u128), (usize, Rc<State>)>,
     /// By partition and state: the first node that held it, and its digest.
-    digests: BTreeMap<usize, BTreeMap<State, (usize, u128)>>,
-    /// By partition: the digest of nothing, once it is known. Most partitions hold that most of the time.
-    empty: Vec<Option<u128>>,
+    digests: BTreeMap<usize, BTreeMap<Rc<State>, (usize, u128)>>,
+    /// By node and partition: what was compared last. What is still the same needs no second comparison.
+    last: BTreeMap<usize, Vec<Option<Compared>>>,
+    nothing: Rc<State>,
 }
 
 impl DigestEquality {
     fn compare(&mut self, holding: &Holding) -> Result<(), String> {
-        let (node, nothing) = (holding.node, State::new());
-        self.empty.resize(holding.digests.len(), None);
+        let node = holding.node;
+        let last = self.last.entry(node).or_default();
+        last.resize(holding.digests.len(), None);
         for (partition, digest) in holding.digests.iter().copied().enumerate() {
-            let state = holding.records.get(&partition).unwrap_or(&nothing);
-            if state.is_empty() && self.empty[partition] == Some(digest) {
+            let state = holding.records.get(&partition).unwrap_or(&self.nothing);
+            let same = |(before, known): &Compared| *before == digest && Rc::ptr_eq(known, state);
+            if last[partition].as_ref().is_some_and(same) {
                 continue;
             }
-            let same = self.digests.entry(partition).or_default().get(state);
-            if let Some((other, before)) = same.filter(|(_, before)| *before != digest) {
-                return Err(format!(
-                    "equal states have equal digests; partition {partition} of n{node} has {digest:032x}, and n{other} had \
-                     {before:032x} with the same in it"
-                ));
-            }
-            if same.is_some() {
+            last[partition] = Some((digest, Rc::clone(state)));
+            let known = self.digests.entry(partition).or_default();
+            if let Some((other, before)) = known.get(state) {
+                if *before != digest {
+                    return Err(format!(
+                        "equal states have equal digests; partition {partition} of n{node} has {digest:032x}, and n{other} \
+                         had {before:032x} with the same in it"
+                    ));
+                }
                 continue;
             }
             if let Some((other, before)) = self.states.get(&(partition, digest)) {
@@ -51,12 +59,8 @@ impl DigestEquality {
                      and n{other} had it with {was}"
                 ));
             }
-            if state.is_empty() {
-                self.empty[partition] = Some(digest);
-            }
-            self.states.insert((partition, digest), (node, state.clone()));
-            let known = self.digests.entry(partition).or_default();
-            known.insert(state.clone(), (node, digest));
+            known.insert(Rc::clone(state), (node, digest));
+            self.states.insert((partition, digest), (node, Rc::clone(state)));
         }
         Ok(())
     }

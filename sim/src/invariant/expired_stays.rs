@@ -16,6 +16,7 @@ use super::{Invariant, Seen};
 use crate::denials::Denials;
 use crate::disk::VirtualDisk;
 use crate::model::{LogReader, Version, show, state_of};
+use crate::traffic::is_one_of;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -46,9 +47,9 @@ impl Node {
     }
 
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
-        for (_, (_, changes)) in self.reader.new_entries(disk)? {
-            for (key, version) in changes {
-                self.denials.persisted(&key, version);
+        for (_, entry) in self.reader.new_entries(disk)? {
+            for (key, version) in &entry.1 {
+                self.denials.persisted(key, version);
             }
         }
         Ok(())
@@ -87,6 +88,9 @@ impl Invariant for ExpiredStays {
                     .filter(|(_, version)| version.ttl_ms.is_some())
                 {
                     node.gone.insert((version.stamp, version.value), left.given);
+                }
+                if !is_one_of(left.frame, &["VALUE"]) {
+                    return Ok(());
                 }
                 let message = ServerMessage::decode(left.frame, Limits::default().depth);
                 if let Ok(ServerMessage::Value {

@@ -32,15 +32,15 @@ impl Invariant for LoggedOnce {
             _ => return Ok(()),
         };
         let (reader, state) = self.nodes.entry(node).or_default();
-        for (number, (_, changes)) in reader.new_entries(disk)? {
-            for (key, version) in changes {
-                if let Some(held) = state.get(&key).filter(|held| **held >= version) {
-                    let (again, held) = (show(&key, Some(&version)), show(&key, Some(held)));
+        for (number, entry) in reader.new_entries(disk)? {
+            for (key, version) in &entry.1 {
+                if let Some(held) = state.get(key).filter(|held| *held >= version) {
+                    let (again, held) = (show(key, Some(version)), show(key, Some(held)));
                     return Err(format!(
                         "entry {number} of n{node} moves its records forward; it says {again} after {held}"
                     ));
                 }
-                state.insert(key, version);
+                state.insert(key.clone(), version.clone());
             }
         }
         Ok(())

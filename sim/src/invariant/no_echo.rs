@@ -9,6 +9,7 @@ use kernel::machine::Input;
 use kernel::wire::peer::PeerMessage;
 
 use super::{Invariant, Seen};
+use crate::traffic::is_one_of;
 
 /// See the module.
 #[derive(Debug)]
@@ -16,6 +17,9 @@ pub struct NoEcho;
 
 /// The records in a frame of changes, each with its key.
 fn changes(frame: &[u8]) -> Vec<(&[u8], &[u8])> {
+    if !is_one_of(frame, &["CHANGES"]) {
+        return Vec::new();
+    }
     match PeerMessage::decode(frame) {
         Ok(PeerMessage::Changes(rows)) => rows.flatten().collect(),
         _ => Vec::new(),

@@ -60,7 +60,7 @@ impl NoResurrection {
         }
         match &talk.said {
             Said::Done { write, .. } if write.version.value.is_none() => {
-                merge(&mut told.dead, &write.key, write.version.clone());
+                merge(&mut told.dead, &write.key, &write.version);
             }
             Said::AsksToRead { request, key } => {
                 let known = Known {
@@ -85,10 +85,10 @@ impl NoResurrection {
                             "what is gone at n{node} stays gone; it said that {dead} is, and showed c{client} {shown}"
                         ));
                     }
-                    (Some(version), _) => merge(&mut told.shown, key, version.clone()),
+                    (Some(version), _) => merge(&mut told.shown, key, version),
                     (None, None) => {
                         if let Some(shown) = known.shown {
-                            merge(&mut told.dead, key, shown);
+                            merge(&mut told.dead, key, &shown);
                         }
                     }
                     // Nobody wrote it: another promise is broken.

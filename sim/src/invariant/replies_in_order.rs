@@ -9,12 +9,14 @@ use kernel::env::ConnId;
 use kernel::wire::peer::PeerMessage;
 
 use super::{Invariant, Seen};
+use crate::traffic::is_one_of;
 
 fn is_heartbeat(frame: &[u8]) -> bool {
-    matches!(
-        PeerMessage::decode(frame),
-        Ok(PeerMessage::Ping | PeerMessage::Pong { .. })
-    )
+    is_one_of(frame, &["PING", "PONG"])
+        && matches!(
+            PeerMessage::decode(frame),
+            Ok(PeerMessage::Ping | PeerMessage::Pong { .. })
+        )
 }
 
 /// See the module.

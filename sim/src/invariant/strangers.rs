@@ -28,8 +28,8 @@ impl Invariant for Strangers {
             // In the log, for what others write later hides it elsewhere.
             Seen::Stepped { step, disk } => {
                 let node = step.node;
-                for (number, (_, changes)) in self.logs.entry(node).or_default().new_entries(disk)? {
-                    let foreign = changes.iter().find(|(_, version)| version.writer.starts_with(IMPOSTOR));
+                for (number, entry) in self.logs.entry(node).or_default().new_entries(disk)? {
+                    let foreign = entry.1.iter().find(|(_, version)| version.writer.starts_with(IMPOSTOR));
                     if let Some((key, version)) = foreign {
                         let written = show(key, Some(version));
                         return Err(format!(

@@ -1,6 +1,7 @@
 //! Lies about what a database holds and shows.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use kernel::env::{Limits, Ticket, WriterId};
@@ -310,7 +311,7 @@ fn digests_that_miss_the_content() -> Lie {
         if let Seen::Sampled { holdings } = seen {
             let mut holdings = holdings.to_vec();
             let states = holdings.iter_mut().flat_map(|holding| holding.records.values_mut());
-            for version in states.flat_map(BTreeMap::values_mut) {
+            for version in states.flat_map(|state| Rc::make_mut(state).values_mut()) {
                 version.value = Some(Bytes::from_static(b"\xc0"));
             }
             next(&Seen::Sampled { holdings: &holdings });
