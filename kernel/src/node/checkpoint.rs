@@ -48,12 +48,16 @@ pub enum BadCheckpoint {
     Config(#[from] BadConfig),
 }
 
+/// Bytes that are reserved at once for a checkpoint; beyond that it grows as it is written.
+const MOST_RESERVED: u64 = 1 << 28;
+
 impl Node {
     /// The whole state, between two steps. The last 32 bytes are the hash of the rest: equal states have equal hashes.
     ///
     /// Takes time and memory in proportion to what the node holds.
     pub fn checkpoint(&self) -> Vec<u8> {
-        self.encoded(usize::try_from(self.checkpoint_about()).unwrap_or_default())
+        // What a state that somebody made up says of its size may be anything.
+        self.encoded(self.checkpoint_about().min(MOST_RESERVED) as usize)
     }
 
     fn encoded(&self, about_bytes: usize) -> Vec<u8> {
