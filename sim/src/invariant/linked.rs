@@ -1,0 +1,44 @@
+//! **Promises** that when all is quiet every node that is left has a link with every other one: none is shut out by a connection
+//! that the other holds for alive.
+//! **From** the half-open connections of RFC 9293, section 3.5.1. Changes take another way where there is one, so that nodes
+//! that hold the same prove nothing about their links. Each node is asked for its links, and must name all the others.
+
+use super::{Invariant, Seen};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Linked;
+
+/// Whether each node has a link with each other, given by number with the names that it has links with; or who lacks whom.
+///
+/// # Errors
+/// The first that lacks one, in words.
+pub fn linked(nodes: &[(usize, Vec<String>)]) -> Result<(), String> {
+    for (node, links) in nodes {
+        for (other, _) in nodes.iter().filter(|(other, _)| other != node) {
+            if !links.contains(&format!("n{other}")) {
+                return Err(format!(
+                    "n{node} has a link with n{other}; it has links with [{}]",
+                    links.join(", ")
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Invariant for Linked {
+    fn name(&self) -> &'static str {
+        "linked"
+    }
+
+    fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Quiet { nodes, .. } => {
+                let links = nodes.iter().map(|left| (left.node, left.links.to_vec()));
+                linked(&links.collect::<Vec<_>>())
+            }
+            _ => Ok(()),
+        }
+    }
+}
