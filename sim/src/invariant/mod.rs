@@ -186,8 +186,8 @@ pub struct Survivor<'a> {
     pub disk: &'a VirtualDisk,
     /// What it holds in memory.
     pub memory: &'a State,
-    /// The names of the nodes that it has links with.
-    pub links: &'a [String],
+    /// The names of the nodes that it has links with; `None` over datagrams, where a handshake may fail again and again.
+    pub links: Option<&'a [String]>,
 }
 
 /// An envelope at the moment at which it leaves its node.

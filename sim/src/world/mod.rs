@@ -245,7 +245,7 @@ impl<M: Machine> World<M> {
 
     /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold, each with the names of
     /// the nodes that it has links with; `views` is what those who watch hold.
-    pub fn quiet(&mut self, memories: &[(usize, State, Vec<String>)], views: &[Watched<'_>]) {
+    pub fn quiet(&mut self, memories: &[(usize, State, Option<Vec<String>>)], views: &[Watched<'_>]) {
         let mut nodes = Vec::with_capacity(memories.len());
         for (node, memory, links) in memories {
             let (node, disk) = (*node, &self.hosts[*node].disk);
@@ -253,7 +253,7 @@ impl<M: Machine> World<M> {
                 node,
                 disk,
                 memory,
-                links,
+                links: links.as_deref(),
             });
         }
         let seen = Seen::Quiet { nodes: &nodes, views };

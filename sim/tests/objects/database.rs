@@ -88,7 +88,7 @@ fn one_is_shut_out() -> Lie {
     Box::new(|seen, next| match seen {
         Seen::Quiet { nodes, views } => {
             let mut nodes = nodes.to_vec();
-            nodes.iter_mut().take(1).for_each(|survivor| survivor.links = &[]);
+            nodes.iter_mut().take(1).for_each(|survivor| survivor.links = Some(&[]));
             next(&Seen::Quiet { nodes: &nodes, views });
         }
         _ => next(seen),
