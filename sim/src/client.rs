@@ -112,6 +112,8 @@ pub struct Client {
     /// What it watches: the query with the id `w0` is the first.
     views: Vec<View>,
     deadline_us: Option<u64>,
+    /// The node has said on this line that it is asked too much at once.
+    overloads: bool,
     refused: u64,
     values_read: u64,
 }
@@ -132,6 +134,7 @@ impl Client {
             reads: BTreeMap::new(),
             views: Vec::new(),
             deadline_us: None,
+            overloads: false,
             refused: 0,
             values_read: 0,
         }
@@ -265,8 +268,12 @@ impl Client {
         };
         let writes = self.pending.values().map(|op| (op.asked, op.not_before_us));
         let reads = self.reads.values().map(|read| (read.asked, read.not_before_us));
-        let later = writes
-            .chain(reads)
+        let views = self.views.iter().map(|view| (view.asked, view.not_before_us));
+        // Where there is no place for another request, an answer makes one.
+        let has_places = self.places() > 0;
+        let requests = writes.chain(reads).filter(|_| has_places);
+        let later = requests
+            .chain(views)
             .filter(|(asked, not_before_us)| !asked && *not_before_us > 0)
             .map(|(_, not_before_us)| not_before_us)
             .min()
@@ -353,7 +360,8 @@ impl Client {
     /// Something came back: patience begins again.
     fn answered(&mut self, at_us: u64) {
         let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
-        let waiting = watching || !self.frames.is_empty() || self.awaits_reads();
+        let greeting = matches!(self.line, Line::Greeting(_));
+        let waiting = greeting || watching || !self.frames.is_empty() || self.awaits_reads();
         self.deadline_us = waiting.then_some(at_us + self.config.patience_us);
     }
 
@@ -371,6 +379,7 @@ impl Client {
         };
         self.node = (self.node + 1) % self.config.nodes;
         self.frames.clear();
+        self.overloads = false;
         self.reads.values_mut().for_each(|read| read.asked = false);
         self.views.iter_mut().for_each(View::forget);
         self.deadline_us = None;
@@ -387,7 +396,8 @@ impl Client {
             Line::Ready(conn) if self.config.exchange => self.pump_exchange(at_us, conn, out),
             Line::Ready(conn) => {
                 let mut asked = self.ask_reads_and_writes(at_us, conn, out);
-                for (number, view) in self.views.iter_mut().enumerate().filter(|(_, view)| !view.asked) {
+                let due = |view: &View| !view.asked && view.not_before_us <= at_us;
+                for (number, view) in self.views.iter_mut().enumerate().filter(|(_, view)| due(view)) {
                     view.asked = true;
                     let frame = query_sub(&format!("w{number}"), &view.watch.query());
                     out.push(Action::Send(conn, frame));
@@ -403,9 +413,21 @@ impl Client {
 
     fn ask_reads_and_writes(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let mut asked = false;
-        while self.ask_writes(at_us, conn, out) {
+        while self.places() > 0 && self.ask_writes(at_us, conn, out) {
             asked = true;
         }
-        self.ask_reads(at_us, conn, usize::MAX, out) > 0 || asked
+        self.ask_reads(at_us, conn, self.places(), out) > 0 || asked
+    }
+
+    /// How many more requests it may have open. The refusals of more than a few would fill the line by themselves, for ever.
+    fn places(&self) -> usize {
+        const FEW: usize = 8;
+        let writes = self.pending.values().filter(|op| op.asked).count();
+        let open = writes + self.reads.values().filter(|read| read.asked).count();
+        if self.overloads {
+            FEW.saturating_sub(open)
+        } else {
+            usize::MAX
+        }
     }
 }

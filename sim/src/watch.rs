@@ -165,6 +165,7 @@ pub(crate) struct View {
     pub watch: Watch,
     /// Asked on this line.
     pub asked: bool,
+    pub not_before_us: u64,
     /// Once answered.
     pub rows: Option<Rows>,
 }
@@ -174,6 +175,7 @@ impl View {
         Self {
             watch,
             asked: false,
+            not_before_us: 0,
             rows: None,
         }
     }

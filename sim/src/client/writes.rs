@@ -75,11 +75,16 @@ impl Client {
         }
     }
 
-    /// The ids that an acknowledgement up to `last` covers: those before it in its own frame.
+    /// The ids that an acknowledgement up to `last` covers: those before it in its own frame. Where it was asked in several, because
+    /// a refusal did not say what it was about, nobody knows which of them is meant: those that came before it in each.
     pub(super) fn upto(&self, last: u64) -> Vec<u64> {
-        let frame = self.frames.iter().find(|frame| frame.contains(&last));
-        let covered = frame.map(|frame| frame.iter().copied().take_while(|id| *id != last).chain([last]));
-        covered.into_iter().flatten().collect()
+        let of_last: Vec<_> = self.frames.iter().filter(|frame| frame.contains(&last)).collect();
+        let Some((frame, others)) = of_last.split_first() else {
+            return Vec::new();
+        };
+        let before = frame.iter().copied().take_while(|id| *id != last);
+        let covered = before.filter(|id| others.iter().all(|other| other.contains(id)));
+        covered.chain([last]).collect()
     }
 
     fn unframe(&mut self, id: u64) {
@@ -119,22 +124,26 @@ impl Client {
     /// Something was refused, and nobody knows what: all of it is asked again.
     pub(super) fn ask_again_later(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) {
         let not_before_us = at_us + self.config.patience_us / 3;
+        self.overloads = true;
         let mut refused = Vec::new();
-        for (id, pending) in self.pending.iter_mut().filter(|(_, pending)| pending.asked) {
-            pending.asked = false;
+        // What was not asked yet waits as well: it would be one more request that is too much.
+        for (id, pending) in &mut self.pending {
             pending.not_before_us = not_before_us;
-            refused.push(*id);
+            refused.extend(std::mem::take(&mut pending.asked).then_some(*id));
         }
-        for (id, read) in self.reads.iter_mut().filter(|(_, read)| read.asked) {
-            read.asked = false;
+        for (id, read) in &mut self.reads {
             read.not_before_us = not_before_us;
-            refused.push(*id);
+            refused.extend(std::mem::take(&mut read.asked).then_some(*id));
+        }
+        for view in self.views.iter_mut().filter(|view| view.asked && view.rows.is_none()) {
+            view.asked = false;
+            view.not_before_us = not_before_us;
         }
         for request in refused {
             let for_good = false;
             out.push(self.says(conn, Said::Refused { request, for_good }));
         }
-        self.frames.clear();
+        // What was sent stays in its frames: what is acknowledged next may be one of them.
         self.answered(at_us);
     }
 }

@@ -61,7 +61,7 @@ impl Invariant for Convergence {
             Seen::Quiet { nodes, .. } => {
                 let disks: Vec<_> = nodes.iter().map(|left| (left.node, left.disk)).collect();
                 agree(&disks)?;
-                for Survivor { node, disk, memory } in *nodes {
+                for Survivor { node, disk, memory, .. } in *nodes {
                     let state = state_of(disk)?;
                     if let Some(key) = difference(memory, &state) {
                         let (held, stored) = (show(key, memory.get(key)), show(key, state.get(key)));

@@ -29,6 +29,7 @@ mod dials_apart;
 mod digest_equality;
 mod expired_stays;
 mod failed_commit;
+mod linked;
 mod live_answers;
 mod logged_once;
 mod no_echo;
@@ -55,6 +56,7 @@ pub use dials_apart::DialsApart;
 pub use digest_equality::DigestEquality;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
+pub use linked::{Linked, linked};
 pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
 pub use no_echo::NoEcho;
@@ -184,6 +186,8 @@ pub struct Survivor<'a> {
     pub disk: &'a VirtualDisk,
     /// What it holds in memory.
     pub memory: &'a State,
+    /// The names of the nodes that it has links with; `None` over datagrams, where a handshake may fail again and again.
+    pub links: Option<&'a [String]>,
 }
 
 /// An envelope at the moment at which it leaves its node.
@@ -287,6 +291,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(AnsweredOnce::new(limits)),
         Box::new(AllAnswered::default()),
         Box::new(DialsApart::default()),
+        Box::new(Linked),
     ]
 }
 

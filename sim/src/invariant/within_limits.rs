@@ -27,6 +27,8 @@ pub struct WithinLimits {
 #[derive(Debug, Default)]
 struct Node {
     traffic: Traffic,
+    /// The client whose frame this step took, if it had more unsent than it may.
+    was_full: Option<ConnId>,
     entries: VecDeque<Entry>,
     /// Live queries of each connection.
     live: BTreeMap<ConnId, BTreeSet<String>>,
@@ -59,6 +61,7 @@ impl WithinLimits {
 
 impl Node {
     fn follow(&mut self, step: &Step<'_>, limits: &Limits) {
+        self.was_full = self.full_client(step, limits);
         self.traffic.step(step);
         self.follow_log(step, limits);
         match step.input {
@@ -145,6 +148,7 @@ impl Node {
     /// Which limit is exceeded after a step, if one is.
     fn excess(&self, step: &Step<'_>, limits: &Limits) -> Option<String> {
         self.excess_of_bytes(step, limits)
+            .or_else(|| self.excess_of_answers(step, limits))
             .or_else(|| self.excess_of_entries(step, limits))
             .or_else(|| self.excess_of_connections(step, limits))
     }
@@ -173,6 +177,36 @@ impl Node {
         let most = limits.unsent_total_bytes + little * self.traffic.conns.len() as u64;
         let total = self.traffic.unsent_bytes;
         (total > most).then(|| format!("{total} bytes are unsent on all connections, over {most}"))
+    }
+
+    fn full_client(&self, step: &Step<'_>, limits: &Limits) -> Option<ConnId> {
+        let Input::Received { conn, .. } = step.input else {
+            return None;
+        };
+        let open = self.traffic.conns.get(conn)?;
+        let is_full = open.kind.role == Role::Client && open.kind.push && open.unsent_bytes > limits.unsent_bytes;
+        is_full.then_some(*conn)
+    }
+
+    /// Who does not read what it was answered is answered nothing but refusals.
+    fn excess_of_answers(&self, step: &Step<'_>, limits: &Limits) -> Option<String> {
+        let full = self.was_full?;
+        let answers = given(step).filter(|envelope| envelope.conn == full);
+        let mut messages = answers.map(|envelope| ServerMessage::decode(&envelope.frame, limits.depth));
+        let refuses = |message: &Result<_, _>| {
+            matches!(
+                message,
+                Ok(ServerMessage::Error { .. } | ServerMessage::AuthFail { .. })
+            )
+        };
+        let taken = messages.any(|message| !refuses(&message));
+        let most = limits.unsent_bytes;
+        taken.then(|| {
+            format!(
+                "a request was taken on connection {}, with more than {most} bytes unsent",
+                full.0
+            )
+        })
     }
 
     fn excess_of_entries(&self, step: &Step<'_>, limits: &Limits) -> Option<String> {

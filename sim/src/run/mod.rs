@@ -16,13 +16,13 @@ use crate::disk::Image;
 use crate::holding::Looker;
 use crate::host::Host;
 use crate::invariant::{Invariant, Violation, Watched, agree, all};
-use crate::model::{State, state_in};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
 use crate::world::{Between, Happening, Hook, Setup, World};
 use token::Token;
 
 mod cast;
+mod ending;
 mod faults;
 mod sample;
 mod token;
@@ -278,7 +278,6 @@ impl<'p> Run<'p> {
 
     /// Nodes that all serve and still differ break a promise; whatever else is not done yet is only late.
     fn why_not_at_rest(&self) -> End {
-        let header = &self.plan.header;
         let idle = |client: &Client| client.is_idle();
         if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
             return End::Stuck(format!("c{client} still has requests that nobody answered"));
@@ -290,14 +289,7 @@ impl<'p> Run<'p> {
         if !self.all_watch() {
             return End::Stuck("somebody has no answer to what it watches".into());
         }
-        match agree(&self.world.disks()) {
-            Ok(()) => End::Stuck("the nodes agreed only now and then".into()),
-            Err(expected) => End::Broken(Violation {
-                invariant: "convergence",
-                at_us: self.world.now_us(),
-                expected: format!("{} ms after the last fault, {expected}", header.converge_us / 1_000),
-            }),
-        }
+        self.what_differs()
     }
 
     fn act(&mut self, client: usize) {
@@ -422,13 +414,13 @@ impl<'p> Run<'p> {
         // Two comparisons of everything between all pairs of nodes fit in.
         let patience_us = 2_500 * self.plan.header.anti_entropy_ms;
         let long_enough = |since_us| now_us - since_us >= patience_us;
-        if self.quiet_since_us.is_some_and(long_enough) && self.left().all(|host| host.disk().is_idle()) {
+        if self.quiet_since_us.is_some_and(long_enough)
+            && self.left().all(|host| host.disk().is_idle())
+            && self.are_linked()
+        {
             self.sample(true);
-            let machines = self.world.hosts().iter().map(Host::machine).enumerate();
-            let memory = |(number, machine): (usize, Option<&Node>)| Some((number, state_in(machine?.store().rows())));
-            let memories: Vec<(usize, State)> = machines.filter_map(memory).collect();
             let views = views(&self.clients, &self.plan.header);
-            self.world.quiet(&memories, &views);
+            self.world.quiet(&self.memories(), &views);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());

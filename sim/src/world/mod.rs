@@ -243,13 +243,18 @@ impl<M: Machine> World<M> {
         self.checker.see(self.now_us, &Seen::Sampled { holdings });
     }
 
-    /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold; `views` is what those who
-    /// watch hold.
-    pub fn quiet(&mut self, memories: &[(usize, State)], views: &[Watched<'_>]) {
+    /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold, each with the names of
+    /// the nodes that it has links with; `views` is what those who watch hold.
+    pub fn quiet(&mut self, memories: &[(usize, State, Option<Vec<String>>)], views: &[Watched<'_>]) {
         let mut nodes = Vec::with_capacity(memories.len());
-        for (node, memory) in memories {
+        for (node, memory, links) in memories {
             let (node, disk) = (*node, &self.hosts[*node].disk);
-            nodes.push(Survivor { node, disk, memory });
+            nodes.push(Survivor {
+                node,
+                disk,
+                memory,
+                links: links.as_deref(),
+            });
         }
         let seen = Seen::Quiet { nodes: &nodes, views };
         self.checker.see(self.now_us, &seen);

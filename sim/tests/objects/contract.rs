@@ -1,7 +1,8 @@
 //! Lies about the rules between a machine and its host.
 
+use bytes::Bytes;
 use kernel::env::SeededRng;
-use kernel::machine::{Input, Output, Phase, StorageError};
+use kernel::machine::{Envelope, Input, Output, Phase, StorageError};
 use sim::disk::{DiskProfile, VirtualDisk};
 use sim::invariant::{Departure, Seen};
 use sim::trace::Step;
@@ -17,7 +18,44 @@ pub fn lies() -> Vec<Case> {
         case("damage-noticed", "that nothing befell", a_good_disk_is_refused),
         case("storage-rules", "the moon", misuses),
         case("damage-noticed", "that nothing befell", refuses_a_good_disk),
+        case("dials-apart", "before it dials", dials_twice),
+        case("no-echo", "back to where it came from", sends_back),
     ]
+}
+
+/// Every dial is followed by another to the same peer in the same instant.
+fn dials_twice() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Stepped { step, disk } if !step.output.dial.is_empty() => {
+            let mut output = step.output.clone();
+            output.dial.extend_from_slice(&step.output.dial);
+            let step = Step {
+                output: &output,
+                ..**step
+            };
+            next(&Seen::Stepped { step: &step, disk });
+        }
+        _ => next(seen),
+    })
+}
+
+/// Whatever a node is sent it sends back.
+fn sends_back() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Stepped { step, disk } => {
+            let mut output = step.output.clone();
+            if let Input::Received { conn, frame } = step.input {
+                let frame = Bytes::copy_from_slice(frame);
+                output.send.push(Envelope { conn: *conn, frame });
+            }
+            let step = Step {
+                output: &output,
+                ..**step
+            };
+            next(&Seen::Stepped { step: &step, disk });
+        }
+        _ => next(seen),
+    })
 }
 
 pub fn empty_disk() -> VirtualDisk {

@@ -20,6 +20,7 @@ pub fn lies() -> Vec<Case> {
     vec![
         case("acknowledged", "older than what is", more_is_acknowledged),
         case("convergence", "has", one_forgets),
+        case("linked", "has a link with", one_is_shut_out),
         case("clock-forward", "rises", logs_again),
         case("logged-once", "moves its records forward", logs_again),
         case("reads-durable", "on its disk", nothing_is_durable),
@@ -81,6 +82,17 @@ fn one_forgets() -> Lie {
                 memory.pop_first();
             }
         });
+    })
+}
+
+fn one_is_shut_out() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Quiet { nodes, views } => {
+            let mut nodes = nodes.to_vec();
+            nodes.iter_mut().take(1).for_each(|survivor| survivor.links = Some(&[]));
+            next(&Seen::Quiet { nodes: &nodes, views });
+        }
+        _ => next(seen),
     })
 }
 

@@ -35,6 +35,10 @@ pub fn lies() -> Vec<Case> {
             connections: 1,
             ..limits
         }),
+        case("a request was taken", |limits| Limits {
+            unsent_bytes: 1,
+            ..limits
+        }),
         case("live queries", |limits| Limits {
             subscriptions: 0,
             ..limits

@@ -9,6 +9,7 @@ use super::{Header, Plan};
 use crate::streams::{Draw, Streams};
 
 mod faults;
+mod themes;
 mod workload;
 
 pub(super) fn draw(seed: u64) -> Plan {
@@ -17,11 +18,15 @@ pub(super) fn draw(seed: u64) -> Plan {
     let mut header = header(seed, &mut streams("header").at(0, 0));
     strangers(&mut header, &mut streams("strangers").at(0, 0));
     hardships(&mut header, &mut streams("hardships").at(0, 0));
+    let theme = themes::draw(&mut header, &mut streams("theme").at(0, 0));
     let mut entries = Vec::new();
     workload::operations(&header, &streams("workload"), &mut entries);
     workload::watches(&header, &streams("watches"), &mut entries);
     workload::clock_put_right(&header, &streams("clock put right"), &mut entries);
     faults::all(&header, &root, &mut entries);
+    if let Some(theme) = theme {
+        themes::entries(theme, &header, &mut streams("theme").at(1, 0), &mut entries);
+    }
     entries.sort_by_key(|entry| entry.at_us);
     Plan { header, entries }
 }

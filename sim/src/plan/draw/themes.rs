@@ -1,0 +1,246 @@
+//! Some seeds have a theme: a few things that are rare alone, and that only together show a bug, happen in them on purpose and often.
+//!
+//! Swarm testing draws each thing by itself; what needs three of them at once, and in the right order, it meets too seldom.
+
+use super::pick;
+use crate::endpoint::Endpoint;
+use crate::plan::{Entry, Event, FaultKind, Header, On};
+use crate::streams::Draw;
+use crate::watch::{Filter, Order, Watch};
+
+/// What a seed is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Theme {
+    /// Little may be unsent, links are slow, and answers are lost to commits that fail.
+    FullLines,
+    /// Keys are written again while the flush that holds their older version fails.
+    FailingFlushes,
+    /// A client follows a clock that is far ahead of the other nodes'.
+    ClocksApart,
+    /// Commits fail while somebody watches what they change.
+    WatchedFailures,
+    /// The clocks are put back by an hour, and then connections break.
+    ClocksPutBack,
+    /// Connections between nodes are gone at one end only, also when everything else is healed.
+    HalfOpenLinks,
+}
+
+/// Whether the seed has one, and what its header is like then.
+pub(super) fn draw(header: &mut Header, rng: &mut Draw) -> Option<Theme> {
+    if !rng.chance(250) {
+        return None;
+    }
+    let theme = pick(
+        rng,
+        &[
+            Theme::FullLines,
+            Theme::FullLines,
+            Theme::FailingFlushes,
+            Theme::ClocksApart,
+            Theme::WatchedFailures,
+            Theme::ClocksPutBack,
+            Theme::HalfOpenLinks,
+        ],
+    );
+    match theme {
+        Theme::FullLines => {
+            header.unsent_bytes = pick(rng, &[100, 400, 2_000]);
+            header.bytes_per_ms = pick(rng, &[50, 100]);
+            header.client_batch = pick(rng, &[1, 1, 3]);
+            all_stay(header);
+        }
+        Theme::FailingFlushes => {
+            header.apply_bytes = pick(rng, &[100, 1_000]);
+            header.apply_delay_ms = pick(rng, &[5, 100]);
+            header.sync_us = (20_000, 200_000);
+        }
+        Theme::ClocksApart => {
+            let ahead_ms = rng.between((40_000, 55_000)) as i64;
+            header.skew_ms.iter_mut().for_each(|skew_ms| *skew_ms = -ahead_ms);
+            header.client_skew_ms.iter_mut().for_each(|skew_ms| *skew_ms = 0);
+            header.skew_ms[0] = ahead_ms;
+            header.client_skew_ms[0] = 2 * ahead_ms;
+        }
+        Theme::WatchedFailures => all_stay(header),
+        Theme::ClocksPutBack | Theme::HalfOpenLinks => {}
+    }
+    Some(theme)
+}
+
+/// Connections that lose nothing, by which everybody may be told of changes: what who watches holds is compared only then.
+fn all_stay(header: &mut Header) {
+    header.ordered = true;
+    header.exchanges = 0;
+    header.impostors = 0;
+}
+
+/// Adds what happens by a theme.
+pub(super) fn entries(theme: Theme, header: &Header, rng: &mut Draw, entries: &mut Vec<Entry>) {
+    let mut story = Story { header, rng, entries };
+    match theme {
+        Theme::FullLines => story.full_lines(),
+        Theme::FailingFlushes => story.failing_flushes(),
+        Theme::ClocksApart => story.clocks_apart(),
+        Theme::WatchedFailures => story.watched_failures(),
+        Theme::ClocksPutBack => story.clocks_put_back(),
+        Theme::HalfOpenLinks => story.half_open_links(),
+    }
+}
+
+struct Story<'s> {
+    header: &'s Header,
+    rng: &'s mut Draw,
+    entries: &'s mut Vec<Entry>,
+}
+
+impl Story<'_> {
+    fn full_lines(&mut self) {
+        self.watch_all();
+        for _ in 0..12 {
+            let (start_us, client) = (self.moment_us(), self.client());
+            let node = self.node();
+            if self.rng.chance(300) {
+                let other = Endpoint::Client(self.client());
+                let link = FaultKind::SlowLink.on(On::Link(Endpoint::Node(node), other));
+                self.add(start_us, Event::Fault(link.by(20).for_us(400_000)));
+            }
+            for number in 0..12 {
+                let at_us = start_us + number * 2_000;
+                match number % 3 {
+                    0 => self.put(at_us, client, number, 1_000 + number),
+                    1 => self.get(at_us, client, number),
+                    _ => self.put(at_us, client, number, number),
+                }
+            }
+            for _ in 0..self.rng.below(4) {
+                let at_us = start_us + self.rng.below(24_000);
+                self.add(at_us, Event::Fault(FaultKind::FailCommit.on_node(node)));
+            }
+        }
+    }
+
+    fn failing_flushes(&mut self) {
+        for series in 0..12 {
+            let (start_us, client) = (self.moment_us(), self.client());
+            for turn in 0..8 {
+                self.put(start_us + turn * 40_000, client, series, 1_000 * series + turn);
+            }
+            for node in 0..self.header.nodes as usize {
+                let at_us = start_us + self.rng.below(320_000);
+                self.add(at_us, Event::Fault(FaultKind::FailApply.on_node(node)));
+            }
+        }
+    }
+
+    /// The first client's home is the node that is ahead: there its writes are taken, and from there they go to the others.
+    fn clocks_apart(&mut self) {
+        for number in 0..20 {
+            let at_us = self.moment_us();
+            self.put(at_us, 0, number, number);
+        }
+    }
+
+    fn watched_failures(&mut self) {
+        self.watch_all();
+        for turn in 0..80 {
+            let (at_us, client, key) = (self.moment_us(), self.client(), self.rng.below(3));
+            match self.rng.below(3) {
+                0 => self.add(
+                    at_us,
+                    Event::Delete {
+                        client,
+                        map: "m0".into(),
+                        key: format!("k{key}"),
+                    },
+                ),
+                1 => self.put(at_us, client, key, turn),
+                _ => self.put(at_us, client, key, 1_000 + turn),
+            }
+            if self.rng.chance(200) {
+                let node = self.node();
+                self.add(at_us, Event::Fault(FaultKind::FailCommit.on_node(node)));
+            }
+        }
+    }
+
+    fn clocks_put_back(&mut self) {
+        let at_us = self.header.heal_us / 2 + self.rng.below(self.header.heal_us / 2);
+        for node in 0..self.header.nodes as usize {
+            self.add(at_us, Event::Fault(FaultKind::Jump.on_node(node).by(-3_600_000)));
+        }
+        for (one, other) in self.pairs() {
+            self.add(at_us + 10_000, Event::Fault(FaultKind::Cut.on(On::Link(one, other))));
+        }
+    }
+
+    fn half_open_links(&mut self) {
+        let last_us = self.header.heal_us - 1_000;
+        for (one, other) in self.pairs() {
+            let earlier_us = self.moment_us();
+            let (knows, does_not) = if self.rng.chance(500) {
+                (one, other)
+            } else {
+                (other, one)
+            };
+            for at_us in [earlier_us, last_us] {
+                let fault = FaultKind::HalfOpen.on(On::Link(knows, does_not));
+                self.add(at_us, Event::Fault(fault));
+            }
+        }
+    }
+
+    /// Each client watches, most of them what a change of a value moves in and out.
+    fn watch_all(&mut self) {
+        for client in 0..self.header.clients as usize {
+            let watch = Watch {
+                map: "m0".into(),
+                filter: match self.rng.chance(300) {
+                    true => Filter::All,
+                    false => Filter::Above(500),
+                },
+                order: pick(self.rng, &[Order::Key, Order::Up, Order::Down]),
+                limit: pick(self.rng, &[0, 0, 3]),
+            };
+            self.add(0, Event::Watch { client, watch });
+        }
+    }
+
+    fn pairs(&self) -> Vec<(Endpoint, Endpoint)> {
+        let nodes = self.header.nodes as usize;
+        let pairs = (0..nodes).flat_map(|a| (a + 1..nodes).map(move |b| (a, b)));
+        pairs.map(|(a, b)| (Endpoint::Node(a), Endpoint::Node(b))).collect()
+    }
+
+    fn moment_us(&mut self) -> u64 {
+        self.rng.below(self.header.heal_us)
+    }
+
+    fn node(&mut self) -> usize {
+        self.rng.below(self.header.nodes) as usize
+    }
+
+    fn client(&mut self) -> usize {
+        self.rng.below(self.header.clients) as usize
+    }
+
+    fn put(&mut self, at_us: u64, client: usize, key: u64, value: u64) {
+        let (map, key) = ("m0".into(), format!("k{key}"));
+        let event = Event::Put {
+            client,
+            map,
+            key,
+            value,
+            ttl_ms: None,
+        };
+        self.add(at_us, event);
+    }
+
+    fn get(&mut self, at_us: u64, client: usize, key: u64) {
+        let (map, key) = ("m0".into(), format!("k{key}"));
+        self.add(at_us, Event::Get { client, map, key });
+    }
+
+    fn add(&mut self, at_us: u64, event: Event) {
+        self.entries.push(Entry { at_us, event });
+    }
+}
