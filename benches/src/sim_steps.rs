@@ -25,7 +25,7 @@ pub(crate) fn run(load: &Load) -> Rows {
     let scale = if load.quick { 10 } else { 1 };
     let dir = tempfile::tempdir()?;
     let sim = built("sim")?;
-    let simulated = |subject, plan: Plan| plan.run(&sim, dir.path(), subject);
+    let simulated = |subject, plan: &Plan, checked| plan.run(&sim, dir.path(), subject, checked);
     // Every message of every write is worked off on its way; and a cluster that mostly waits.
     let busy = Plan {
         writes: 50_000 / scale,
@@ -37,8 +37,10 @@ pub(crate) fn run(load: &Load) -> Rows {
     };
     let mut rows = vec![
         bare_heap(20_000_000 / scale),
-        simulated("orrery", busy)?,
-        simulated("orrery-moderate", moderate)?,
+        simulated("orrery", &busy, true)?,
+        simulated("orrery-unchecked", &busy, false)?,
+        simulated("orrery-moderate", &moderate, true)?,
+        simulated("orrery-moderate-unchecked", &moderate, false)?,
     ];
     rows.extend(madsim()?);
     Ok(rows)
@@ -61,10 +63,15 @@ impl Plan {
         text
     }
 
-    fn run(&self, sim: &Path, dir: &Path, subject: &'static str) -> Result<Row, Box<dyn Error>> {
+    fn run(&self, sim: &Path, dir: &Path, subject: &'static str, checked: bool) -> Result<Row, Box<dyn Error>> {
         let file = dir.join(subject);
         fs::write(&file, self.text())?;
-        let (output, spent) = measured(Command::new(sim).arg("run").arg("--plan").arg(&file))?;
+        let mut command = Command::new(sim);
+        command.arg("run").arg("--plan").arg(&file);
+        if !checked {
+            command.arg("--unchecked");
+        }
+        let (output, spent) = measured(&mut command)?;
         // `1962428 steps in 15100 ms: ...`
         let said = String::from_utf8(output.stdout)?;
         let words: Vec<&str> = said.split_whitespace().take(4).collect();
@@ -73,8 +80,9 @@ impl Plan {
         };
         let (steps, virtual_ms): (u64, u64) = (steps.parse()?, virtual_ms.parse()?);
         let pace = u128::from(virtual_ms) * 1_000 / spent.wall.as_micros().max(1);
+        let promises = if checked { "all promises" } else { "no promise" };
         let note = format!(
-            "steps; 5 nodes, {} writes/s, each committed by all, all promises checked; {pace} virtual s per wall s",
+            "steps; 5 nodes, {} writes/s, each committed by all, {promises} checked; {pace} virtual s per wall s",
             1_000_000 / self.every_us
         );
         Ok(Row::of_thread((BENCH, subject), steps as usize, spent, 0, note))
