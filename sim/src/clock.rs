@@ -84,6 +84,10 @@ impl HostClock {
 
     /// The first virtual time at which the monotonic clock shows `mono_us`.
     pub fn due(&self, mono_us: u64) -> u64 {
+        // Beyond a thousand years nobody waits.
+        if mono_us > 1 << 55 {
+            return u64::MAX / 2;
+        }
         let rate = 1_000_000_u64.saturating_add_signed(self.profile.drift_ppm);
         let scaled = u128::from(mono_us) * 1_000_000 / u128::from(rate);
         let mut since_boot_us = u64::try_from(scaled).unwrap_or(u64::MAX / 2);

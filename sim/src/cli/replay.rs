@@ -44,9 +44,9 @@ fn replay_all(path: &Path) -> u8 {
         eprintln!("{}: there is no segment of a recording in this folder", path.display());
         return UNREADABLE;
     }
-    let (mut code, mut last) = (EQUAL, None);
+    let (mut code, mut last, mut before) = (EQUAL, None, None);
     for file in &files {
-        let (of_file, hash) = one(file);
+        let (of_file, hash) = one(file, &mut before);
         code = if code == EQUAL { of_file } else { code };
         last = hash;
     }
@@ -72,7 +72,8 @@ fn segments(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn one(file: &Path) -> (u8, Option<[u8; 32]>) {
+/// Replays one segment; `before` is the node and the number of the one before it.
+fn one(file: &Path, before: &mut Option<(String, u64)>) -> (u8, Option<[u8; 32]>) {
     let name = file.display();
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
@@ -82,7 +83,28 @@ fn one(file: &Path) -> (u8, Option<[u8; 32]>) {
         }
     };
     match replay(&bytes) {
-        Ok(replayed) => (print(file, &replayed, bytes.len()), replayed.hash),
+        Ok(replayed) => {
+            let (node, number) = (replayed.head.node.to_string(), replayed.head.number);
+            let wrong = match before {
+                Some((other, _)) if *other != node => {
+                    Some(format!("it is of node {node}, and those before it of {other}"))
+                }
+                Some((_, last)) if number <= *last => Some(format!("it is segment {number}, and comes after {last}")),
+                _ => None,
+            };
+            if let Some((_, last)) = before.as_ref().filter(|(_, last)| number > last + 1) {
+                println!("(segments between {last} and {number} are not there)");
+            }
+            *before = Some((node, number));
+            let code = print(file, &replayed, bytes.len());
+            match wrong {
+                Some(wrong) if code == EQUAL => {
+                    eprintln!("{name}: {wrong}: this folder does not hold one recording");
+                    (UNREADABLE, replayed.hash)
+                }
+                _ => (code, replayed.hash),
+            }
+        }
         Err(unreadable) => {
             eprintln!("{name}: {unreadable}");
             (UNREADABLE, None)

@@ -165,6 +165,26 @@ impl Plan {
         plan
     }
 
+    /// Whether everybody whom an entry mentions is there.
+    pub(super) fn check_ends(&self) -> Result<(), String> {
+        let (nodes, clients) = (self.header.nodes as usize, self.header.clients as usize);
+        for entry in &self.entries {
+            let mut event = entry.event.clone();
+            for part in event.parts() {
+                match part {
+                    Part::Node(node) | Part::End(Endpoint::Node(node)) if *node >= nodes => {
+                        return Err(format!("`{}us {}`: there is no n{node}", entry.at_us, entry.event));
+                    }
+                    Part::Client(client) | Part::End(Endpoint::Client(client)) if *client >= clients => {
+                        return Err(format!("`{}us {}`: there is no c{client}", entry.at_us, entry.event));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The lines of the header, as in the plan's text.
     pub(crate) fn options(&self) -> Vec<String> {
         let head = Plan {

@@ -5,6 +5,7 @@
 
 use crate::watch::Watch;
 
+mod bounds;
 mod draw;
 pub(crate) mod edit;
 mod fault;

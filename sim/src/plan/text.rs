@@ -6,13 +6,13 @@ use std::str::FromStr;
 use kernel::env::Rare;
 
 use super::header::Field;
-use super::{Entry, Event, Fault, FaultKind, Header, Plan};
+use super::{Entry, Event, Fault, FaultKind, Header, Plan, bounds};
 use crate::endpoint::Endpoint;
 
 /// Why a text is not a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadPlan {
-    /// In which line, from 1.
+    /// In which line, from 1; 0 where it is the whole that is wrong.
     pub line: usize,
     /// What is wrong there.
     pub wrong: String,
@@ -20,7 +20,10 @@ pub struct BadPlan {
 
 impl fmt::Display for BadPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.wrong)
+        match self.line {
+            0 => f.write_str(&self.wrong),
+            line => write!(f, "line {line}: {}", self.wrong),
+        }
     }
 }
 
@@ -94,6 +97,10 @@ impl FromStr for Plan {
             read.map_err(|wrong| BadPlan { line: index + 1, wrong })?;
         }
         plan.entries.sort_by_key(|entry| entry.at_us);
+        // An option may stand behind the events that it is about.
+        let whole = |wrong| BadPlan { line: 0, wrong };
+        plan.check_ends().map_err(whole)?;
+        bounds::check(&plan).map_err(whole)?;
         Ok(plan)
     }
 }
