@@ -43,7 +43,7 @@ impl NodeConfig {
         }
     }
 
-    /// Whether a node can work with this. Ask before [`Node::new`], which takes it at its word.
+    /// Whether a node can work with this. Ask before [`Node::new`](super::Node::new), which takes it at its word.
     ///
     /// # Errors
     /// [`BadConfig`], naming what is wrong.

@@ -2,7 +2,7 @@
 //!
 //! [`Recorder`] wraps a machine: it writes down each input before the step that takes it, and a hash of the output behind it, in
 //! the form of [`kernel::record`]. A thread of its own writes that into files, and the node never waits for it: what does not
-//! fit the [`queue`] between them is not recorded, and the recording says so. [`Ring`] keeps the files: each is a segment that
+//! fit the queue between them is not recorded, and the recording says so. [`Ring`] keeps the files: each is a segment that
 //! opens with a whole state, and the oldest goes before a new one begins, so that all of them together stay within a size.
 //!
 //! A recording holds all that the node holds and hears: data, and the tokens that clients present. Its files can be read by

@@ -16,6 +16,9 @@ use super::parse;
 use super::source::replay;
 use super::tally::Tally;
 
+/// Most runs at a time, whatever is asked for: each has a thread.
+const MOST_JOBS: usize = 256;
+
 /// A swarm.
 #[derive(Debug, Args)]
 pub struct Swarm {
@@ -92,7 +95,7 @@ impl Swarm {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs.max(1) {
+            for _ in 0..self.jobs.clamp(1, MOST_JOBS) {
                 scope.spawn(work);
             }
         });

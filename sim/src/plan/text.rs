@@ -89,6 +89,9 @@ impl FromStr for Plan {
                 .and_then(|at| at.parse().ok());
             let read = match (at, words.as_slice()) {
                 (_, []) => Ok(()),
+                _ if plan.entries.len() >= bounds::MOST_ENTRIES => {
+                    Err(format!("a plan has at most {} entries", bounds::MOST_ENTRIES))
+                }
                 (Some(at_us), words) => event(&words[1..], &plan.header).map(|event| {
                     plan.entries.push(Entry { at_us, event });
                 }),

@@ -81,6 +81,7 @@ pub struct World<M> {
     due: Queue<u64>,
     now_us: u64,
     at_once: u64,
+    events: u64,
     trace: Trace,
     streams: Streams,
     reached: Reached,
@@ -103,6 +104,7 @@ impl<M: Machine> World<M> {
             due: Queue::default(),
             now_us: 0,
             at_once: 0,
+            events: 0,
             trace: Trace::default(),
             streams: Streams::new(&seed, "world"),
             reached: Reached::default(),
@@ -310,12 +312,20 @@ impl<M: Machine> World<M> {
         }
     }
 
-    /// A machine that asks to be woken at once, for ever, would stop time.
+    /// A machine that asks to be woken at once, for ever, would stop time; one that asks for it again and again, the run.
     fn count_events(&mut self, at_us: u64) {
         const EVENTS_AT_ONCE: u64 = 1_000_000;
+        const EVENTS_IN_ALL: u64 = 200_000_000;
         self.at_once = if at_us == self.now_us { self.at_once + 1 } else { 0 };
-        if self.at_once > EVENTS_AT_ONCE {
-            let expected = format!("time goes on; there were {EVENTS_AT_ONCE} events at one instant");
+        self.events += 1;
+        let expected = match (self.at_once > EVENTS_AT_ONCE, self.events > EVENTS_IN_ALL) {
+            (false, false) => None,
+            (true, _) => Some(format!(
+                "time goes on; there were {EVENTS_AT_ONCE} events at one instant"
+            )),
+            (_, true) => Some(format!("a run comes to its end; there were {EVENTS_IN_ALL} events")),
+        };
+        if let Some(expected) = expected {
             self.checker.object(Violation {
                 invariant: "progress",
                 at_us,
