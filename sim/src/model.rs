@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kernel::crdt;
@@ -104,7 +104,7 @@ pub fn read_entry(entry: &Bytes) -> Result<LogEntry, String> {
 #[derive(Debug, Clone, Default)]
 pub struct Decoded {
     /// The bytes and what they say, the newest last. The bytes are kept so that nothing else can come to lie in their place.
-    entries: RefCell<VecDeque<(Bytes, Rc<LogEntry>)>>,
+    entries: RefCell<VecDeque<(Bytes, Arc<LogEntry>)>>,
 }
 
 impl Decoded {
@@ -115,17 +115,17 @@ impl Decoded {
     ///
     /// # Errors
     /// If it is none.
-    pub fn read(&self, entry: &Bytes) -> Result<Rc<LogEntry>, String> {
+    pub fn read(&self, entry: &Bytes) -> Result<Arc<LogEntry>, String> {
         let place = |bytes: &Bytes| (bytes.as_ptr(), bytes.len());
         let mut entries = self.entries.borrow_mut();
         if let Some((_, known)) = entries.iter().rev().find(|(bytes, _)| place(bytes) == place(entry)) {
-            return Ok(Rc::clone(known));
+            return Ok(Arc::clone(known));
         }
-        let read = Rc::new(read_entry(entry)?);
+        let read = Arc::new(read_entry(entry)?);
         if entries.len() == Self::MOST {
             entries.pop_front();
         }
-        entries.push_back((entry.clone(), Rc::clone(&read)));
+        entries.push_back((entry.clone(), Arc::clone(&read)));
         Ok(read)
     }
 }
@@ -185,7 +185,7 @@ impl LogReader {
     ///
     /// # Errors
     /// If one of them is no entry.
-    pub fn new_entries(&mut self, disk: &VirtualDisk) -> Result<Vec<(u64, Rc<LogEntry>)>, String> {
+    pub fn new_entries(&mut self, disk: &VirtualDisk) -> Result<Vec<(u64, Arc<LogEntry>)>, String> {
         // Of one that is damaged nobody but its node has anything to read.
         if disk.last_durable() == self.seen || disk.is_damaged() {
             return Ok(Vec::new());
