@@ -312,7 +312,12 @@ impl World {
         let disks = self.disks();
         let both = disks.iter().zip(&memories).enumerate();
         let nodes: Vec<_> = both
-            .map(|(node, (disk, memory))| Survivor { node, disk, memory, links: None })
+            .map(|(node, (disk, memory))| Survivor {
+                node,
+                disk,
+                memory,
+                links: None,
+            })
             .collect();
         watch::see(&Seen::Quiet {
             nodes: &nodes,
