@@ -187,6 +187,18 @@ mutants! {
     ExpiredNotTold = "expired-not-told",
     /// Who reads too slowly misses changes, and is not answered anew.
     SlowWatcherSkipped = "slow-watcher-skipped",
+
+    // The agreed register. These are found by a test of their own (`sim/tests/register/`).
+    /// A voter's promise is not written to disk before it is spoken.
+    BallotNotPersisted = "ballot-not-persisted",
+    /// A voter accepts a ballot below the one that it has promised.
+    AcceptWithoutPromise = "accept-without-promise",
+    /// A change of the list counts as chosen with one vote less than a majority of the old list.
+    MembersByMinority = "members-by-minority",
+    /// Only the new list is asked for a majority, as would do if lists differed by one member.
+    TwoMembersAtOnce = "two-members-at-once",
+    /// A proposer goes on with its own value though it was told of an accepted one.
+    ForgetsAcceptedValue = "forgets-accepted-value",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and
