@@ -91,9 +91,8 @@ fn two_reads_do_not_go_back_in_time() {
 fn two_writers_seen_in_two_orders_are_not_linearizable() {
     let reads = |a, b| [op(Read, a, 20, 21), op(Read, b, 22, 23)];
     let writes = [op(Write(1), 1, 0, 50), op(Write(2), 1, 0, 50)];
-    check(&Number, &[&writes[..], &reads(1, 2), &reads(2, 2)].concat()).unwrap_err();
-    let later = [op(Read, 2, 30, 31), op(Read, 2, 32, 33)];
-    check(&Number, &[&writes[..], &reads(1, 2), &later].concat()).unwrap();
+    check(&Number, &[&writes[..], &reads(1, 2), &reads(2, 1)].concat()).unwrap_err();
+    check(&Number, &[&writes[..], &reads(1, 2), &reads(2, 2)].concat()).unwrap();
 }
 
 #[test]

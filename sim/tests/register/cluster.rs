@@ -273,10 +273,10 @@ impl Cluster {
         let torn = pairs.into_iter().find(|(before, after)| after.parent != before.mark);
         if known != *value {
             self.broken = Some(format!(
-                "fork: version {version} is {known:?} and, at {id:?}, {value:?}"
+                "one-chain: version {version} is {known:?} and, at {id:?}, {value:?}"
             ));
         } else if let Some((before, after)) = torn {
-            self.broken = Some(format!("fork: {after:?} does not follow {before:?}"));
+            self.broken = Some(format!("one-chain: {after:?} does not follow {before:?}"));
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn run(seed: u64, mutants: Mutants) -> Result<Done, String> {
     let history = &cluster.client.history;
     if let Err(stuck) = check(&Number, history) {
         let at = stuck.stuck_at.iter().map(|at| &history[*at]);
-        return Err(format!("not linearizable: {:?}", at.collect::<Vec<_>>()));
+        return Err(format!("linearizable: {:?}", at.collect::<Vec<_>>()));
     }
     let answered = history.iter().filter(|operation| operation.outcome.is_some()).count();
     Ok(Done {
@@ -219,7 +219,7 @@ fn heal(cluster: &mut Cluster) -> Result<bool, String> {
     };
     while answered(cluster) == 0 {
         if cluster.now_us > begun_us + PROGRESS_US {
-            return Err(format!("stuck: {:?}", cluster.chosen.last_key_value()));
+            return Err(format!("progress: stuck at {:?}", cluster.chosen.last_key_value()));
         }
         let members = cluster.chosen.last_key_value().map(|(_, value)| value.voters());
         for id in members.unwrap_or_default() {
@@ -235,7 +235,7 @@ fn heal(cluster: &mut Cluster) -> Result<bool, String> {
         let version = cluster.nodes[&id].disk.version;
         if version != newest {
             return Err(format!(
-                "behind: {id:?} holds version {version}, and {newest} was chosen"
+                "progress: {id:?} holds version {version}, and {newest} was chosen"
             ));
         }
     }
