@@ -23,6 +23,8 @@ struct Habits {
     asks: u64,
     members: u64,
     crashes: u64,
+    /// Off and on again at once: what it said is still on its way.
+    restarts: u64,
     boots: u64,
     splits: u64,
     heals: u64,
@@ -91,24 +93,26 @@ fn draw(cluster: &mut Cluster) -> Habits {
     let rng = &mut cluster.rng;
     let some = |rng: &mut SeededRng, most: u64| if rng.chance(700) { rng.between(1, most) } else { 0 };
     cluster.faults = Faults {
-        loss_permille: some(rng, 200),
+        loss_permille: some(rng, 400),
         copies_permille: some(rng, 200),
-        late_permille: some(rng, 300),
+        late_permille: some(rng, 500),
         late_us: rng.between(50_000, 3_000_000),
         ..Faults::default()
     };
     let crashes = some(rng, 150);
-    let splits = some(rng, 60);
+    let splits = some(rng, 100);
+    let (rarely, restless) = (rng.chance(250), rng.chance(400));
     Habits {
         asks: rng.between(200, 600),
-        members: some(rng, 150),
+        members: some(rng, 400),
         crashes,
+        restarts: if restless { rng.between(1, 400) } else { 0 },
         boots: crashes * rng.between(1, 6),
         splits,
         heals: splits * rng.between(1, 3),
-        wipes: some(rng, 5),
-        every_us: rng.between(5_000, 150_000),
-        acts: rng.between(100, 500),
+        wipes: if rarely { rng.between(1, 5) } else { 0 },
+        every_us: rng.between(2_000, 100_000),
+        acts: rng.between(100, 1_000),
     }
 }
 
@@ -140,10 +144,11 @@ fn act(cluster: &mut Cluster, habits: &Habits) {
     if cluster.rng.chance(habits.crashes) {
         let victim = pick(&mut cluster.rng, &up).unwrap_or(here);
         cluster.crash(victim);
-        // Often at once again: what it said is still on its way.
-        if cluster.rng.chance(500) {
-            cluster.boot(victim);
-        }
+    }
+    if cluster.rng.chance(habits.restarts) {
+        let victim = pick(&mut cluster.rng, &up).unwrap_or(here);
+        cluster.crash(victim);
+        cluster.boot(victim);
     }
     if cluster.rng.chance(habits.boots)
         && let Some(id) = pick(&mut cluster.rng, &down)
@@ -152,8 +157,11 @@ fn act(cluster: &mut Cluster, habits: &Habits) {
     }
     if cluster.rng.chance(habits.splits) {
         let rng = &mut cluster.rng;
-        cluster.faults.apart = cluster.nodes.keys().copied().filter(|_| rng.chance(400)).collect();
-        cluster.faults.apart_one_way = rng.chance(300);
+        // Often the one that has just been asked for something.
+        let alone = rng.chance(400);
+        let apart = |id: &NodeId| if alone { *id == here } else { rng.chance(400) };
+        cluster.faults.apart = cluster.nodes.keys().copied().filter(apart).collect();
+        cluster.faults.apart_one_way = cluster.rng.chance(300);
     }
     if cluster.rng.chance(habits.heals) {
         cluster.faults.apart.clear();
