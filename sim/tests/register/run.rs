@@ -27,6 +27,8 @@ struct Habits {
     restarts: u64,
     boots: u64,
     splits: u64,
+    /// Of the changes of members.
+    torn: u64,
     heals: u64,
     wipes: u64,
     every_us: u64,
@@ -109,7 +111,8 @@ fn draw(cluster: &mut Cluster) -> Habits {
         restarts: if restless { rng.between(1, 400) } else { 0 },
         boots: crashes * rng.between(1, 6),
         splits,
-        heals: splits * rng.between(1, 3),
+        torn: some(rng, 300),
+        heals: splits * rng.between(1, 3) + 20,
         wipes: if rarely { rng.between(1, 5) } else { 0 },
         every_us: rng.between(2_000, 100_000),
         acts: rng.between(100, 1_000),
@@ -139,7 +142,19 @@ fn act(cluster: &mut Cluster, habits: &Habits) {
         ask(cluster, here);
     }
     if cluster.rng.chance(habits.members) {
-        change_members(cluster, here);
+        let members = change_members(cluster, here);
+        if cluster.rng.chance(habits.torn) {
+            // The network splits along the new list, or around the proposer, while the change is under way.
+            let soon_us = cluster.rng.between(1, 60_000);
+            cluster.run_until(cluster.now_us + soon_us);
+            let alone = cluster.rng.chance(500);
+            cluster.faults.apart = if alone {
+                [here].into()
+            } else {
+                members.into_iter().collect()
+            };
+            cluster.faults.apart_one_way = false;
+        }
     }
     if cluster.rng.chance(habits.crashes) {
         let victim = pick(&mut cluster.rng, &up).unwrap_or(here);
@@ -187,12 +202,12 @@ fn ask(cluster: &mut Cluster, id: NodeId) {
     cluster.ask(id, input);
 }
 
-/// Adds one, removes one, or puts others in the place of several.
-fn change_members(cluster: &mut Cluster, id: NodeId) {
+/// Adds one, removes one, or puts others in the place of several. The new list.
+fn change_members(cluster: &mut Cluster, id: NodeId) -> Vec<NodeId> {
     let all = cluster.those(|node| !node.gone);
     let up = cluster.nodes[&id].up.as_ref();
     let Some(mut members) = up.and_then(|up| up.register.value()).map(|value| value.members.clone()) else {
-        return;
+        return Vec::new();
     };
     let others: Vec<NodeId> = all.iter().copied().filter(|id| !members.contains(id)).collect();
     match cluster.rng.below(3) {
@@ -207,7 +222,8 @@ fn change_members(cluster: &mut Cluster, id: NodeId) {
         }
         _ => (),
     }
-    cluster.change_members(id, members);
+    cluster.change_members(id, members.clone());
+    members
 }
 
 /// Heals all that can be healed, and expects progress if a majority can. Whether it could.
