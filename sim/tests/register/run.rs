@@ -23,7 +23,7 @@ struct Habits {
     asks: u64,
     members: u64,
     crashes: u64,
-    /// Off and on again at once: what it said is still on its way.
+    /// Off and on again at once: what was said is still on its way.
     restarts: u64,
     boots: u64,
     splits: u64,
@@ -93,17 +93,19 @@ fn draw(cluster: &mut Cluster) -> Habits {
         });
     }
     let rng = &mut cluster.rng;
+    // In some runs every message takes its own time, so that they come in any order.
+    let disorder = rng.chance(400);
     let some = |rng: &mut SeededRng, most: u64| if rng.chance(700) { rng.between(1, most) } else { 0 };
     cluster.faults = Faults {
         loss_permille: some(rng, 400),
         copies_permille: some(rng, 200),
-        late_permille: some(rng, 500),
-        late_us: rng.between(50_000, 3_000_000),
+        late_permille: if disorder { 1_000 } else { some(rng, 500) },
+        late_us: rng.between(50_000, if disorder { 400_000 } else { 3_000_000 }),
         ..Faults::default()
     };
     let crashes = some(rng, 150);
     let splits = some(rng, 100);
-    let (rarely, restless) = (rng.chance(250), rng.chance(400));
+    let (rarely, restless) = (rng.chance(150), rng.chance(400));
     Habits {
         asks: rng.between(200, 600),
         members: some(rng, 400),
@@ -147,12 +149,10 @@ fn act(cluster: &mut Cluster, habits: &Habits) {
             // The network splits along the new list, or around the proposer, while the change is under way.
             let soon_us = cluster.rng.between(1, 60_000);
             cluster.run_until(cluster.now_us + soon_us);
-            let alone = cluster.rng.chance(500);
-            cluster.faults.apart = if alone {
-                [here].into()
-            } else {
-                members.into_iter().collect()
-            };
+            cluster.faults.apart = [here].into();
+            if cluster.rng.chance(700) {
+                cluster.faults.apart.extend(members);
+            }
             cluster.faults.apart_one_way = false;
         }
     }
@@ -161,9 +161,13 @@ fn act(cluster: &mut Cluster, habits: &Habits) {
         cluster.crash(victim);
     }
     if cluster.rng.chance(habits.restarts) {
-        let victim = pick(&mut cluster.rng, &up).unwrap_or(here);
-        cluster.crash(victim);
-        cluster.boot(victim);
+        // One, or all that have no proposal of their own to lose.
+        let idle = up.iter().copied().filter(|id| cluster.is_free(*id)).collect();
+        let victims = if cluster.rng.chance(500) { idle } else { vec![here] };
+        for victim in victims {
+            cluster.crash(victim);
+            cluster.boot(victim);
+        }
     }
     if cluster.rng.chance(habits.boots)
         && let Some(id) = pick(&mut cluster.rng, &down)
@@ -210,7 +214,7 @@ fn change_members(cluster: &mut Cluster, id: NodeId) -> Vec<NodeId> {
         return Vec::new();
     };
     let others: Vec<NodeId> = all.iter().copied().filter(|id| !members.contains(id)).collect();
-    match cluster.rng.below(3) {
+    match cluster.rng.below(4) {
         0 if members.len() < MEMBERS_MAX => members.extend(pick(&mut cluster.rng, &others)),
         1 if members.len() > 1 => {
             let at = cluster.rng.below(members.len() as u64) as usize;
@@ -220,8 +224,10 @@ fn change_members(cluster: &mut Cluster, id: NodeId) -> Vec<NodeId> {
             let rng = &mut cluster.rng;
             members = all.into_iter().filter(|_| rng.chance(500)).take(MEMBERS_MAX).collect();
         }
+        3 if !others.is_empty() => members = [vec![id], others].concat(),
         _ => (),
     }
+    members.truncate(MEMBERS_MAX);
     cluster.change_members(id, members.clone());
     members
 }
