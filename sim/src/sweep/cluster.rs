@@ -355,7 +355,11 @@ impl Cluster {
             let slow = self.slow_us.iter().filter(|(link, _)| *link == (from, to));
             let slow_us: u64 = slow.map(|(_, by_us)| by_us).sum();
             let after_us = self.draw.below(self.scene.jitter_ms * 1_000 + 1) + slow_us;
-            let copy = if Some(to) == plain { gossip.take() } else { gossip.clone() };
+            let copy = if Some(to) == plain {
+                gossip.take()
+            } else {
+                gossip.clone()
+            };
             let Some(gossip) = copy.filter(|_| !is_lost) else {
                 continue;
             };

@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn the_default_is_there_once_and_first() {
         let rows = around_the_default();
-        assert_eq!(rows.iter().filter(|row| row.1 == LivenessSettings::default()).count(), 1);
+        assert_eq!(
+            rows.iter().filter(|row| row.1 == LivenessSettings::default()).count(),
+            1
+        );
         assert_eq!(rows[0], default());
     }
 }

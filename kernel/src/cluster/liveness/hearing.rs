@@ -221,10 +221,10 @@ impl Liveness {
         if kind != Kind::Ack {
             member.asked(now_us);
         }
-        let echo = member.boot.zip(member.heard_us).map(|(boot, at_us)| Echo {
-            to: boot.writer,
-            at_us,
-        });
+        let echo = member
+            .boot
+            .zip(member.heard_us)
+            .map(|(boot, at_us)| Echo { to: boot.writer, at_us });
         let node = member.node;
         out.push((node, self.message(kind, echo, rumors)));
     }

@@ -37,11 +37,16 @@ impl Liveness {
         // Rounds of different nodes drift past each other, so that none always comes at a bad time.
         self.next_round_us = now_us + rng.between(probe_us - probe_us / 8, probe_us + probe_us / 8);
         let (doubt_us, silence_us) = (self.settings.doubt_ms * 1_000, self.settings.silence_ms * 1_000);
+        // More than bad luck, and less than what a member is suspected for: the score has to be there before.
+        let deaf_us = (doubt_us + silence_us) / 2;
         for member in &mut self.members {
             member.askers.retain(|(_, since_us)| now_us - since_us < silence_us);
         }
         let watched = self.members.iter().filter(|member| member.health != Health::Failed);
-        let silent = watched.clone().filter(|member| member.silence_us(now_us) >= doubt_us).count();
+        let silent = watched
+            .clone()
+            .filter(|member| member.silence_us(now_us) >= deaf_us)
+            .count();
         // One that is silent may be dead; if most are, it is rather this node that is deaf.
         if silent >= 2 && 2 * silent > watched.count() {
             self.local.worse(self.settings.health_max);
@@ -112,14 +117,21 @@ impl Liveness {
     fn silence_limit_us(&self, member: &Member) -> u64 {
         let (least_us, most_us) = (self.settings.silence_ms * 1_000, self.settings.silence_max_ms * 1_000);
         let unlikely_us = member.silences.unlikely_us(self.settings.phi);
-        unlikely_us.min(most_us).max(least_us).saturating_mul(self.local.factor())
+        unlikely_us
+            .min(most_us)
+            .max(least_us)
+            .saturating_mul(self.local.factor())
     }
 
     /// How long a suspicion of a member waits to be refuted, by how many others share it.
     fn suspicion_us(&self, at: usize) -> u64 {
         let settings = &self.settings;
         let accused = &self.members[at].accusers;
-        let others = || self.members.iter().filter(|member| member.node != self.members[at].node);
+        let others = || {
+            self.members
+                .iter()
+                .filter(|member| member.node != self.members[at].node)
+        };
         let alive = others().filter(|member| member.health == Health::Alive).count();
         let confirmed = others().filter(|member| member.health != Health::Failed && accused.contains(&member.node));
         let bounds_us = (settings.suspicion_min_ms * 1_000, settings.suspicion_max_ms * 1_000);
@@ -139,7 +151,10 @@ impl Liveness {
 
     /// Suspects a member whose time has come, and gives up one that had its chance.
     pub(super) fn judge(&mut self, at: usize) {
-        let is_due = |this: &Self| this.deadline_us(at).is_some_and(|due_us| due_us <= this.local.lived_us());
+        let is_due = |this: &Self| {
+            this.deadline_us(at)
+                .is_some_and(|due_us| due_us <= this.local.lived_us())
+        };
         if self.members[at].health == Health::Alive && is_due(self) {
             self.turn(at, Health::Suspect);
             self.push = true;

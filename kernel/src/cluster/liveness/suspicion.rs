@@ -22,7 +22,10 @@ mod tests {
     #[test]
     fn each_confirmation_shortens_it_by_less() {
         let after = |confirmed| timeout_us((100, 1_100), confirmed, 3);
-        assert_eq!([after(0), after(1), after(2), after(3), after(9)], [1_100, 600, 308, 100, 100]);
+        assert_eq!(
+            [after(0), after(1), after(2), after(3), after(9)],
+            [1_100, 600, 308, 100, 100]
+        );
         assert_eq!(timeout_us((100, 1_100), 0, 0), 1_100, "nobody to ask");
         assert_eq!(timeout_us((100, 1_100), 1, 1), 100);
         assert_eq!(timeout_us((0, 1_000), 8, 64), 0);
