@@ -7,7 +7,7 @@ const DEVIATIONS: [u64; 13] = [
     0, 1_282, 2_326, 3_090, 3_719, 4_265, 4_753, 5_199, 5_612, 5_998, 6_361, 6_706, 7_035,
 ];
 
-/// A new sample moves the average by a 64th of the difference.
+/// A new sample moves the averages by a 64th of the difference, once there are so many. Before, all samples weigh the same.
 const WEIGHT: i64 = 64;
 
 /// The silences of one member that ended, as a mean and a variance that forget slowly: phi-accrual suspicion (Hayashibara
@@ -15,6 +15,7 @@ const WEIGHT: i64 = 64;
 /// turned around, to the length at which a silence is as unlikely as `phi` says, so that a table answers it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Silences {
+    weight: i64,
     mean_us: i64,
     variance_us2: i64,
 }
@@ -22,11 +23,14 @@ pub(super) struct Silences {
 impl Silences {
     /// A silence ended after `len_us`.
     pub(super) fn sample(&mut self, len_us: u64) {
-        // An hour, so that no square overflows.
-        let len_us = len_us.min(3_600_000_000) as i64;
-        let off = len_us - self.mean_us;
-        self.mean_us += off / WEIGHT;
-        self.variance_us2 += (off * off / WEIGHT) - self.variance_us2 / WEIGHT;
+        // A quarter of an hour, so that no square overflows.
+        let len_us = len_us.min(900_000_000) as i64;
+        self.weight = (self.weight + 1).min(WEIGHT);
+        let off_us = len_us - self.mean_us;
+        self.mean_us += off_us / self.weight;
+        // Both factors have the same sign: Welford's recurrence never goes below zero.
+        let square_us2 = off_us * (len_us - self.mean_us);
+        self.variance_us2 += (square_us2 - self.variance_us2) / self.weight;
     }
 
     /// How long a silence has to be for it to happen once in ten to the power of `phi`, at most 12.
