@@ -15,7 +15,7 @@ pub fn around_the_default() -> Vec<Row> {
     let mut rows = vec![default()];
     let base = LivenessSettings::default();
     for probe_ms in [150, 200, 300] {
-        for silence_ms in [550, 650, 750, 900] {
+        for silence_ms in [650, 750, 850, 950] {
             let settings = LivenessSettings {
                 probe_ms,
                 silence_ms,
@@ -31,8 +31,8 @@ pub fn around_the_default() -> Vec<Row> {
         change(&mut settings);
         rows.push((name.into(), settings));
     };
-    one("doubt 250", |settings| settings.doubt_ms = 250);
-    one("doubt 450", |settings| settings.doubt_ms = 450);
+    one("doubt 350", |settings| settings.doubt_ms = 350);
+    one("doubt 550", |settings| settings.doubt_ms = 550);
     one("indirect 0", |settings| settings.indirect = 0);
     one("indirect 1", |settings| settings.indirect = 1);
     one("confirmations 0", |settings| settings.confirmations = 0);

@@ -12,6 +12,8 @@ pub(super) struct LocalHealth {
     host_us: u64,
     lived_us: u64,
     score: u64,
+    /// Whether something spoke against this node in this round.
+    is_bad: bool,
 }
 
 impl LocalHealth {
@@ -39,11 +41,14 @@ impl LocalHealth {
     /// Something speaks against this node.
     pub(super) fn worse(&mut self, max: u64) {
         self.score = (self.score + 1).min(max);
+        self.is_bad = true;
     }
 
-    /// Something speaks for it.
-    pub(super) fn better(&mut self) {
-        self.score = self.score.saturating_sub(1);
+    /// A round is over: one in which nothing spoke against this node speaks for it.
+    pub(super) fn end_round(&mut self) {
+        if !core::mem::take(&mut self.is_bad) {
+            self.score = self.score.saturating_sub(1);
+        }
     }
 
     /// By how much silences have to be longer: 1 in good health.
@@ -71,11 +76,13 @@ mod tests {
     #[test]
     fn the_score_has_a_most_and_a_least() {
         let mut health = LocalHealth::default();
-        health.better();
+        health.end_round();
         assert_eq!(health.factor(), 1);
         (0..9).for_each(|_| health.worse(4));
         assert_eq!(health.factor(), 5);
-        health.better();
+        health.end_round();
+        assert_eq!(health.factor(), 5, "a bad round");
+        health.end_round();
         assert_eq!(health.factor(), 4);
     }
 }

@@ -128,8 +128,7 @@ impl Liveness {
             self.hear_accusers(at, &rumor.accusers);
         }
         if let (Some(after_us), Some(age_us)) = (after_us, rumor.age_us) {
-            let now_us = self.local.lived_us();
-            self.members[at].prove(after_us.saturating_sub(age_us), now_us);
+            self.members[at].prove_by_others(after_us.saturating_sub(age_us));
         }
         self.judge(at);
     }

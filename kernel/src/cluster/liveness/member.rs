@@ -90,22 +90,29 @@ impl Member {
         self.silent_since_us.get_or_insert(now_us);
     }
 
-    /// It certainly lived after `proof_us`. Whether that is news.
+    /// It certainly lived after `proof_us`, as it says itself. Whether that is news.
     pub(super) fn prove(&mut self, proof_us: u64, now_us: u64) -> bool {
-        if self.proof_us.is_some_and(|known_us| known_us >= proof_us) {
-            return false;
+        let silence_us = self.silence_us(now_us);
+        let is_news = self.prove_by_others(proof_us);
+        if is_news && silence_us > 0 {
+            self.silences.sample(silence_us);
         }
-        self.proof_us = Some(proof_us);
-        if let Some(since_us) = self.silent_since_us {
-            self.silences.sample(now_us.saturating_sub(since_us));
+        is_news
+    }
+
+    /// The same, as others say. They may be passing on the last that was heard of a dead node, so that no silence has ended.
+    pub(super) fn prove_by_others(&mut self, proof_us: u64) -> bool {
+        let is_news = self.proof_us.is_none_or(|known_us| known_us < proof_us);
+        if is_news {
+            self.proof_us = Some(proof_us);
             // What it was asked after that moment is still unanswered.
             let waits = self.asked_us.is_some_and(|asked_us| asked_us > proof_us);
-            self.silent_since_us = waits.then(|| since_us.max(proof_us));
+            self.silent_since_us = self
+                .silent_since_us
+                .filter(|_| waits)
+                .map(|since_us| since_us.max(proof_us));
         }
-        if self.silent_since_us.is_none() {
-            self.hint = false;
-        }
-        true
+        is_news
     }
 
     /// How long an answer is missed.

@@ -50,9 +50,8 @@ impl Liveness {
         // One that is silent may be dead; if most are, it is rather this node that is deaf.
         if silent >= 2 && 2 * silent > watched.count() {
             self.local.worse(self.settings.health_max);
-        } else {
-            self.local.better();
         }
+        self.local.end_round();
     }
 
     /// All, where one round can probe all; otherwise the next few in a random order in which each has its turn (SWIM's bound on

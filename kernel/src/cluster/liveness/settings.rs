@@ -45,9 +45,9 @@ impl Default for LivenessSettings {
         Self {
             probe_ms: 200,
             probes: 8,
-            doubt_ms: 350,
+            doubt_ms: 450,
             indirect: 3,
-            silence_ms: 750,
+            silence_ms: 850,
             silence_max_ms: 3_000,
             phi: 8,
             confirmations: 3,
