@@ -77,13 +77,17 @@ impl Liveness {
         member.health != Health::Failed && (silent || member.hint)
     }
 
-    /// Pings those who miss answers, and asks others about them; the longest silence first, and only as many as one round probes.
+    /// Pings those who miss answers, and asks others about them; the longest silence first. Only as many as
+    /// one round probes; the others wait for a quarter of a round, so that one who hears nobody does not shout.
     fn ask_about_those_in_doubt(&mut self, rng: &mut SeededRng, out: &mut Vec<(NodeId, Gossip)>) {
         let now_us = self.local.lived_us();
         let everyone = 0..self.members.len();
         let mut doubted: Vec<usize> = everyone.filter(|at| self.in_doubt(&self.members[*at])).collect();
         doubted.sort_by_key(|at| core::cmp::Reverse(self.members[*at].silence_us(now_us)));
-        for at in doubted.into_iter().take(self.settings.probes) {
+        for at in doubted.split_off(self.settings.probes.min(doubted.len())) {
+            self.members[at].hurry_us = now_us + self.settings.probe_ms * 1_000 / 4;
+        }
+        for at in doubted {
             let member = &mut self.members[at];
             member.hint = false;
             member.hurry_us = now_us + self.settings.probe_ms * 1_000 / 2;

@@ -366,6 +366,16 @@ fn one_that_hears_from_nobody_trusts_itself_less_than_one_that_misses_a_few() {
 }
 
 #[test]
+fn one_among_many_who_hears_nobody_does_not_shout() {
+    let mut bench = Bench::new(64);
+    let all: Vec<u64> = (1..64).collect();
+    bench.run_with(4_000, &all);
+    let most = (0..60).map(|_| bench.run(100).len()).max();
+    // Eight and whom each is asked about at, four times in a round, and the round itself.
+    assert!(most.is_some_and(|most| most <= 2 * 8 * 4 + 2 * 8), "{most:?}");
+}
+
+#[test]
 fn a_lost_connection_is_a_reason_to_ask_and_none_to_judge() {
     let mut bench = Bench::new(3);
     bench.run_with(1_005, &[1, 2]);
