@@ -78,6 +78,7 @@ pub struct Liveness {
     wake_us: Option<u64>,
     /// Whether something is to be told before the next round.
     push: bool,
+    next_push_us: u64,
     news: NewsQueue,
 }
 
@@ -101,6 +102,7 @@ impl Liveness {
             next_round_us: 0,
             wake_us: None,
             push: false,
+            next_push_us: 0,
             news: NewsQueue::default(),
         }
     }

@@ -23,7 +23,10 @@ impl Liveness {
         if is_round {
             self.begin_round(rng);
         }
-        if core::mem::take(&mut self.push) || is_round {
+        let now_us = self.local.lived_us();
+        if is_round || (self.push && now_us >= self.next_push_us) {
+            self.push = false;
+            self.next_push_us = now_us + self.settings.probe_ms * 1_000 / 4;
             for at in self.whose_turn(rng) {
                 self.send(at, Kind::Ping, None, out);
             }
@@ -37,8 +40,8 @@ impl Liveness {
         // Rounds of different nodes drift past each other, so that none always comes at a bad time.
         self.next_round_us = now_us + rng.between(probe_us - probe_us / 8, probe_us + probe_us / 8);
         let (doubt_us, silence_us) = (self.settings.doubt_ms * 1_000, self.settings.silence_ms * 1_000);
-        // More than bad luck, and less than what a member is suspected for: the score has to be there before.
-        let deaf_us = (doubt_us + silence_us) / 2;
+        // A round before a member is suspected: the score has to be there by then.
+        let deaf_us = doubt_us.max(silence_us.saturating_sub(probe_us + probe_us / 8));
         for member in &mut self.members {
             member.askers.retain(|(_, since_us)| now_us - since_us < silence_us);
         }
@@ -170,7 +173,8 @@ impl Liveness {
 
     fn next_step_us(&self) -> u64 {
         let now_us = self.local.lived_us();
-        let mut next_us = self.next_round_us;
+        let push_us = if self.push { self.next_push_us } else { u64::MAX };
+        let mut next_us = self.next_round_us.min(push_us);
         for (at, member) in self.members.iter().enumerate() {
             let Some(since_us) = member.silent_since_us.filter(|_| member.health != Health::Failed) else {
                 continue;
