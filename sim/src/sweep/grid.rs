@@ -38,7 +38,7 @@ pub fn around_the_default() -> Vec<Row> {
     one("confirmations 0", |settings| settings.confirmations = 0);
     one("confirmations 1", |settings| settings.confirmations = 1);
     one("suspicion 200 to 1200", |settings| settings.suspicion_min_ms = 200);
-    one("phi 12", |settings| settings.phi = 12);
+    one("phi 8", |settings| settings.phi = 8);
     rows
 }
 

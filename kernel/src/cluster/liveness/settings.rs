@@ -49,7 +49,7 @@ impl Default for LivenessSettings {
             indirect: 3,
             silence_ms: 850,
             silence_max_ms: 3_000,
-            phi: 8,
+            phi: 6,
             confirmations: 3,
             suspicion_min_ms: 0,
             suspicion_max_ms: 1_200,
