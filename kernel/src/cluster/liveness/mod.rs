@@ -79,6 +79,9 @@ pub struct Liveness {
     /// Whether something is to be told before the next round.
     push: bool,
     next_push_us: u64,
+    /// How many members in doubt were asked about in this quarter of a round, and when it ends.
+    asked: usize,
+    asking_until_us: u64,
     news: NewsQueue,
 }
 
@@ -103,6 +106,8 @@ impl Liveness {
             wake_us: None,
             push: false,
             next_push_us: 0,
+            asked: 0,
+            asking_until_us: 0,
             news: NewsQueue::default(),
         }
     }

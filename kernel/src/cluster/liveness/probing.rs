@@ -80,16 +80,21 @@ impl Liveness {
         member.health != Health::Failed && (silent || member.hint)
     }
 
-    /// Pings those who miss answers, and asks others about them; the longest silence first. Only as many as
-    /// one round probes; the others wait for a quarter of a round, so that one who hears nobody does not shout.
+    /// Pings those who miss answers, and asks others about them; the longest silence first. In a quarter
+    /// of a round only as many as a round probes, so that one who hears nobody does not shout.
     fn ask_about_those_in_doubt(&mut self, rng: &mut SeededRng, out: &mut Vec<(NodeId, Gossip)>) {
         let now_us = self.local.lived_us();
         let everyone = 0..self.members.len();
         let mut doubted: Vec<usize> = everyone.filter(|at| self.in_doubt(&self.members[*at])).collect();
         doubted.sort_by_key(|at| core::cmp::Reverse(self.members[*at].silence_us(now_us)));
-        for at in doubted.split_off(self.settings.probes.min(doubted.len())) {
-            self.members[at].hurry_us = now_us + self.settings.probe_ms * 1_000 / 4;
+        if now_us >= self.asking_until_us {
+            self.asking_until_us = now_us + self.settings.probe_ms * 1_000 / 4;
+            self.asked = 0;
         }
+        for at in doubted.split_off((self.settings.probes - self.asked).min(doubted.len())) {
+            self.members[at].hurry_us = self.asking_until_us;
+        }
+        self.asked += doubted.len();
         for at in doubted {
             let member = &mut self.members[at];
             member.hint = false;
