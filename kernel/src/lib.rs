@@ -20,6 +20,7 @@
 //! | 4 | [`register`] | a value agreed by a majority of the nodes that it names |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
 //! | 6 | [`query`] | predicates, and queries once and live |
+//! | 7 | [`cluster`] | who is alive |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |
 //! | 8 | [`record`] | recordings of a machine, as bytes |
 //! | 9 | [`node`] | the machine composed of the rest |
@@ -28,6 +29,7 @@
 
 extern crate alloc;
 
+pub mod cluster;
 pub mod crdt;
 pub mod env;
 pub mod hlc;

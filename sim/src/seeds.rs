@@ -15,6 +15,9 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::MembersByMinority, "sim/tests/register"),
     (Mutant::TwoMembersAtOnce, "sim/tests/register"),
     (Mutant::ForgetsAcceptedValue, "sim/tests/register"),
+    (Mutant::SuspicionNeverRefuted, "sim/tests/liveness.rs"),
+    (Mutant::NoIndirectProbe, "sim/tests/liveness.rs"),
+    (Mutant::IncarnationIgnored, "sim/tests/liveness.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.

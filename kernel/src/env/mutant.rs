@@ -199,6 +199,13 @@ mutants! {
     TwoMembersAtOnce = "two-members-at-once",
     /// A proposer goes on with its own value though it was told of an accepted one.
     ForgetsAcceptedValue = "forgets-accepted-value",
+    // Who is alive.
+    /// A node that is accused of being dead does not say otherwise.
+    SuspicionNeverRefuted = "suspicion-never-refuted",
+    /// Only a node itself is asked whether it lives, never others on the way to it.
+    NoIndirectProbe = "no-indirect-probe",
+    /// Any message of a node takes back what was held against it, however old the message is.
+    IncarnationIgnored = "incarnation-ignored",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

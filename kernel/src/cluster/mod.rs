@@ -1,0 +1,3 @@
+//! Floor 7: many nodes as one database.
+
+pub mod liveness;
