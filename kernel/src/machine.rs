@@ -324,10 +324,14 @@ pub struct Dial {
 }
 
 /// What the node as a whole does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// Reading what storage holds. Requests are refused.
     Recovering,
+    /// Storage is read, and the node does not belong to a cluster yet: it asks those that it was told to join.
+    Joining,
+    /// It was a member of a cluster and is one no longer. It serves nothing, and a person must look.
+    Removed,
     /// Serving.
     Ready {
         /// Records found in storage.

@@ -50,6 +50,12 @@ pub struct Limits {
     pub anti_entropy_ms: u64,
     /// Shortest and longest wait before a peer is dialled again.
     pub redial_ms: (u64, u64),
+    /// Most pulls of partitions that move to a node, at once.
+    pub moves_at_once: usize,
+    /// Most requests that wait for other nodes at once.
+    pub requests: usize,
+    /// Longest time that a request waits for other nodes before it is said what is known.
+    pub request_ms: u64,
     /// Most parts of one predicate: its nodes, every value of its literals, and one for each 8 characters of a pattern.
     pub predicate_nodes: usize,
     /// Longest pattern of a `like` or `contains`, in characters.
@@ -91,6 +97,9 @@ impl Default for Limits {
             silence_ms: 5_000,
             anti_entropy_ms: 30_000,
             redial_ms: (100, 5_000),
+            moves_at_once: 16,
+            requests: 100_000,
+            request_ms: 5_000,
             predicate_nodes: 10_000,
             pattern_chars: 512,
             filter_bytes: 64 << 10,
@@ -176,6 +185,9 @@ impl Limits {
             ("heartbeat_ms", self.heartbeat_ms, 1, TIME_MS),
             ("silence_ms", self.silence_ms, 1, TIME_MS),
             ("anti_entropy_ms", self.anti_entropy_ms, 1, TIME_MS),
+            ("moves_at_once", size(self.moves_at_once), 1, SIZE),
+            ("requests", size(self.requests), 1, SIZE),
+            ("request_ms", self.request_ms, 1, TIME_MS),
             ("redial_ms", self.redial_ms.0, 1, self.redial_ms.1),
             ("redial_ms", self.redial_ms.1, 1, TIME_MS),
         ];

@@ -15,8 +15,17 @@ use crate::store::StoreConfig;
 pub struct NodeConfig {
     /// The node's name. No other node that it meets may have the same.
     pub name: String,
-    /// Addresses of the nodes that it replicates with, in the form that the host dials.
-    pub peers: Vec<String>,
+    /// Where the other nodes dial it.
+    pub addr: String,
+    /// Addresses of members of the cluster that it is to join, in the form that the host dials. A node that belongs to no cluster and
+    /// has none to join begins one.
+    pub join: Vec<String>,
+    /// How many replicas each partition should have, in a cluster that this node begins.
+    pub replicas: u32,
+    /// How much it should hold, relative to the other members; at least 1.
+    pub weight: u32,
+    /// What it shares its fate with: backups are put into other zones first.
+    pub zone: String,
     /// What clients and peers have to know; `None` serves whoever connects.
     pub secret: Option<Secret>,
     /// How maps route their keys, the same on every node.
@@ -30,11 +39,15 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// An open node without peers.
+    /// An open node that begins a cluster of its own, and is dialled by its name.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
-            peers: Vec::new(),
+            addr: name.into(),
+            join: Vec::new(),
+            replicas: 3,
+            weight: 100,
+            zone: String::new(),
             secret: None,
             routing: Routing::new(),
             limits: Limits::default(),

@@ -55,6 +55,16 @@ pub struct Remote {
     pub id: NodeId,
     /// Its name.
     pub name: String,
+    /// Where it can be dialled.
+    pub addr: String,
+    /// How much it should hold.
+    pub weight: u32,
+    /// What it shares its fate with.
+    pub zone: String,
+    /// The cluster that it belongs to; 0 for none yet.
+    pub cluster: u64,
+    /// The version of the cluster's state that it has on disk, as far as it said.
+    pub epoch: u64,
     /// The identity drawn at its boot.
     pub boot: WriterId,
     /// What this side has to prove knowledge of the secret with.
@@ -88,6 +98,14 @@ impl Link {
             round_due_us: None,
             behind: false,
             walk: None,
+        }
+    }
+
+    /// The same, to take note of what it says of itself.
+    pub fn remote_mut(&mut self) -> Option<&mut Remote> {
+        match &mut self.stage {
+            Stage::Up(remote) => Some(remote),
+            _ => None,
         }
     }
 

@@ -5,14 +5,21 @@
 
 mod checkpoint;
 mod config;
+mod coordinate;
 mod flight;
+mod handshake;
 mod lifecycle;
 mod link;
+mod membership;
+mod moves;
 mod peers;
 mod reconcile;
+mod replicate;
 mod requests;
 mod stats;
+mod waits;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +36,11 @@ pub use stats::{LinkNews, LinkStats, Stats};
 
 use flight::{Flight, Flights};
 use lifecycle::State;
+use membership::Membership;
+use moves::Fills;
 use peers::Peers;
 use stats::Tally;
+use waits::Waits;
 
 /// A database node.
 ///
@@ -44,12 +54,23 @@ pub struct Node {
     hlc: Hlc,
     store: Store,
     state: State,
+    /// What was found in storage: records, and log entries that were not yet in the records.
+    found: (u64, u64),
+    /// The phase that was announced last, of those of a node that has read its storage.
+    announced: Option<Phase>,
     draining: bool,
     /// While draining, an apply failed: the records are left as they are.
     gave_up: bool,
     conns: Conns,
     subscriptions: Subscriptions,
     peers: Peers,
+    membership: Membership,
+    waits: Waits,
+    fills: Fills,
+    /// Numbers of frames of changes that others confirm.
+    numbers: u64,
+    /// Which of those that others sent this step has taken.
+    to_confirm: BTreeMap<ConnId, Vec<u64>>,
     outbox: Outbox,
     /// Requests of this step whose answers may have to wait.
     requests: Vec<Request>,
@@ -71,13 +92,20 @@ impl Node {
         let rng = SeededRng::from_seed([0; 32]);
         Self {
             store: Store::new(&config.store()),
-            peers: Peers::new(&config.peers),
+            peers: Peers::default(),
+            membership: Membership::new(config.mutants),
+            waits: Waits::default(),
+            fills: Fills::default(),
+            numbers: 0,
+            to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
             conns: Conns::new(config.mutants),
             subscriptions: Subscriptions::new(config.mutants),
             config,
             rng,
             state: State::Off,
+            found: (0, 0),
+            announced: None,
             draining: false,
             gave_up: false,
             outbox: Outbox::default(),
@@ -133,8 +161,19 @@ impl Node {
     fn close(&mut self, conn: ConnId, now: Now) {
         if self.conns.remove(conn).is_some() {
             self.closing.push(conn);
-            self.subscriptions.close_all(conn);
-            self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+            self.gone(conn, now);
+        }
+    }
+
+    /// A connection is no more, whoever ended it.
+    fn gone(&mut self, conn: ConnId, now: Now) {
+        self.subscriptions.close_all(conn);
+        self.to_confirm.remove(&conn);
+        let node = self.peers.node_at(conn);
+        self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+        if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
+            self.reroute();
+            self.node_lost(node, now);
         }
     }
 
@@ -147,6 +186,9 @@ impl Node {
         if self.state.is_serving() {
             self.rare_timers(now);
             self.peer_timers(now, out);
+            self.membership_timers(now);
+            self.fill_timers(now);
+            self.settle_waits(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;
             self.subscriptions
@@ -181,16 +223,24 @@ impl Node {
         let news = changed.chain(&expired);
         let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
         self.subscriptions.tell(news, &self.store, conns, limits, outbox);
-        let changed = !self.store.staged().is_empty();
-        if changed {
+        self.stage_membership();
+        let changed = self.store.has_staged();
+        let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
+        self.set_tickets(waits_for);
+        self.settle_waits(now);
+        if !self.store.staged().is_empty() || self.waits.is_fresh() {
             self.forward();
         }
+        self.confirm();
         let entry = (changed || self.must_reserve(now)).then(|| {
             let clock = self.hlc.reserve(now.wall_ms, self.config.limits.clock_window_ms);
             let without = self.config.mutants.is(Mutant::EntryWithoutClock);
             let clock = if without { self.store.durable_clock() } else { clock };
             self.store.seal(clock)
         });
+        if let Some((number, _)) = &entry {
+            self.membership.sealed(*number);
+        }
         let ticket = self.tickets.next();
         let settled = self.flights.settled();
         let barrier = !self.flights.is_empty() && !self.config.mutants.is(Mutant::BarrierDoesNotWait);
@@ -225,7 +275,8 @@ impl Node {
         flight.requests = core::mem::take(&mut self.requests);
         // Only the answer to a commit grants room. Without one in flight nobody would ever say that there is some again:
         // a barrier asks, and costs no sync.
-        let asks = self.store.take_short() && self.flights.is_empty() && self.state.is_serving();
+        let short = self.store.take_short() || self.has_loopback();
+        let asks = short && self.flights.is_empty() && self.state.is_serving();
         if entry.is_some() || !envelopes.is_empty() || asks {
             self.next_ticket();
             self.flights.push(flight);
@@ -249,36 +300,6 @@ impl Node {
             Shows::Update => !self.config.mutants.is(Mutant::TellBeforeCommit),
             Shows::State => !self.config.mutants.is(Mutant::ForwardBeforeCommit),
         }
-    }
-
-    /// Gives what this step changed to every linked peer but the one it came from.
-    fn forward(&mut self) {
-        let mut frames = None;
-        let mut up = self.peers.up();
-        self.config.mutants.hash_order(&mut up);
-        for conn in up {
-            if self.source == Some(conn) && !self.config.mutants.is(Mutant::EchoChanges) {
-                continue;
-            }
-            let place = self.tickets.0 << 32 ^ conn.0;
-            if self.conns.is_full(conn, &self.config.limits) || self.rarely(Rare::SkipForward, place) {
-                self.peers.falls_behind(conn);
-                continue;
-            }
-            let frames = frames.get_or_insert_with(|| {
-                let rows = self.store.staged().iter().map(|change| (&change.key, &change.record));
-                peer::changes(rows, self.config.limits.chunk_bytes)
-            });
-            for frame in frames.iter() {
-                self.outbox.push(conn, frame.clone(), Shows::State);
-            }
-            let given = self.store.staged().len() as u64;
-            self.tally.forwarded += given;
-            if let Some(link) = self.peers.link(conn) {
-                link.given += given;
-            }
-        }
-        self.peers.count_missed(self.store.staged().len() as u64);
     }
 
     fn begin_apply(&mut self, now: Now, out: &mut Output) {
@@ -343,6 +364,9 @@ impl Node {
             apply,
             peers,
             expiry,
+            self.membership_wake_us().filter(|_| serving && !self.draining),
+            self.fills.wake_us().filter(|_| serving && !self.draining),
+            self.waits.wake_us(),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];
@@ -369,8 +393,7 @@ impl Machine for Node {
             Input::Closed { conn } => {
                 self.conns.remove(conn);
                 self.peers.because("the connection was closed or broke");
-                self.subscriptions.close_all(conn);
-                self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+                self.gone(conn, now);
             }
             Input::Committed { ticket, result } => self.committed(ticket, result, now, out),
             Input::Applied { ticket, result } => self.applied(ticket, result.is_ok(), now, out),

@@ -14,10 +14,12 @@ use crate::env::{ConnId, Limits, Mutant, Now};
 use crate::hlc;
 use crate::node::Node;
 use crate::node::link::Walk;
+use crate::node::moves::Part;
 use crate::partition::PartitionId;
 use crate::session::Shows;
 use crate::store::{Maps, NoRoom, Position, RecordKey, change_bytes};
-use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
+use crate::wire::cluster::Word;
+use crate::wire::peer::{self, Changes, Keys, PeerMessage, Summary, VERSION_BYTES};
 
 impl Node {
     /// Begins to compare everything with the other side.
@@ -40,21 +42,31 @@ impl Node {
     /// Takes a message of a linked peer. `false`: it makes no sense, and the link is given up.
     pub(super) fn peer_data(&mut self, conn: ConnId, message: PeerMessage<'_>, now: Now) -> bool {
         match message {
-            PeerMessage::Changes(rows) => self.take_changes(conn, rows, now),
+            PeerMessage::Changes(changes) => self.take_changes(conn, changes, now),
+            PeerMessage::Cluster(body) => match Word::decode(body) {
+                Some(word) => {
+                    self.heard_word(conn, word, now);
+                    true
+                }
+                None => false,
+            },
             PeerMessage::Digests { round, digests } => {
                 self.begin_walk(conn, round, digests);
                 true
             }
             PeerMessage::Summary(summary) => self.answer_summary(conn, summary, now),
             PeerMessage::Want { round, keys } => self.answer_want(conn, round, keys),
-            PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Ping | PeerMessage::Pong { .. } => true,
+            PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Ping(_) | PeerMessage::Pong { .. } => true,
         }
     }
 
     /// Merges what the peer sent. Its stamps were admitted once, elsewhere: here nobody asks about drift.
-    fn take_changes(&mut self, conn: ConnId, rows: Rows<'_>, now: Now) -> bool {
+    fn take_changes(&mut self, conn: ConnId, changes: Changes<'_>, now: Now) -> bool {
         let mutants = self.config.mutants;
         self.source = Some(conn);
+        let Changes { number, epoch, rows } = changes;
+        // What is confirmed counts towards a majority: all of it, and with a replica that the sender counts rightly.
+        let mut counts = true;
         for row in rows {
             if let Some(link) = self.peers.link(conn) {
                 link.taken += 1;
@@ -67,8 +79,10 @@ impl Node {
             let record = Record::decode(Bytes::copy_from_slice(record), limits);
             let (Ok(key), Ok(mut record)) = (key, record) else {
                 // Beyond this node's limits, or no record at all: the others are none the worse for it.
+                counts = false;
                 continue;
             };
+            counts &= self.counts(epoch, self.store.partition_of(&key)) || mutants.is(Mutant::StaleTableAccepted);
             if mutants.is(Mutant::TtlLostOnTheWay) {
                 let ttl_ms = None;
                 record = Record::new(&Version {
@@ -91,6 +105,7 @@ impl Node {
                     self.store.fell_short();
                 }
                 // Not taken and not forgotten: the digests still differ, and a later round brings it again.
+                counts = false;
                 continue;
             }
             if !mutants.is(Mutant::ClockIgnoresPeers) {
@@ -99,7 +114,50 @@ impl Node {
             self.store.merge(key, record);
             self.tally.taken += 1;
         }
+        match number {
+            Some(number) if counts => self.to_confirm.entry(conn).or_default().push(number),
+            Some(_) => self.teach(conn),
+            None => {}
+        }
         true
+    }
+
+    /// A word of a node about the cluster, or on behalf of a client.
+    fn heard_word(&mut self, conn: ConnId, word: Word<'_>, now: Now) {
+        let Some(node) = self.peers.node_at(conn) else {
+            return;
+        };
+        match word {
+            Word::Register(message) => self.register_message(node, message, now),
+            Word::Filled(moves) => self.filled(node, &moves, now),
+            Word::Pull {
+                partition,
+                since,
+                from,
+                digest,
+            } => self.give_part(conn, partition, since, from, digest),
+            Word::Part {
+                partition,
+                since,
+                from,
+                rows,
+                next,
+            } => {
+                let part = Part {
+                    partition,
+                    since,
+                    from,
+                    rows,
+                    next,
+                };
+                self.take_part(node, part, now);
+            }
+            Word::Taken(numbers) => self.waits.confirmed(node, &numbers),
+            Word::Ask { request, epoch, frame } => self.asked(conn, request, epoch, frame, now),
+            Word::Answer { request, reply } => self.node_answered(node, request, reply, now),
+            Word::Read { request, epoch, key } => self.tell_held(conn, request, epoch, key),
+            Word::Held { request, record } => self.held(node, request, record, now),
+        }
     }
 
     fn begin_walk(&mut self, conn: ConnId, round: u64, digests: &[u8]) {
@@ -238,7 +296,9 @@ impl Node {
         if let Some(link) = self.peers.link(conn) {
             link.given += fit as u64;
         }
-        for frame in peer::changes(rows.iter().map(|(key, record)| (key, record)), limits.chunk_bytes) {
+        let epoch = self.membership.epoch();
+        let rows = rows.iter().map(|(key, record)| (key, record));
+        for frame in peer::changes(rows, epoch, limits.chunk_bytes, || None) {
             self.outbox.push(conn, frame, Shows::State);
         }
         if let Some(link) = self.peers.link(conn).filter(|_| !all) {

@@ -5,6 +5,7 @@ use alloc::format;
 use crate::env::{ConnId, Mutant, Now, Rare};
 use crate::machine::ConnKind;
 use crate::node::Node;
+use crate::node::waits::Asker;
 use crate::session::{Access, Kind, Request, Shows};
 use crate::wire::client::ClientMessage;
 use crate::wire::query::QuerySub;
@@ -101,14 +102,21 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, kind: ConnKind, message: ClientMessage<'_>, now: Now) {
         let early = self.config.mutants.is(Mutant::ServeWhileRecovering) && matches!(message, ClientMessage::Get(_));
-        if !early && (!self.state.is_serving() || self.draining) {
+        if !early && !self.serves() && !matches!(message, ClientMessage::Status if self.state.is_serving()) {
             self.not_ready(conn, message, now);
             return;
         }
         let request = match message {
-            ClientMessage::Op(ops) | ClientMessage::Batch(ops) => self.desk(now).write(conn, ops, false),
-            ClientMessage::Sync(ops) => self.desk(now).write(conn, ops, true),
-            ClientMessage::Get(get) => self.desk(now).read(conn, kind, get),
+            ClientMessage::Op(ops) | ClientMessage::Batch(ops) => {
+                self.write(Asker::Client { conn, exchange: false }, ops, now);
+                None
+            }
+            ClientMessage::Sync(ops) => {
+                self.write(Asker::Client { conn, exchange: true }, ops, now);
+                None
+            }
+            ClientMessage::Get(get) if early => self.desk(now).read(conn, kind, get),
+            ClientMessage::Get(get) => self.read(conn, kind, get, now),
             ClientMessage::QuerySub(sub) => self.query(conn, kind, sub, now),
             ClientMessage::QueryUnsub { id } => {
                 self.subscriptions.close(conn, id);
@@ -161,15 +169,20 @@ impl Node {
     }
 
     fn not_ready(&mut self, conn: ConnId, message: ClientMessage<'_>, now: Now) {
-        let reason = "the node is recovering or stopping";
+        let serving = self.state.is_serving() && !self.draining;
+        let (code, reason) = match (serving, self.membership.is_removed()) {
+            (false, _) => (Code::NotReady, "the node is recovering or stopping"),
+            (true, true) => (Code::NotMember, "the node was removed from its cluster"),
+            (true, false) => (Code::NotMember, "the node does not belong to a cluster yet"),
+        };
         let mut desk = self.desk(now);
         match message {
             ClientMessage::Op(ops) | ClientMessage::Batch(ops) => {
-                desk.refuse_ops(conn, ops, false, Code::NotReady, reason);
+                desk.refuse_ops(conn, ops, false, code, reason);
             }
-            ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, Code::NotReady, reason),
-            ClientMessage::Get(get) => desk.refuse(conn, Code::NotReady, reason.into(), get.id),
-            _ => desk.refuse(conn, Code::NotReady, reason.into(), ""),
+            ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, code, reason),
+            ClientMessage::Get(get) => desk.refuse(conn, code, reason.into(), get.id),
+            _ => desk.refuse(conn, code, reason.into(), ""),
         }
     }
 

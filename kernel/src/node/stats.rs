@@ -42,6 +42,20 @@ pub struct Stats {
     pub taken: u64,
     /// Comparisons of everything that were begun with a peer.
     pub rounds: u64,
+    /// Bytes of records given to nodes that are being filled.
+    pub moved_bytes: u64,
+    /// Moves that are open in the whole cluster, and those of them towards this node.
+    pub moves: (u64, u64),
+    /// The version of the cluster's state that this node knows, and its members.
+    pub epoch: u64,
+    /// See `epoch`.
+    pub members: u64,
+    /// Partitions that this node acts as owner of, in its own eyes, and those that nobody does.
+    pub owned: u64,
+    /// See `owned`.
+    pub orphans: u64,
+    /// Requests that wait for other nodes.
+    pub waiting: u64,
     /// Links whose handshake is done.
     pub links: Vec<LinkStats>,
     /// Configured peers that are not linked, by name, or by address where that is not known; and the changes that they have
@@ -86,6 +100,8 @@ pub struct Tally {
     pub taken: u64,
     /// See [`Stats::rounds`].
     pub rounds: u64,
+    /// See [`Stats::moved_bytes`].
+    pub moved_bytes: u64,
 }
 
 impl Node {
@@ -108,6 +124,16 @@ impl Node {
             forwarded: self.tally.forwarded,
             taken: self.tally.taken,
             rounds: self.tally.rounds,
+            moved_bytes: self.tally.moved_bytes,
+            moves: (
+                self.membership.state().map_or(0, |state| state.moves() as u64),
+                self.fills.open() as u64,
+            ),
+            epoch: self.membership.epoch(),
+            members: self.membership.state().map_or(0, |state| state.members.len() as u64),
+            owned: self.membership.routes().owned(self.membership.id()) as u64,
+            orphans: self.membership.routes().orphans() as u64,
+            waiting: self.waits.len() as u64,
             links: self
                 .peers
                 .links_up()

@@ -3,6 +3,7 @@
 mod admit;
 mod counts;
 mod outbox;
+mod place;
 mod secret;
 mod serve;
 mod subscriptions;
@@ -12,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Kind};
 pub use outbox::{Outbox, Shows};
+pub use place::{Coordinator, Place};
 pub use secret::{Purpose, Secret};
-pub use serve::{Desk, Request};
+pub use serve::{Desk, Request, Taken};
 pub use subscriptions::Subscriptions;
 
 use crate::env::{ConnId, Limits, Mutant, Mutants, Ticket};

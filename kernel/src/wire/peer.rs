@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::crdt::Record;
-use crate::env::WriterId;
+use crate::env::{NodeId, WriterId};
 use crate::msgpack::{self, Reader, Writer};
 use crate::partition::{PARTITIONS, PartitionId};
 use crate::store::{Position, RecordKey};
@@ -19,7 +19,9 @@ pub enum PeerMessage<'a> {
     /// `PEER_PROOF`: I know the cluster's secret.
     Proof(&'a [u8]),
     /// `CHANGES`: versions that you may lack.
-    Changes(Rows<'a>),
+    Changes(Changes<'a>),
+    /// `CLUSTER`: what the members of a cluster say to each other about it, in an encoding of its own ([`Word`](super::cluster::Word)).
+    Cluster(&'a [u8]),
     /// `DIGESTS`: what I hold, a digest for each partition. Begins a round of anti-entropy.
     Digests {
         /// The sender's number for the round.
@@ -36,8 +38,8 @@ pub enum PeerMessage<'a> {
         /// Record keys.
         keys: Keys<'a>,
     },
-    /// `PING`.
-    Ping,
+    /// `PING`: I am here.
+    Ping(Ping),
     /// `PONG`.
     Pong {
         /// How many changes the sender has taken on this connection, old news included.
@@ -45,11 +47,45 @@ pub enum PeerMessage<'a> {
     },
 }
 
+/// Versions of records, as one node gives them to another.
+#[derive(Debug, Clone)]
+pub struct Changes<'a> {
+    /// The sender's number for the frame, if it wants to hear that all of it is durable: no number comes twice on a connection.
+    pub number: Option<u64>,
+    /// The version of the cluster's state that the sender acts by.
+    pub epoch: u64,
+    /// Record keys and records.
+    pub rows: Rows<'a>,
+}
+
+/// What a heartbeat tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ping {
+    /// The version of the cluster's state that the sender has on disk.
+    pub epoch: u64,
+    /// The last log entry that is durable there.
+    pub committed: u64,
+    /// What its wall clock shows, in milliseconds since the Unix epoch.
+    pub wall_ms: u64,
+}
+
 /// Who a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello<'a> {
     /// The protocol that it speaks.
     pub version: u64,
+    /// Its id, kept with its data.
+    pub id: NodeId,
+    /// Where it can be dialled.
+    pub addr: &'a str,
+    /// How much it should hold, relative to others.
+    pub weight: u32,
+    /// What it shares its fate with.
+    pub zone: &'a str,
+    /// The cluster that it belongs to; 0 for none yet.
+    pub cluster: u64,
+    /// The version of the cluster's state that it has on disk.
+    pub epoch: u64,
     /// Its name.
     pub name: &'a str,
     /// The identity drawn at its boot.
@@ -124,6 +160,16 @@ struct Raw<'a> {
     version: Option<u64>,
     name: Option<&'a str>,
     boot: Option<u64>,
+    id: Option<u64>,
+    addr: Option<&'a str>,
+    weight: Option<u64>,
+    zone: Option<&'a str>,
+    cluster: Option<u64>,
+    epoch: Option<u64>,
+    number: Option<u64>,
+    committed: Option<u64>,
+    wall_ms: Option<u64>,
+    body: Option<&'a [u8]>,
     routing: Option<u64>,
     nonce: Option<&'a [u8]>,
     proof: Option<&'a [u8]>,
@@ -144,6 +190,16 @@ impl<'a> Raw<'a> {
             "protocolVersion" => put(&mut raw.version, "protocolVersion", reader, Reader::u64),
             "name" => put(&mut raw.name, "name", reader, Reader::text),
             "boot" => put(&mut raw.boot, "boot", reader, Reader::u64),
+            "id" => put(&mut raw.id, "id", reader, Reader::u64),
+            "addr" => put(&mut raw.addr, "addr", reader, Reader::text),
+            "weight" => put(&mut raw.weight, "weight", reader, Reader::u64),
+            "zone" => put(&mut raw.zone, "zone", reader, Reader::text),
+            "cluster" => put(&mut raw.cluster, "cluster", reader, Reader::u64),
+            "epoch" => put(&mut raw.epoch, "epoch", reader, Reader::u64),
+            "number" => put(&mut raw.number, "number", reader, Reader::u64),
+            "committed" => put(&mut raw.committed, "committed", reader, Reader::u64),
+            "wallMs" => put(&mut raw.wall_ms, "wallMs", reader, Reader::u64),
+            "body" => put(&mut raw.body, "body", reader, Reader::bin),
             "routing" => put(&mut raw.routing, "routing", reader, Reader::u64),
             "nonce" => put(&mut raw.nonce, "nonce", reader, Reader::bin),
             "proof" => put(&mut raw.proof, "proof", reader, Reader::bin),
@@ -164,6 +220,12 @@ impl<'a> Raw<'a> {
         let nonce = need(self.nonce, "nonce")?.try_into();
         Ok(Hello {
             version: need(self.version, "protocolVersion")?,
+            id: NodeId(need(self.id, "id")?),
+            addr: need(self.addr, "addr")?,
+            weight: u32::try_from(need(self.weight, "weight")?).map_err(|_| Error::Range { field: "weight" })?,
+            zone: need(self.zone, "zone")?,
+            cluster: need(self.cluster, "cluster")?,
+            epoch: need(self.epoch, "epoch")?,
             name: need(self.name, "name")?,
             boot: WriterId(need(self.boot, "boot")?),
             routing: need(self.routing, "routing")?,
@@ -179,6 +241,22 @@ impl<'a> Raw<'a> {
             from: position(self.from, "from")?,
             until: position(self.until, "until")?,
             rows: Rows::new(need(self.rows, "rows")?)?,
+        })
+    }
+
+    fn changes(self) -> Result<Changes<'a>, Error> {
+        Ok(Changes {
+            number: self.number,
+            epoch: need(self.epoch, "epoch")?,
+            rows: Rows::new(need(self.rows, "rows")?)?,
+        })
+    }
+
+    fn ping(self) -> Result<Ping, Error> {
+        Ok(Ping {
+            epoch: need(self.epoch, "epoch")?,
+            committed: need(self.committed, "committed")?,
+            wall_ms: need(self.wall_ms, "wallMs")?,
         })
     }
 
@@ -207,7 +285,8 @@ impl<'a> PeerMessage<'a> {
         match kind {
             "PEER_HELLO" => Ok(Self::Hello(payload()?.hello()?)),
             "PEER_PROOF" => Ok(Self::Proof(need(payload()?.proof, "proof")?)),
-            "CHANGES" => Ok(Self::Changes(Rows::new(need(payload()?.rows, "rows")?)?)),
+            "CHANGES" => Ok(Self::Changes(payload()?.changes()?)),
+            "CLUSTER" => Ok(Self::Cluster(need(payload()?.body, "body")?)),
             "DIGESTS" => {
                 let raw = payload()?;
                 let digests = need(raw.digests, "digests")?;
@@ -225,7 +304,7 @@ impl<'a> PeerMessage<'a> {
                     keys: raw.keys()?,
                 })
             }
-            "PING" => Ok(Self::Ping),
+            "PING" => Ok(Self::Ping(payload()?.ping()?)),
             "PONG" => Ok(Self::Pong {
                 taken: payload()?.taken.unwrap_or_default(),
             }),
@@ -242,8 +321,14 @@ fn message(kind: &str, fields: usize) -> Writer {
 
 /// Writes `PEER_HELLO`.
 pub fn hello(hello: &Hello<'_>) -> Bytes {
-    let mut out = message("PEER_HELLO", 5);
+    let mut out = message("PEER_HELLO", 11);
     out.text("protocolVersion").u64(hello.version);
+    out.text("id").u64(hello.id.0);
+    out.text("addr").text(hello.addr);
+    out.text("weight").u64(hello.weight.into());
+    out.text("zone").text(hello.zone);
+    out.text("cluster").u64(hello.cluster);
+    out.text("epoch").u64(hello.epoch);
     out.text("name").text(hello.name);
     out.text("boot").u64(hello.boot.0);
     out.text("routing").u64(hello.routing);
@@ -258,15 +343,21 @@ pub fn proof(proof: &[u8; 32]) -> Bytes {
     out.into_bytes()
 }
 
-/// Writes `CHANGES`, as many frames as it takes at about `chunk_bytes` each.
-pub fn changes<'r>(rows: impl Iterator<Item = (&'r RecordKey, &'r Record)>, chunk_bytes: usize) -> Vec<Bytes> {
+/// Writes `CHANGES`, as many frames as it takes at about `chunk_bytes` each. `number` gives each of them its number, if it is to have
+/// one.
+pub fn changes<'r>(
+    rows: impl Iterator<Item = (&'r RecordKey, &'r Record)>,
+    epoch: u64,
+    chunk_bytes: usize,
+    mut number: impl FnMut() -> Option<u64>,
+) -> Vec<Bytes> {
     let mut frames = Vec::new();
     let mut chunk = Vec::new();
     let mut bytes = 0;
     for (key, record) in rows {
         let size = key.as_bytes().len() + record.as_bytes().len();
         if bytes + size > chunk_bytes && !chunk.is_empty() {
-            frames.push(changes_frame(&chunk, bytes));
+            frames.push(changes_frame(&chunk, epoch, number(), bytes));
             chunk.clear();
             bytes = 0;
         }
@@ -274,18 +365,30 @@ pub fn changes<'r>(rows: impl Iterator<Item = (&'r RecordKey, &'r Record)>, chun
         bytes += size;
     }
     if !chunk.is_empty() {
-        frames.push(changes_frame(&chunk, bytes));
+        frames.push(changes_frame(&chunk, epoch, number(), bytes));
     }
     frames
 }
 
-fn changes_frame(rows: &[(&RecordKey, &Record)], bytes: usize) -> Bytes {
-    let mut out = Writer::with_capacity(48 + bytes + 10 * rows.len());
-    out.map(2).text("type").text("CHANGES").text("payload").map(1);
+fn changes_frame(rows: &[(&RecordKey, &Record)], epoch: u64, number: Option<u64>, bytes: usize) -> Bytes {
+    let mut out = Writer::with_capacity(80 + bytes + 10 * rows.len());
+    out.map(2).text("type").text("CHANGES").text("payload");
+    out.map(if number.is_some() { 3 } else { 2 });
+    out.text("epoch").u64(epoch);
+    if let Some(number) = number {
+        out.text("number").u64(number);
+    }
     out.text("rows").map(rows.len());
     for (key, record) in rows {
         out.bin(key.as_bytes()).bin(record.as_bytes());
     }
+    out.into_bytes()
+}
+
+/// Writes `CLUSTER` with a body that somebody else encoded.
+pub fn cluster(body: &[u8]) -> Bytes {
+    let mut out = message("CLUSTER", 1);
+    out.text("body").bin(body);
     out.into_bytes()
 }
 
@@ -333,8 +436,12 @@ pub fn want(round: u64, keys: &[&[u8]]) -> Bytes {
 }
 
 /// Writes `PING`.
-pub fn ping() -> Bytes {
-    message("PING", 0).into_bytes()
+pub fn ping(ping: Ping) -> Bytes {
+    let mut out = message("PING", 3);
+    out.text("epoch").u64(ping.epoch);
+    out.text("committed").u64(ping.committed);
+    out.text("wallMs").u64(ping.wall_ms);
+    out.into_bytes()
 }
 
 /// Writes `PONG`.

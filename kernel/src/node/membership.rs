@@ -1,0 +1,454 @@
+//! The node's part in what the cluster agrees on: who it is, the register that holds the cluster's state, and what of it this node
+//! has to see to.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{BadChange, Change, ClusterState, Member, Routes};
+use crate::env::{ConnId, Mutant, Mutants, NodeId, Now, WriterId};
+use crate::machine::StorageError;
+use crate::node::Node;
+use crate::node::link::{Link, Remote};
+use crate::partition::PartitionId;
+use crate::register::{Message, Register, Stored};
+use crate::session::{Place, Shows};
+use crate::wire::cluster::Word;
+use crate::wire::peer::Ping;
+
+/// The rows in which they are kept.
+const IDENTITY_ROW: &str = "identity";
+const CLUSTER_ROW: &str = "cluster";
+
+/// How long a member waits before it proposes what all can see, for each member before it in the list: mostly the first does, and
+/// the others find it done.
+const TURN_MS: u64 = 150;
+
+/// Most changes that people asked for and that wait for their turn.
+const WISHES_MAX: usize = 64;
+
+/// Who the node is in its cluster.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Membership {
+    id: NodeId,
+    register: Register<ClusterState>,
+    /// The version of the state that is on disk.
+    durable: u64,
+    /// A version that was sealed into a log entry, by the entry's number.
+    sealed: Option<(u64, u64)>,
+    /// Who acts as owner of each partition, in this node's eyes.
+    routes: Routes,
+    /// Nodes that want to become members.
+    applicants: BTreeMap<NodeId, Member>,
+    /// Who says that it is filled, by partition and the version that opened the move.
+    filled: BTreeMap<(PartitionId, u64), BTreeSet<NodeId>>,
+    /// What people want changed.
+    wishes: VecDeque<Change>,
+    /// Since when there is something to propose.
+    since_us: Option<u64>,
+    /// Register messages of this node to itself: they are taken once what they rest on is durable.
+    loopback: Vec<Message<ClusterState>>,
+}
+
+/// What is kept of a node's identity.
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    id: NodeId,
+    name: String,
+}
+
+impl Membership {
+    /// Nobody yet.
+    pub fn new(mutants: Mutants) -> Self {
+        Self {
+            id: NodeId(0),
+            register: Register::new(NodeId(0), WriterId(0), Stored::default(), mutants),
+            durable: 0,
+            sealed: None,
+            routes: Routes::default(),
+            applicants: BTreeMap::new(),
+            filled: BTreeMap::new(),
+            wishes: VecDeque::new(),
+            since_us: None,
+            loopback: Vec::new(),
+        }
+    }
+
+    /// The node's id; 0 before it has read its storage.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// What the cluster agreed on, as far as this node knows.
+    pub fn state(&self) -> Option<&ClusterState> {
+        self.register.value()
+    }
+
+    /// The version of that.
+    pub fn epoch(&self) -> u64 {
+        self.register.version()
+    }
+
+    /// The version that is on disk.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Whether this node belongs to the cluster.
+    pub fn is_member(&self) -> bool {
+        self.state().is_some_and(|state| state.member(self.id).is_some())
+    }
+
+    /// Whether it belonged to it once and does no longer.
+    pub fn is_removed(&self) -> bool {
+        self.state().is_some_and(|state| state.member(self.id).is_none())
+    }
+
+    /// Who acts as owner of each partition.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Where things are, in this node's eyes.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            own: self.id,
+            state: self.state(),
+            routes: &self.routes,
+        }
+    }
+
+    /// A version was put into the log entry of this number.
+    pub fn sealed(&mut self, entry: u64) {
+        if self.sealed.is_none_or(|(_, version)| version < self.epoch()) {
+            self.sealed = Some((entry, self.epoch()));
+        }
+    }
+
+    /// A log entry is durable.
+    pub fn committed(&mut self, entry: u64) {
+        if let Some((_, version)) = self.sealed.take_if(|(number, _)| *number <= entry) {
+            self.durable = version;
+        }
+    }
+}
+
+impl Node {
+    /// Takes what storage holds of who the node is.
+    pub(super) fn find_itself(&mut self) -> Result<(), StorageError> {
+        let read = |row: &str| self.store.system(row).cloned();
+        let known: Option<Identity> = decode(read(IDENTITY_ROW))?;
+        let stored: Option<Stored<ClusterState>> = decode(read(CLUSTER_ROW))?;
+        // Data that belongs to a node of another name was copied here: it is not that node that starts.
+        let same = known.as_ref().is_some_and(|identity| identity.name == self.config.name);
+        let id = match known.filter(|_| same) {
+            Some(identity) => identity.id,
+            None => {
+                let id = NodeId(self.rng.next_u64());
+                let name = self.config.name.clone();
+                self.store.put_system(IDENTITY_ROW, encode(&Identity { id, name }));
+                id
+            }
+        };
+        let stored = stored.filter(|_| same).unwrap_or_default();
+        if stored.value.as_ref().is_some_and(|state| !state.is_sound()) {
+            return Err(StorageError::Corrupt);
+        }
+        let writer = self.boot_id();
+        let membership = &mut self.membership;
+        membership.id = id;
+        membership.durable = stored.version;
+        membership.register = Register::new(id, writer, stored, self.config.mutants);
+        if membership.epoch() == 0 && self.config.join.is_empty() {
+            let cluster = self.rng.next_u64().max(1);
+            let founder = self.as_member();
+            let state = ClusterState::born(cluster, self.config.replicas, founder);
+            self.membership.register.learn(1, state);
+        }
+        self.adopt();
+        Ok(())
+    }
+
+    /// This node, as the member list knows it.
+    fn as_member(&self) -> Member {
+        Member {
+            id: self.membership.id,
+            name: self.config.name.clone(),
+            addr: self.config.addr.clone(),
+            weight: self.config.weight,
+            zone: self.config.zone.clone(),
+            leaving: false,
+        }
+    }
+
+    /// The cluster's state is another one, or other nodes are reached: what follows from it is made anew.
+    pub(super) fn adopt(&mut self) {
+        let own = self.membership.id;
+        let addrs: Vec<&str> = match self.membership.state() {
+            Some(state) => state.members.iter().filter(|member| member.id != own).map(|member| &*member.addr).collect(),
+            None => self.config.join.iter().map(String::as_str).collect(),
+        };
+        let addrs: Vec<&str> = addrs.into_iter().filter(|addr| *addr != self.config.addr).collect();
+        self.peers.aim(&addrs);
+        if let Some(state) = self.membership.state() {
+            let moves = |(id, since): &(PartitionId, u64)| {
+                let placement = state.placement(*id);
+                placement.is_moving() && placement.since == *since
+            };
+            let mut filled = core::mem::take(&mut self.membership.filled);
+            filled.retain(|name, _| moves(name));
+            let applicants = core::mem::take(&mut self.membership.applicants);
+            let applicants = applicants.into_iter().filter(|(id, member)| state.member(*id) != Some(member)).collect();
+            self.membership.filled = filled;
+            self.membership.applicants = applicants;
+        }
+        self.reroute();
+        self.aim_fills();
+    }
+
+    /// Who can be reached has changed.
+    pub(super) fn reroute(&mut self) {
+        let own = self.membership.id;
+        let alive = |node| node == own || self.peers.to(node).is_some();
+        self.membership.routes = match self.membership.state().filter(|_| self.membership.is_member()) {
+            Some(state) => Routes::new(state, alive),
+            None => Routes::default(),
+        };
+    }
+
+    /// What its heartbeats tell.
+    pub(super) fn heartbeat(&self, now: Now) -> Ping {
+        Ping {
+            epoch: self.membership.durable,
+            committed: self.store.committed_number(),
+            wall_ms: now.wall_ms,
+        }
+    }
+
+    pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, _now: Now) {
+        if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut) {
+            if *epoch < ping.epoch {
+                *epoch = ping.epoch;
+                self.fills.stir();
+            }
+        }
+        self.teach(conn);
+    }
+
+    /// A link with a node is up.
+    pub(super) fn linked(&mut self, conn: ConnId, now: Now) {
+        let Some(remote) = self.peers.link(conn).and_then(|link| link.remote().cloned()) else {
+            return;
+        };
+        let member = Member {
+            id: remote.id,
+            name: remote.name,
+            addr: remote.addr,
+            weight: remote.weight,
+            zone: remote.zone,
+            leaving: false,
+        };
+        let state = self.membership.state();
+        let known = state.and_then(|state| state.member(remote.id));
+        let same = |known: &Member| Member { leaving: false, ..known.clone() } == member;
+        // Who says that it belongs here and is not in the list was removed, or this node is behind: it is no applicant.
+        let applies = remote.cluster == 0 || known.is_some_and(|known| !same(known));
+        if applies && self.membership.is_member() && self.membership.applicants.len() < crate::cluster::MEMBERS_MAX {
+            self.membership.applicants.insert(member.id, member);
+            self.membership.since_us.get_or_insert(now.mono_us);
+        }
+        self.teach(conn);
+        self.reroute();
+        self.send_again();
+        self.fills.stir();
+    }
+
+    /// Tells the other side what is agreed, if it knows less. Who was never told of the cluster is told once it belongs to it.
+    pub(super) fn teach(&mut self, conn: ConnId) {
+        let Some(remote) = self.peers.link(conn).and_then(|link| link.remote().cloned()) else {
+            return;
+        };
+        let version = self.membership.epoch();
+        if let Some(state) = self.membership.state()
+            && remote.epoch < version
+            && (remote.cluster != 0 || state.member(remote.id).is_some())
+        {
+            let learn = Word::Register(Message::Learn {
+                version,
+                value: state.clone(),
+            });
+            self.outbox.push(conn, learn.to_frame(), Shows::State);
+        }
+    }
+
+    /// A message about the register.
+    pub(super) fn register_message(&mut self, from: NodeId, message: Message<ClusterState>, now: Now) {
+        if let Message::Learn { value, .. } = &message {
+            let foreign = self.membership.state().is_some_and(|state| state.cluster != value.cluster);
+            if foreign || !value.is_sound() {
+                return;
+            }
+        }
+        let before = self.membership.epoch();
+        let mut out = Vec::new();
+        self.membership.register.receive(from, message, now.mono_us, &mut self.rng, &mut out);
+        self.send_register(out);
+        self.noticed(before);
+    }
+
+    fn noticed(&mut self, before: u64) {
+        if self.membership.epoch() != before {
+            self.membership.since_us = None;
+            self.adopt();
+            self.send_again();
+        }
+    }
+
+    fn send_register(&mut self, out: Vec<(NodeId, Message<ClusterState>)>) {
+        for (node, message) in out {
+            if node == self.membership.id {
+                self.membership.loopback.push(message);
+            } else if let Some(conn) = self.peers.to(node) {
+                self.outbox.push(conn, Word::Register(message).to_frame(), Shows::State);
+            }
+        }
+    }
+
+    /// What of the register must be durable before the messages of this step leave.
+    pub(super) fn stage_membership(&mut self) {
+        if self.membership.register.take_dirty() && !self.config.mutants.is(Mutant::BallotNotPersisted) {
+            let row = encode(self.membership.register.stored());
+            self.store.put_system(CLUSTER_ROW, row);
+        }
+    }
+
+    /// Everything that was given to the host is durable: what this node said to itself may be heard.
+    pub(super) fn hear_itself(&mut self, now: Now) {
+        let id = self.membership.id;
+        for message in core::mem::take(&mut self.membership.loopback) {
+            self.register_message(id, message, now);
+        }
+    }
+
+    /// Whether it has something to say to itself.
+    pub(super) fn has_loopback(&self) -> bool {
+        !self.membership.loopback.is_empty()
+    }
+
+    /// Somebody who runs the cluster wants a change.
+    pub(super) fn wish(&mut self, change: Change, now: Now) -> Result<(), BadChange> {
+        let state = self.membership.state().ok_or(BadChange::Nothing)?;
+        state.after(&change, self.membership.epoch() + 1)?;
+        if self.membership.wishes.len() < WISHES_MAX {
+            self.membership.wishes.push_back(change);
+            self.membership.since_us = Some(now.mono_us);
+        }
+        Ok(())
+    }
+
+    /// These moves are filled, says a node.
+    pub(super) fn filled(&mut self, node: NodeId, moves: &[(PartitionId, u64)], now: Now) {
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        let open = |(id, since): &&(PartitionId, u64)| {
+            let placement = state.placement(*id);
+            placement.is_moving() && placement.since == *since && placement.target.contains(&node)
+        };
+        let open: Vec<_> = moves.iter().filter(open).copied().collect();
+        for name in open {
+            self.membership.filled.entry(name).or_default().insert(node);
+            self.membership.since_us.get_or_insert(now.mono_us);
+        }
+    }
+
+    /// Whether this node said or heard that a node is filled.
+    pub(super) fn is_filled(&self, node: NodeId, name: (PartitionId, u64)) -> bool {
+        self.membership.filled.get(&name).is_some_and(|nodes| nodes.contains(&node))
+    }
+
+    /// The next change that there is to propose, whoever sees to it.
+    fn next_change(&mut self) -> Option<ClusterState> {
+        let version = self.membership.epoch() + 1;
+        let own = self.as_member();
+        let membership = &mut self.membership;
+        let state = membership.register.value()?;
+        while let Some(wish) = membership.wishes.front() {
+            match state.after(wish, version) {
+                Ok(next) => return Some(next),
+                // It has been done, or cannot be done any more.
+                Err(_) => membership.wishes.pop_front(),
+            };
+        }
+        let joins = membership.applicants.values().chain(core::iter::once(&own));
+        for member in joins.filter(|member| member.id != own.id || state.member(own.id).is_some()) {
+            match state.after(&Change::Join(member.clone()), version) {
+                Ok(next) => return Some(next),
+                // Who is at that address now is another node: the one that was there cannot be.
+                Err(BadChange::AddrTaken { id, .. }) if id != own.id => {
+                    if let Ok(next) = state.after(&Change::Remove(id), version) {
+                        return Some(next);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        let whole = |name: &(PartitionId, u64)| {
+            let nodes = membership.filled.get(name);
+            state.placement(name.0).can_close(|node| nodes.is_some_and(|nodes| nodes.contains(&node)))
+        };
+        let moves: Vec<_> = membership.filled.keys().filter(|name| whole(name)).copied().collect();
+        if let Ok(next) = state.after(&Change::Close(moves), version) {
+            return Some(next);
+        }
+        let left = state.members.iter().find(|member| member.leaving && !state.is_used(member.id));
+        left.and_then(|member| state.after(&Change::Remove(member.id), version).ok())
+    }
+
+    /// Proposes what there is to propose, when it is this node's turn.
+    pub(super) fn membership_timers(&mut self, now: Now) {
+        let before = self.membership.epoch();
+        let mut out = Vec::new();
+        self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
+        if self.membership.is_member() && !self.membership.register.is_proposing() {
+            if self.next_change().is_none() {
+                self.membership.since_us = None;
+            } else {
+                self.membership.since_us.get_or_insert(now.mono_us);
+                if self.turn_us().is_some_and(|turn_us| turn_us <= now.mono_us)
+                    && let Some(next) = self.next_change()
+                {
+                    self.membership.register.propose(next, now.mono_us, &mut self.rng, &mut out);
+                }
+            }
+        }
+        self.send_register(out);
+        self.noticed(before);
+    }
+
+    /// When it is this node's turn: at once for the first of those that it reaches, later for the others.
+    fn turn_us(&self) -> Option<u64> {
+        let since_us = self.membership.since_us?;
+        let state = self.membership.state()?;
+        let own = self.membership.id;
+        let before = state.members.iter().filter(|member| member.id < own && self.peers.to(member.id).is_some());
+        Some(since_us + before.count() as u64 * TURN_MS * 1_000)
+    }
+
+    /// When something here is due.
+    pub(super) fn membership_wake_us(&self) -> Option<u64> {
+        let turn_us = self.turn_us().filter(|_| !self.membership.register.is_proposing());
+        [self.membership.register.wake_us(), turn_us].into_iter().flatten().min()
+    }
+}
+
+fn encode(value: &impl Serialize) -> Bytes {
+    postcard::to_allocvec(value).expect("what a node keeps of itself has an encoding").into()
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(row: Option<Bytes>) -> Result<Option<T>, StorageError> {
+    let read = |row: Bytes| postcard::from_bytes(&row).map_err(|_| StorageError::Corrupt);
+    row.map(read).transpose()
+}

@@ -1,0 +1,119 @@
+//! What members say to each other beyond records: agreement, liveness, moves, and what they ask each other on behalf of clients.
+//!
+//! Encoded with postcard: both ends are this kernel, of one protocol version, and have proven to each other who they are.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ClusterState;
+use crate::partition::PartitionId;
+use crate::register::Message;
+use crate::wire::server::Refusal;
+use crate::wire::{Code, Consistency, peer};
+
+/// One word of a member to another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Word<'a> {
+    /// About the register that holds the cluster's state.
+    Register(Message<ClusterState>),
+    /// These moves, each with the version that opened it, are filled as far as the sender is concerned.
+    Filled(Vec<(PartitionId, u64)>),
+    /// What do you hold of this partition? For who is being filled with it.
+    Pull {
+        /// The partition.
+        partition: PartitionId,
+        /// The version of the cluster's state that opened the move.
+        since: u64,
+        /// Where to go on; from the beginning, without one.
+        from: Option<&'a [u8]>,
+        /// The digest of what the sender holds of it: where that is the receiver's, there is nothing to send.
+        digest: u128,
+    },
+    /// The answer to a `Pull`: a chunk of the partition.
+    Part {
+        /// The partition.
+        partition: PartitionId,
+        /// The version of the cluster's state that opened the move.
+        since: u64,
+        /// Where it begins, as it was asked for.
+        from: Option<&'a [u8]>,
+        /// Record keys and records.
+        #[serde(borrow)]
+        rows: Vec<(&'a [u8], &'a [u8])>,
+        /// Where the next chunk begins; nowhere, if this is the last.
+        next: Option<&'a [u8]>,
+    },
+    /// All of the numbered `CHANGES` are durable with the sender.
+    Taken(Vec<u64>),
+    /// A client's frame, to be answered on behalf of the sender.
+    Ask {
+        /// The sender's number for it.
+        request: u64,
+        /// The version of the cluster's state that the sender acts by.
+        epoch: u64,
+        /// What it asks: a client's message.
+        frame: &'a [u8],
+    },
+    /// The answer to an `Ask`.
+    Answer {
+        /// The number that was given.
+        request: u64,
+        /// The answer.
+        reply: Reply<'a>,
+    },
+    /// What do you hold under this key? For a read by quorum.
+    Read {
+        /// The sender's number for it.
+        request: u64,
+        /// The version of the cluster's state that the sender acts by.
+        epoch: u64,
+        /// The record key.
+        key: &'a [u8],
+    },
+    /// The answer to a `Read`.
+    Held {
+        /// The number that was given.
+        request: u64,
+        /// The record, a tombstone included.
+        record: Option<&'a [u8]>,
+    },
+}
+
+/// What an [`Word::Ask`] is answered with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply<'a> {
+    /// What became of each write, in their order.
+    Ops(Vec<Result<Consistency, Refusal>>),
+    /// A message for the client, as it is.
+    Frame(&'a [u8]),
+    /// Nothing of it was done.
+    Refused(Refusal),
+}
+
+impl<'a> Word<'a> {
+    /// As a frame.
+    ///
+    /// # Panics
+    /// Never: every word has an encoding.
+    pub fn to_frame(&self) -> Bytes {
+        let body = postcard::to_allocvec(self).expect("every word has an encoding");
+        peer::cluster(&body)
+    }
+
+    /// Reads the body of a `CLUSTER` message.
+    ///
+    /// # Errors
+    /// `None`, whatever the bytes are.
+    pub fn decode(body: &'a [u8]) -> Option<Self> {
+        let (word, rest) = postcard::take_from_bytes(body).ok()?;
+        rest.is_empty().then_some(word)
+    }
+}
+
+/// A refusal in words.
+pub fn refusal(code: Code, reason: impl Into<String>) -> Refusal {
+    let reason = reason.into();
+    Refusal { code, reason }
+}
