@@ -187,6 +187,10 @@ mutants! {
     ExpiredNotTold = "expired-not-told",
     /// Who reads too slowly misses changes, and is not answered anew.
     SlowWatcherSkipped = "slow-watcher-skipped",
+
+    // Forgetting.
+    /// Replaying the log passes over what was dropped and forgotten.
+    DropResurrected = "drop-resurrected",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

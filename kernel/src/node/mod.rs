@@ -25,9 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{ConnId, Limits, Mutant, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
-use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
+use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::session::{Access, Conns, Outbox, Request, Shows, Subscriptions};
-use crate::store::{Change, RecordKey, Store};
+use crate::store::{Batch, Change, RecordKey, Store};
 use crate::wire::peer;
 
 pub use checkpoint::BadCheckpoint;
@@ -305,11 +305,17 @@ impl Node {
     fn begin_apply(&mut self, now: Now, out: &mut Output) {
         let at_once = self.draining || self.rarely(Rare::ApplyEarly, now.mono_us);
         if self.apply.is_none()
-            && let Some((upto, puts)) = self.store.begin_apply(now.mono_us, at_once)
+            && let Some(batch) = self.store.begin_apply(now.mono_us, at_once)
         {
             let ticket = self.next_ticket();
             self.apply = Some(ticket);
-            out.apply = Some(crate::machine::Apply { ticket, upto, puts });
+            let Batch { upto, puts, deletes } = batch;
+            out.apply = Some(Apply {
+                ticket,
+                upto,
+                puts,
+                deletes,
+            });
         }
     }
 

@@ -72,7 +72,17 @@ impl Maps {
     pub(super) fn forget(&mut self, key: &RecordKey) {
         if let Some(map) = self.maps.get_mut(key.map()) {
             map.forget(key.key());
+            // So is its map, if it was the only one and there is no floor to remember.
+            if map.is_empty() && map.floor() == 0 {
+                self.maps.remove(key.map());
+            }
         }
+    }
+
+    /// Takes out all there is.
+    pub(super) fn take(&mut self) -> Self {
+        let empty = Self::new(self.digest_key, self.mutants);
+        core::mem::replace(self, empty)
     }
 
     /// The ways in which all of this is broken on purpose.
@@ -96,7 +106,7 @@ impl Maps {
         Some(self.map(key.map())?.foresee(key.key()))
     }
 
-    /// One map, if it has ever held anything.
+    /// One map, if it holds anything, or has before.
     pub fn map(&self, name: &str) -> Option<&LwwMap> {
         self.maps.get(name)
     }

@@ -180,7 +180,7 @@ fn a_failed_read_of_storage_is_tried_again() {
 fn the_clock_goes_on_after_a_restart_with_the_wall_clock_put_back() {
     let clock = |disk: &Disk| {
         let entry = disk.log.last_key_value().expect("an entry").1;
-        decode_entry(entry).expect("an entry of this kernel").0
+        decode_entry(entry).expect("an entry of this kernel").clock
     };
     let mut host = Host::new("n");
     let conn = host.open(1, CLIENT);

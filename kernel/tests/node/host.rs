@@ -161,7 +161,12 @@ impl Host {
     fn apply_next(&mut self) {
         if let Some(apply) = self.held_applies.pop_front() {
             assert!(apply.puts.is_sorted_by(|a, b| a.0 < b.0), "rows ascend");
+            assert!(apply.deletes.is_sorted_by(|a, b| a < b), "deletes ascend");
+            assert!(apply.upto >= self.disk.applied, "the records go forward");
             self.disk.records.extend(apply.puts);
+            self.disk
+                .records
+                .retain(|key, _| apply.deletes.binary_search(key).is_err());
             self.disk.applied = apply.upto;
             self.inputs.push_back(Owned::Applied(apply.ticket));
         }
