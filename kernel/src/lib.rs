@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+pub mod cluster;
 pub mod crdt;
 pub mod env;
 pub mod hlc;
@@ -38,6 +39,7 @@ pub mod partition;
 pub mod query;
 pub mod reconcile;
 pub mod record;
+pub mod register;
 
 pub mod session;
 pub mod store;

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Placement;
-use crate::env::NodeId;
+use crate::env::{Mutants, NodeId};
 use crate::partition::table::{Seat, Table};
 use crate::partition::{PARTITIONS, PartitionId};
 use crate::register::Agreed;
@@ -207,30 +207,29 @@ impl ClusterState {
     /// Opens the moves that the members now ask for.
     fn place(&mut self, version: u64) {
         let stays = |member: &&Member| !member.leaving;
-        let seats: Vec<Seat> = self.members.iter().filter(stays).map(Member::seat).collect();
+        let mut zones: Vec<&str> = self.members.iter().map(|member| &*member.zone).collect();
+        zones.sort_unstable();
+        zones.dedup();
+        let seat = |member: &Member| Seat {
+            id: member.id,
+            weight: member.weight,
+            zone: zones.partition_point(|zone| *zone < &*member.zone) as u32,
+        };
+        let seats: Vec<Seat> = self.members.iter().filter(stays).map(seat).collect();
         // If all are leaving they stay where they are until somebody comes.
         let seats = match seats.is_empty() {
-            true => self.members.iter().map(Member::seat).collect(),
+            true => self.members.iter().map(seat).collect(),
             false => seats,
         };
         let wanted = |placement: &Placement| match placement.is_moving() {
             true => placement.target.clone(),
             false => placement.replicas.clone(),
         };
-        let before = Table::from_rows(self.placements.iter().map(wanted).collect());
-        let table = before.next(&seats, self.replicas as usize);
+        let rows: Vec<Vec<NodeId>> = self.placements.iter().map(wanted).collect();
+        let before = Table::try_from(rows).unwrap_or_default();
+        let table = before.next(&seats, self.replicas as usize, Mutants::default());
         for (id, placement) in PartitionId::all().zip(&mut self.placements) {
             placement.aim(table.replicas(id), version);
-        }
-    }
-}
-
-impl Member {
-    fn seat(&self) -> Seat {
-        Seat {
-            id: self.id,
-            weight: self.weight,
-            zone: self.zone.clone(),
         }
     }
 }

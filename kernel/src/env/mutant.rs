@@ -191,6 +191,28 @@ mutants! {
     // Forgetting.
     /// Replaying the log passes over what was dropped and forgotten.
     DropResurrected = "drop-resurrected",
+
+    // The agreed register. These are found by a test of their own (`sim/tests/register/`).
+    /// A voter's promise is not written to disk before it is spoken.
+    BallotNotPersisted = "ballot-not-persisted",
+    /// A voter accepts a ballot below the one that it has promised.
+    AcceptWithoutPromise = "accept-without-promise",
+    /// A change of the list counts as chosen with one vote less than a majority of the old list.
+    MembersByMinority = "members-by-minority",
+    /// Only the new list is asked for a majority, as would do if lists differed by one member.
+    TwoMembersAtOnce = "two-members-at-once",
+    /// A proposer goes on with its own value though it was told of an accepted one.
+    ForgetsAcceptedValue = "forgets-accepted-value",
+    /// Ties between nodes are broken by the order in which they are given.
+    TableByIterationOrder = "table-by-iteration-order",
+
+    // Replicas, quorums and moves.
+    /// A replica confirms what a node sends that acts by an older state of the cluster, though the partition has moved since.
+    StaleTableAccepted = "stale-table-accepted",
+    /// A replica is filled from others that have not adopted the move yet.
+    FillBeforePromise = "fill-before-promise",
+    /// A replica counts as filled once it has taken over from one of the old ones.
+    WholeTooEarly = "whole-too-early",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

@@ -97,7 +97,7 @@ impl Node {
             self.waits.wait(Wait {
                 of: (number, here),
                 level: Consistency::Eventual,
-                partition: crate::partition::PartitionId::FIRST,
+                partition: None,
                 placement: Default::default(),
                 keys: Vec::new(),
                 ticket: Some(THIS_STEP),
@@ -120,7 +120,7 @@ impl Node {
             self.waits.wait(Wait {
                 of: (number, at),
                 level,
-                partition,
+                partition: Some(partition),
                 placement: state.placement(partition).clone(),
                 keys,
                 ticket: Some(THIS_STEP),
@@ -351,7 +351,7 @@ impl Node {
         self.waits.wait(Wait {
             of: (of, Vec::new()),
             level: Consistency::Quorum,
-            partition,
+            partition: Some(partition),
             placement,
             // Where nobody has anything there is nothing to write back.
             keys: newest.iter().map(|_| key.clone()).collect(),

@@ -1,6 +1,6 @@
 //! How two nodes get to know each other: who each is, where it belongs, and that it knows the secret.
 
-use crate::env::{ConnId, NodeId, Now, PeerId, WriterId};
+use crate::env::{ConnId, Now, PeerId, WriterId};
 use crate::node::link::{Link, Remote, Stage};
 use crate::node::{LinkNews, Node};
 use crate::session::{Access, Purpose, Secret, Shows};
@@ -11,14 +11,13 @@ impl Node {
     /// Introduces this node.
     pub(super) fn greet_peer(&mut self, conn: ConnId, dialled: Option<PeerId>, now: Now) {
         let link = Link::new(dialled, self.rng.entropy(), now.mono_us);
-        let state = self.membership.state();
         let hello = peer::hello(&Hello {
             version: self.protocol_version(),
             id: self.membership.id(),
             addr: &self.config.addr,
             weight: self.config.weight,
             zone: &self.config.zone,
-            cluster: state.map_or(0, |state| state.cluster),
+            cluster: self.membership.cluster(),
             epoch: self.membership.durable(),
             name: &self.config.name,
             boot: self.boot_id(),
@@ -36,7 +35,7 @@ impl Node {
     }
 
     /// The identity drawn at this boot.
-    fn boot_id(&self) -> WriterId {
+    pub(super) fn boot_id(&self) -> WriterId {
         self.hlc.latest().writer()
     }
 
@@ -104,7 +103,7 @@ impl Node {
             boot: hello.boot,
             nonce: hello.nonce,
         };
-        let own_cluster = self.membership.state().map_or(0, |state| state.cluster);
+        let own_cluster = self.membership.cluster();
         let limits = &self.config.limits;
         let refused = if hello.boot == self.boot_id() {
             // This very node answered, or somebody who repeats what it said. It may be another the next time.

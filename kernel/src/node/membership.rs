@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{BadChange, Change, ClusterState, Member, Routes};
-use crate::env::{ConnId, Mutant, Mutants, NodeId, Now, WriterId};
+use crate::env::{ConnId, Mutants, NodeId, Now, WriterId};
 use crate::machine::StorageError;
 use crate::node::Node;
 use crate::node::link::{Link, Remote};
@@ -33,6 +33,8 @@ const WISHES_MAX: usize = 64;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Membership {
     id: NodeId,
+    /// Whether it ever was a member of the cluster under this id.
+    joined: bool,
     register: Register<ClusterState>,
     /// The version of the state that is on disk.
     durable: u64,
@@ -57,6 +59,7 @@ pub struct Membership {
 struct Identity {
     id: NodeId,
     name: String,
+    joined: bool,
 }
 
 impl Membership {
@@ -64,6 +67,7 @@ impl Membership {
     pub fn new(mutants: Mutants) -> Self {
         Self {
             id: NodeId(0),
+            joined: false,
             register: Register::new(NodeId(0), WriterId(0), Stored::default(), mutants),
             durable: 0,
             sealed: None,
@@ -103,7 +107,13 @@ impl Membership {
 
     /// Whether it belonged to it once and does no longer.
     pub fn is_removed(&self) -> bool {
-        self.state().is_some_and(|state| state.member(self.id).is_none())
+        self.joined && !self.is_member()
+    }
+
+    /// The cluster that it belongs to, or belonged to; 0 for none. Who is about to join may know of it already.
+    pub fn cluster(&self) -> u64 {
+        let state = self.state().filter(|_| self.joined);
+        state.map_or(0, |state| state.cluster)
     }
 
     /// Who acts as owner of each partition.
@@ -143,14 +153,9 @@ impl Node {
         let stored: Option<Stored<ClusterState>> = decode(read(CLUSTER_ROW))?;
         // Data that belongs to a node of another name was copied here: it is not that node that starts.
         let same = known.as_ref().is_some_and(|identity| identity.name == self.config.name);
-        let id = match known.filter(|_| same) {
-            Some(identity) => identity.id,
-            None => {
-                let id = NodeId(self.rng.next_u64());
-                let name = self.config.name.clone();
-                self.store.put_system(IDENTITY_ROW, encode(&Identity { id, name }));
-                id
-            }
+        let (id, joined) = match known.filter(|_| same) {
+            Some(identity) => (identity.id, identity.joined),
+            None => (NodeId(self.rng.next_u64()), false),
         };
         let stored = stored.filter(|_| same).unwrap_or_default();
         if stored.value.as_ref().is_some_and(|state| !state.is_sound()) {
@@ -159,6 +164,7 @@ impl Node {
         let writer = self.boot_id();
         let membership = &mut self.membership;
         membership.id = id;
+        membership.joined = joined;
         membership.durable = stored.version;
         membership.register = Register::new(id, writer, stored, self.config.mutants);
         if membership.epoch() == 0 && self.config.join.is_empty() {
@@ -167,8 +173,20 @@ impl Node {
             let state = ClusterState::born(cluster, self.config.replicas, founder);
             self.membership.register.learn(1, state);
         }
+        if !same {
+            self.keep_identity();
+        }
         self.adopt();
         Ok(())
+    }
+
+    fn keep_identity(&mut self) {
+        let identity = Identity {
+            id: self.membership.id,
+            name: self.config.name.clone(),
+            joined: self.membership.joined,
+        };
+        self.store.put_system(IDENTITY_ROW, encode(&identity));
     }
 
     /// This node, as the member list knows it.
@@ -186,24 +204,28 @@ impl Node {
     /// The cluster's state is another one, or other nodes are reached: what follows from it is made anew.
     pub(super) fn adopt(&mut self) {
         let own = self.membership.id;
-        let addrs: Vec<&str> = match self.membership.state() {
+        if self.membership.is_member() && !self.membership.joined {
+            self.membership.joined = true;
+            self.keep_identity();
+        }
+        let addrs: Vec<&str> = match self.membership.state().filter(|_| self.membership.joined) {
             Some(state) => state.members.iter().filter(|member| member.id != own).map(|member| &*member.addr).collect(),
             None => self.config.join.iter().map(String::as_str).collect(),
         };
         let addrs: Vec<&str> = addrs.into_iter().filter(|addr| *addr != self.config.addr).collect();
         self.peers.aim(&addrs);
+        let mut filled = core::mem::take(&mut self.membership.filled);
+        let mut applicants = core::mem::take(&mut self.membership.applicants);
         if let Some(state) = self.membership.state() {
             let moves = |(id, since): &(PartitionId, u64)| {
                 let placement = state.placement(*id);
                 placement.is_moving() && placement.since == *since
             };
-            let mut filled = core::mem::take(&mut self.membership.filled);
             filled.retain(|name, _| moves(name));
-            let applicants = core::mem::take(&mut self.membership.applicants);
-            let applicants = applicants.into_iter().filter(|(id, member)| state.member(*id) != Some(member)).collect();
-            self.membership.filled = filled;
-            self.membership.applicants = applicants;
+            applicants.retain(|id, member| state.member(*id) != Some(member));
         }
+        self.membership.filled = filled;
+        self.membership.applicants = applicants;
         self.reroute();
         self.aim_fills();
     }
@@ -318,7 +340,7 @@ impl Node {
 
     /// What of the register must be durable before the messages of this step leave.
     pub(super) fn stage_membership(&mut self) {
-        if self.membership.register.take_dirty() && !self.config.mutants.is(Mutant::BallotNotPersisted) {
+        if self.membership.register.take_dirty() {
             let row = encode(self.membership.register.stored());
             self.store.put_system(CLUSTER_ROW, row);
         }

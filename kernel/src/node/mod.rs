@@ -23,12 +23,12 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits, Mutant, Now, Rare, SeededRng, Taken, Ticket, WriterId};
+use crate::cluster::ClusterState;
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::session::{Access, Conns, Outbox, Request, Shows, Subscriptions};
 use crate::store::{Batch, Change, RecordKey, Store};
-use crate::wire::peer;
 
 pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
@@ -124,6 +124,21 @@ impl Node {
     /// The records in memory, for hosts that look inside: what is there may not be durable yet.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Its id, kept with its data; 0 before it has read that.
+    pub fn id(&self) -> NodeId {
+        self.membership.id()
+    }
+
+    /// What the cluster agreed on, as far as this node has it on disk or in memory.
+    pub fn cluster(&self) -> Option<&ClusterState> {
+        self.membership.state()
+    }
+
+    /// Whether it belongs to a cluster, and has that on disk.
+    pub fn is_member(&self) -> bool {
+        self.membership.is_member() && self.membership.durable() > 0
     }
 
     /// The limits it was made with.

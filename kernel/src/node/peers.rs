@@ -314,6 +314,7 @@ impl Node {
     }
 
     fn link_timers(&mut self, conn: ConnId, now: Now) {
+        let ping = peer::ping(self.heartbeat(now));
         let limits = &self.config.limits;
         let Some(link) = self.peers.links.get_mut(&conn) else {
             return;
@@ -332,7 +333,6 @@ impl Node {
             if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
                 peer.wait_ms = 0;
             }
-            let ping = peer::ping(self.heartbeat(now));
             self.outbox.push(conn, ping, Shows::Heartbeat);
         }
         let drained = self

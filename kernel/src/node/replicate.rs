@@ -96,7 +96,10 @@ impl Node {
             return;
         };
         for wait in self.waits.waits_mut() {
-            let placement = state.placement(wait.partition);
+            let Some(partition) = wait.partition else {
+                continue;
+            };
+            let placement = state.placement(partition);
             if *placement != wait.placement {
                 // Who has confirmed to an earlier version may count no more, and who counts now may lack it.
                 wait.placement = placement.clone();

@@ -85,8 +85,8 @@ pub struct Wait {
     pub of: (u64, Vec<usize>),
     /// How many replicas must have it.
     pub level: Consistency,
-    /// Where it lies.
-    pub partition: PartitionId,
+    /// Where it lies, if it matters who holds it.
+    pub partition: Option<PartitionId>,
     /// Its replicas, as this node knows them.
     pub placement: Placement,
     /// What was written.

@@ -212,6 +212,11 @@ impl Store {
         self.expiry.is_due()
     }
 
+    /// The latest time that [`Store::advance`] was told: what has expired by then is not read.
+    pub fn now_ms(&self) -> u64 {
+        self.expiry.now_ms()
+    }
+
     /// When [`Store::advance`] will have news, by the hybrid logical clock.
     pub fn expires_at_ms(&self) -> Option<u64> {
         self.expiry.next_ms()

@@ -64,6 +64,7 @@
 //! as floats, absent fields as null, and fields that nobody asked for: all are accepted.
 
 pub mod client;
+pub mod cluster;
 mod code;
 mod fields;
 mod level;

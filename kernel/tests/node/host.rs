@@ -10,6 +10,7 @@ use kernel::machine::{
     Apply, Commit, ConnKind, Fetch, Fetched, Input, Machine, Output, Phase, Role, Room, StorageError,
 };
 use kernel::node::{Node, NodeConfig};
+use kernel::wire::Consistency;
 use kernel::wire::op::Op;
 
 /// What outlives a node.
@@ -32,7 +33,7 @@ pub struct Host {
     pub phases: Vec<Phase>,
     pub received: BTreeMap<ConnId, Vec<Bytes>>,
     pub closed: Vec<ConnId>,
-    pub dials: Vec<PeerId>,
+    pub dials: Vec<(PeerId, String)>,
     pub wake_us: Option<u64>,
     inputs: VecDeque<Owned>,
     boots: u8,
@@ -130,7 +131,7 @@ impl Host {
             let fetched = self.fetch(fetch);
             self.inputs.push_back(Owned::Fetched(ticket, fetched));
         }
-        self.dials.extend(out.dial.iter().map(|dial| dial.peer));
+        self.dials.extend(out.dial.iter().map(|dial| (dial.peer, dial.addr.clone())));
         self.closed.extend(out.close);
         self.wake_us = out.wake;
         self.phases.extend(out.phase);
@@ -261,6 +262,7 @@ pub fn put<'a>(id: &'a str, key: &'a str, ms: u64, value: &'a [u8]) -> Op<'a> {
         id,
         map: "m",
         key: key.as_bytes(),
+        consistency: Consistency::Eventual,
         version: Version::new(
             Stamp::new(ms, 0, WriterId::of("w")).expect("a time in range"),
             "w",
@@ -292,7 +294,7 @@ impl Wire {
             a: ConnId(number),
             b: ConnId(number),
         };
-        let peer = a.dials.pop().expect("the first host has the second in its list");
+        let (peer, _) = a.dials.pop().expect("the first host has the second in its list");
         a.step(Input::Opened {
             conn: wire.a,
             kind: PEER,

@@ -33,7 +33,7 @@ impl Run<'_> {
             On::Nodes(kept, cloned) => {
                 let image = self.world.hosts()[kept].disk().image();
                 let usable = kept != cloned && !self.world.hosts()[kept].disk().is_damaged();
-                if usable {
+                if usable && self.displace(cloned) {
                     self.world.replace_disk(cloned, image);
                     self.world.hit(Spot::DiskCloned);
                 }
@@ -61,7 +61,7 @@ impl Run<'_> {
                 self.world.crash(node);
                 self.world.boot(node);
             }
-            FaultKind::Wipe => {
+            FaultKind::Wipe if self.displace(node) => {
                 self.world.replace_disk(node, Image::default());
                 self.world.hit(Spot::DiskWiped);
             }
@@ -71,8 +71,8 @@ impl Run<'_> {
                     self.images.insert(index, disk.image());
                 }
             }
-            FaultKind::LoseTransaction => self.harm(node, |disk| disk.lose_transaction(at_us)),
-            FaultKind::Flip => self.harm(node, |disk| disk.flip(at_us)),
+            FaultKind::LoseTransaction if self.displace(node) => self.harm(node, |disk| disk.lose_transaction(at_us)),
+            FaultKind::Flip if self.displace(node) => self.harm(node, |disk| disk.flip(at_us)),
             FaultKind::FailCommit => self.world.host_mut(node).disk_mut().fail_next_commit(),
             FaultKind::FailApply => self.world.host_mut(node).disk_mut().fail_next_apply(),
             FaultKind::FailRead => self.world.host_mut(node).disk_mut().fail_next_read(),
@@ -93,6 +93,28 @@ impl Run<'_> {
             FaultKind::Freeze => self.world.freeze(node),
             _ => {}
         }
+    }
+
+    /// A node is about to lose its disk. It does not if too few would be left that the others know: no cluster outlives the loss of
+    /// a majority of its members.
+    fn displace(&mut self, node: usize) -> bool {
+        self.note_members();
+        let mut displaced = self.displaced.borrow_mut();
+        let lost = displaced.len() + usize::from(!displaced.contains(&node));
+        let nodes = self.plan.header.nodes as usize;
+        let survives = !self.founded || nodes == 1 || 2 * lost < nodes;
+        if survives && self.founded {
+            displaced.insert(node);
+        }
+        survives
+    }
+
+    /// Who has become a member again is not displaced any more.
+    pub(super) fn note_members(&mut self) {
+        let hosts = self.world.hosts();
+        let is_member = |node: usize| hosts[node].machine().is_some_and(Node::is_member);
+        self.founded |= (0..hosts.len()).any(is_member);
+        self.displaced.borrow_mut().retain(|node| !is_member(*node));
     }
 
     /// A node crashes, something befalls its disk, and it is booted. A disk that is damaged already is left as it is.
@@ -169,7 +191,9 @@ impl Run<'_> {
                 self.world.boot(node);
             }
             FaultKind::OldDisk => {
-                if let Some(image) = self.images.remove(&index) {
+                if let Some(image) = self.images.remove(&index)
+                    && self.displace(node)
+                {
                     self.world.crash(node);
                     if image != self.world.hosts()[node].disk().image() {
                         self.world.hit(Spot::DiskOld);

@@ -134,6 +134,10 @@ struct Run<'p> {
     plan: &'p Plan,
     /// Which nodes speak the protocol before this one when they are booted next.
     older: Rc<RefCell<BTreeSet<usize>>>,
+    /// Which nodes have lost the disk by which the others know them, and are not members again yet.
+    displaced: Rc<RefCell<BTreeSet<usize>>>,
+    /// Whether there is a cluster.
+    founded: bool,
     /// Copies of disks, by the entry that wants them put back.
     images: BTreeMap<usize, Image>,
     /// Rare paths taken by machines that are gone.
@@ -165,7 +169,8 @@ impl<'p> Run<'p> {
             disk: cast::disk(mutant, setup.disk),
             ..setup
         };
-        let factory = cast::nodes(header, &limits, mutant, Rc::clone(&older));
+        let displaced = Rc::new(RefCell::new(BTreeSet::new()));
+        let factory = cast::nodes(header, &limits, mutant, Rc::clone(&older), Rc::clone(&displaced));
         let invariants = if unchecked { Vec::new() } else { all(&limits) };
         let mut world = World::new(setup, factory, invariants);
         let taken = Rc::new(RefCell::new(BTreeMap::new()));
@@ -177,6 +182,8 @@ impl<'p> Run<'p> {
         Self {
             plan,
             older,
+            displaced,
+            founded: false,
             images: BTreeMap::new(),
             taken,
             world,
@@ -232,8 +239,10 @@ impl<'p> Run<'p> {
 
     fn report(self, at_rest: bool) -> Report {
         let header = &self.plan.header;
+        // Who has lost its disk and did not become a member again cannot vote.
+        let displaced = self.displaced.borrow().iter().filter(|node| **node < self.left().count()).count() as u64;
         let left = Left {
-            nodes: header.nodes - header.dead.min(header.nodes),
+            nodes: header.nodes - header.dead.min(header.nodes) - displaced,
             of: header.nodes,
         };
         let end = match (self.world.broken(), at_rest) {
@@ -405,7 +414,9 @@ impl<'p> Run<'p> {
     fn look(&mut self, last_entry_us: u64) -> bool {
         let now_us = self.world.now_us();
         self.replace_unusable();
+        self.note_members();
         let settled = now_us > last_entry_us
+            && self.displaced.borrow().is_empty()
             && self.clients.iter().all(Client::is_idle)
             && self.all_watch()
             && self.left().all(|host| is_ready(host.phase()))

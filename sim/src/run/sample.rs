@@ -9,6 +9,7 @@ pub(super) const EVERY_US: u64 = 1_000_000;
 impl Run<'_> {
     /// Lets the invariants compare what the nodes hold now; with every row, if it is for the last time.
     pub(super) fn sample(&mut self, last: bool) {
+        self.note_members();
         if self.unchecked {
             return;
         }

@@ -1,0 +1,9 @@
+//! Several nodes behind the contract, and a perfect network between them that can be cut. What goes wrong by itself is the
+//! simulator's.
+
+#[path = "../node/host.rs"]
+#[allow(dead_code)]
+mod host;
+mod membership;
+mod net;
+mod quorums;
