@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("merkle", 2),
     ("reconcile", 2),
     ("partition", 3),
+    ("register", 4),
     ("store", 4),
     ("query", 6),
     ("wire", 8),

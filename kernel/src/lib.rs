@@ -17,6 +17,7 @@
 //! | 2 | [`crdt`] | replicated data types |
 //! | 2 | [`merkle`], [`reconcile`] | what differs between two sets: by sums from the top down, by coded symbols |
 //! | 3 | [`partition`] | key → slot → partition |
+//! | 4 | [`register`] | a value agreed by a majority of the nodes that it names |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
 //! | 6 | [`query`] | predicates, and queries once and live |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use kernel::env::Limits;
 use kernel::env::Mutant::{self, *};
-use sim::seeds::{Seeds, first_to_find};
+use sim::seeds::{Seeds, TESTED_APART, first_to_find};
 
 /// Each mutant, and within how many seeds it is found. A bug of the plans' making (a fault that became rarer) shows here first.
 const TABLE: &[(Mutant, u64)] = &[
@@ -149,7 +149,8 @@ fn every_mutant_is_found_by_a_promise_that_it_breaks() {
 fn every_mutant_is_in_one_of_the_tables_and_half_of_all_are_found_within_fifty_seeds() {
     let held: Vec<Mutant> = TABLE.iter().map(|(mutant, _)| *mutant).collect();
     let seldom: Vec<Mutant> = SELDOM.iter().map(|(mutant, _)| *mutant).collect();
-    let mut listed = [held.clone(), seldom].concat();
+    let apart: Vec<Mutant> = TESTED_APART.iter().map(|(mutant, _)| *mutant).collect();
+    let mut listed = [held.clone(), seldom, apart].concat();
     listed.sort_unstable();
     assert_eq!(listed, Mutant::ALL, "each once");
     assert!(held.len() >= 30);
@@ -159,9 +160,22 @@ fn every_mutant_is_in_one_of_the_tables_and_half_of_all_are_found_within_fifty_s
 }
 
 #[test]
+fn the_test_of_a_mutant_that_has_its_own_names_it() {
+    for (mutant, test) in TESTED_APART {
+        let main = fs::read_to_string(root().join(test).join("main.rs")).expect("the test");
+        assert!(
+            main.contains(&format!("({mutant:?}, ")),
+            "{test} has {mutant:?} in its table"
+        );
+    }
+}
+
+#[test]
 fn every_mutant_has_its_entry_in_the_catalogue_and_no_entry_is_of_another() {
     let catalogue = catalogue();
-    let (of_the_run, mut promises) = (["progress", "panic", "determinism"], BTreeSet::new());
+    // The last two are of the register's own simulation.
+    let of_the_run = ["progress", "panic", "determinism", "one-chain", "linearizable"];
+    let mut promises = BTreeSet::new();
     promises.extend(of_the_run.map(str::to_string));
     promises.extend(
         sim::invariant::all(&Limits::default())

@@ -11,6 +11,7 @@
 //! | [`trace`], [`track`] | the rolling hash of every step; all of them, to compare two runs |
 //! | [`invariant`] | what must hold in every run; one file, one promise |
 //! | [`holding`] | what a node holds at one moment, and the digests that stand for it |
+//! | [`linearizability`] | whether a concurrent history could be of one thing at a time |
 //! | [`model`] | last-writer-wins without the kernel's code: what the invariants compare with |
 //! | [`plan`] | a run as a list: drawn from a seed, written as text |
 //! | [`replay`] | recordings of production nodes, through the same kernel |
@@ -37,6 +38,7 @@ pub mod fuzz;
 pub mod holding;
 pub mod host;
 pub mod invariant;
+pub mod linearizability;
 pub mod model;
 pub mod network;
 pub mod outcome;

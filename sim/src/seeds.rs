@@ -8,6 +8,21 @@ use crate::outcome::{Failure, Outcome, attempt};
 use crate::plan::Plan;
 use crate::run::{End, Options, Report};
 
+/// Mutants of code that is simulated by itself: the test of each that finds it. No seed of a plan does.
+pub const TESTED_APART: &[(Mutant, &str)] = &[
+    (Mutant::BallotNotPersisted, "sim/tests/register"),
+    (Mutant::AcceptWithoutPromise, "sim/tests/register"),
+    (Mutant::MembersByMinority, "sim/tests/register"),
+    (Mutant::TwoMembersAtOnce, "sim/tests/register"),
+    (Mutant::ForgetsAcceptedValue, "sim/tests/register"),
+];
+
+/// The test that finds `mutant`, if it is one of those.
+pub fn tested_apart(mutant: Mutant) -> Option<&'static str> {
+    let row = TESTED_APART.iter().find(|(apart, _)| *apart == mutant);
+    row.map(|(_, test)| *test)
+}
+
 /// A range of seeds, the last excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seeds(pub std::ops::Range<u64>);

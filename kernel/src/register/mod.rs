@@ -37,6 +37,8 @@ mod propose;
 mod state;
 mod stored;
 
+#[cfg(test)]
+mod tests;
 
 pub use ballot::Ballot;
 pub use message::Message;

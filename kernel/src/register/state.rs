@@ -135,14 +135,7 @@ impl<V: Agreed> Register<V> {
     }
 
     /// Takes a message of `from`, which may be this node itself. Whatever is in it, nothing panics.
-    pub fn receive(
-        &mut self,
-        from: NodeId,
-        message: Message<V>,
-        now_us: u64,
-        rng: &mut SeededRng,
-        out: &mut Out<V>,
-    ) {
+    pub fn receive(&mut self, from: NodeId, message: Message<V>, now_us: u64, rng: &mut SeededRng, out: &mut Out<V>) {
         match message {
             Message::Have { version } => self.compared(from, version, out),
             Message::Learn { version, value } => _ = self.learn(version, value),
@@ -264,7 +257,11 @@ impl<V: Agreed> Register<V> {
     /// The attempt has had its value chosen.
     fn chosen(&mut self, version: u64, value: V, asked: BTreeSet<NodeId>, out: &mut Out<V>) {
         let learned = self.learn(version, value.clone());
-        assert!(learned, "version {version} was chosen, and {} is held", self.stored.version);
+        assert!(
+            learned,
+            "version {version} was chosen, and {} is held",
+            self.stored.version
+        );
         for to in asked.into_iter().filter(|to| *to != self.me) {
             let value = value.clone();
             out.push((to, Message::Learn { version, value }));

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use clap::Args;
 use kernel::env::Mutant;
-use sim::seeds::{Seeds, first_to_find};
+use sim::seeds::{Seeds, TESTED_APART, first_to_find, tested_apart};
 
 use super::parse;
 
@@ -31,15 +31,20 @@ struct Row {
 }
 
 impl Mutants {
-    /// Prints a table in Markdown: for each how many seeds and how long it took, and what found it. Returns 1 if one is not found.
+    /// Prints a table in Markdown: for each how many seeds and how long it took, and what found it; of those that have a test of their own
+    /// only which. Returns 1 if one is not found.
     pub fn run(&self) -> u8 {
+        let all = self.mutant.is_empty();
         let mutants = match self.mutant.as_slice() {
-            [] => Mutant::ALL.to_vec(),
+            [] => Vec::from_iter(Mutant::ALL.into_iter().filter(|mutant| tested_apart(*mutant).is_none())),
             some => some.to_vec(),
         };
         println!("| mutant | found by | seeds | seconds |");
         println!("|---|---|---:|---:|");
         let rows = self.hunt(&mutants);
+        for (mutant, test) in TESTED_APART.iter().filter(|_| all) {
+            println!("| `{}` | `{test}` | | |", mutant.name());
+        }
         let needed = |row: &Row| row.found.as_ref().map(|(seeds, _)| *seeds);
         let hidden = rows.iter().filter(|row| needed(row).is_none()).count();
         let mut seeds: Vec<u64> = rows.iter().map(|row| needed(row).unwrap_or(u64::MAX)).collect();
