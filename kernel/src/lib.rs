@@ -16,7 +16,7 @@
 //! | 1 | [`hlc`] | the hybrid logical clock |
 //! | 2 | [`crdt`] | replicated data types |
 //! | 2 | [`merkle`], [`reconcile`] | what differs between two sets: by sums from the top down, by coded symbols |
-//! | 3 | [`partition`] | key → slot → partition |
+//! | 3 | [`partition`] | key → slot → partition → the nodes that hold it |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
 //! | 6 | [`query`] | predicates, and queries once and live |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |

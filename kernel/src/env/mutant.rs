@@ -187,6 +187,10 @@ mutants! {
     ExpiredNotTold = "expired-not-told",
     /// Who reads too slowly misses changes, and is not answered anew.
     SlowWatcherSkipped = "slow-watcher-skipped",
+
+    // The partition table.
+    /// The next table breaks ties by the order in which it is given the members.
+    TableByIterationOrder = "table-by-iteration-order",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and
