@@ -203,6 +203,8 @@ mutants! {
     TwoMembersAtOnce = "two-members-at-once",
     /// A proposer goes on with its own value though it was told of an accepted one.
     ForgetsAcceptedValue = "forgets-accepted-value",
+
+    // The partition table. Found by a test of its own (`kernel/src/partition/table/tests.rs`).
     /// Ties between nodes are broken by the order in which they are given.
     TableByIterationOrder = "table-by-iteration-order",
 

@@ -107,7 +107,9 @@ impl Table {
         }
         let before: Vec<Vec<usize>> = self.0.iter().map(|row| cluster.known(row)).collect();
         let sets = placement::place(&cluster, &before);
-        let rows = owners::order(&cluster, &before, &sets);
+        let led = |row: &Vec<NodeId>| row.first().is_some_and(|owner| !cluster.known(&[*owner]).is_empty());
+        let led: Vec<bool> = self.0.iter().map(led).collect();
+        let rows = owners::order(&cluster, &before, &led, &sets);
         let id = |seat: usize| cluster.seats[seat].id;
         Self(rows.into_iter().map(|row| row.into_iter().map(id).collect()).collect())
     }

@@ -7,12 +7,12 @@ use core::cmp::Reverse;
 use super::search::{Cluster, Place, Rows, shortest};
 use super::shares::Bounds;
 
-/// The rows `sets` in order. An owner stays, or is followed by its first backup that is still there, unless others own too little.
+/// The rows `sets` in order, where `led` says of each row of `before` whether its first is its owner (who may have gone). An owner stays, or is followed by its first backup that is still there, unless others own too little.
 ///
 /// # Panics
 /// If ownership cannot be even. It can, in rows that are: each node of a row can own an equal fraction of it.
-pub(super) fn order(cluster: &Cluster, before: &[Vec<usize>], sets: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    let mut owners = Owners::new(cluster, before, sets);
+pub(super) fn order(cluster: &Cluster, before: &[Vec<usize>], led: &[bool], sets: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut owners = Owners::new(cluster, before, led, sets);
     owners.level();
     let rows = owners.rows.iter().zip(&owners.owner);
     rows.map(|(row, owner)| succession(cluster, row, *owner)).collect()
@@ -25,13 +25,15 @@ struct Owners<'a> {
     /// How many of a row were in it before.
     stayed: Vec<usize>,
     owner: Vec<usize>,
+    /// Who owned each row before, if it is still a member.
+    was: Vec<Option<usize>>,
     /// How many rows each seat owns, and is to own.
     owned: Vec<usize>,
     bounds: Vec<Bounds>,
 }
 
 impl<'a> Owners<'a> {
-    fn new(cluster: &'a Cluster, before: &[Vec<usize>], sets: &[Vec<usize>]) -> Self {
+    fn new(cluster: &'a Cluster, before: &[Vec<usize>], led: &[bool], sets: &[Vec<usize>]) -> Self {
         let (mut rows, mut stayed) = (Vec::new(), Vec::new());
         for (number, (before, set)) in before.iter().zip(sets).enumerate() {
             let mut row: Vec<usize> = before.iter().copied().filter(|seat| set.contains(seat)).collect();
@@ -48,6 +50,11 @@ impl<'a> Owners<'a> {
             owner: rows.iter().map(|row| row[0]).collect(),
             owned: vec![0; shares.parts.len()],
             bounds: shares.parts.iter().map(|part| Bounds::around(*part, whole)).collect(),
+            was: before
+                .iter()
+                .zip(led)
+                .map(|(row, led)| row.first().copied().filter(|_| *led))
+                .collect(),
             rows,
             stayed,
         };
@@ -127,9 +134,14 @@ impl Rows for Owners<'_> {
                 continue;
             }
             for (place, to) in seats.iter().enumerate().filter(|(_, to)| **to != self.owner[row]) {
-                // Best is who was the owner before; then who has the data.
-                let stayed = place < self.stayed[row];
-                let rank = (stayed && place == 0, stayed, self.preference(row, *to));
+                // Best is who was the owner before; then a row that has another owner anyway; then one who has the data.
+                let changed = self.was[row] != Some(self.owner[row]);
+                let rank = (
+                    self.was[row] == Some(*to),
+                    changed,
+                    place < self.stayed[row],
+                    self.preference(row, *to),
+                );
                 if best[*to].is_none_or(|(than, _)| rank > than) {
                     best[*to] = Some((rank, row));
                 }

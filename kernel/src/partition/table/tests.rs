@@ -173,30 +173,28 @@ fn when_one_leaves_only_what_it_held_is_placed_anew() {
     }
 }
 
-/// In zones a change also shifts what a row has in each zone, and rows must follow. How much beyond the share was measured.
+/// In zones a change also shifts how much of a row each zone is to have, and rows must follow: up to twice the share moves when
+/// one joins (19 + 19 + 18 members become 19 of each, and no row may have two in one zone any more).
 #[test]
-fn in_zones_a_change_moves_little_more() {
-    let (mut worst_join, mut worst_leave) = ((0.0, 0), (0.0, 0));
+fn in_zones_one_that_comes_or_goes_moves_at_most_twice_its_share() {
     for count in 6..64 {
         for zones in 2..=5 {
             let seats = members(0, count + 1, zones);
             let before = next(&Table::empty(), &seats[..count], 3);
             let after = next(&before, &seats, 3);
             check(&after, &seats, 3);
-            let share = (ROWS * 3).div_ceil(count + 1);
-            let joined = before.moves_to(&after).placed as f64 / share as f64;
+            let share = held_by(&after, seats[count].id);
+            let joins = before.moves_to(&after);
+            assert!(joins.placed <= 2 * share, "{count} in {zones}: {share}, {joins:?}");
             let back = next(&after, &seats[..count], 3);
             check(&back, &seats[..count], 3);
-            let left = after.moves_to(&back).placed as f64 / held_by(&after, seats[count].id) as f64;
-            if joined > worst_join.0 {
-                worst_join = (joined, count * 10 + zones as usize);
-            }
-            if left > worst_leave.0 {
-                worst_leave = (left, count * 10 + zones as usize);
-            }
+            let leaves = after.moves_to(&back);
+            assert!(
+                leaves.placed <= share + share / 4,
+                "{count} in {zones}: {share}, {leaves:?}"
+            );
         }
     }
-    println!("MEASURE {worst_join:?} {worst_leave:?}");
 }
 
 /// A cluster of three zones, one of which is too small for a replica of every row.
@@ -255,7 +253,11 @@ fn the_same_change_gives_the_same_bytes_on_every_machine() {
     let table = next(&next(&Table::empty(), &seats, 3), &seats[1..], 3);
     let bytes = postcard::to_allocvec(&table).unwrap();
     assert_eq!(postcard::from_bytes::<Table>(&bytes).unwrap(), table);
-    assert_eq!(name_hash(&bytes), 0, "a table that was agreed on would change");
+    assert_eq!(
+        name_hash(&bytes),
+        8_891_805_338_564_192_044,
+        "a table that was agreed on would change"
+    );
 }
 
 #[test]
@@ -320,7 +322,7 @@ fn any_members() -> impl Strategy<Value = Vec<Seat>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn any_cluster_is_even_and_spread_whatever_was_before(
@@ -355,7 +357,7 @@ proptest! {
 
     /// Members come and go: the table after many changes is as good as the first, and each change moves as little.
     #[test]
-    fn nothing_drifts(changes in proptest::collection::vec(0u64..64, 1..60), replicas in 1usize..5) {
+    fn nothing_drifts(changes in proptest::collection::vec(0u64..64, 1..60), replicas in 1usize..5, zones in 1u64..4) {
         let mut there = BTreeSet::new();
         let mut table = Table::empty();
         for name in changes {
@@ -363,12 +365,14 @@ proptest! {
             if !joins {
                 there.remove(&name);
             }
-            let seats: Vec<Seat> = there.iter().map(|name| seat(*name, 1, 0)).collect();
+            let seats: Vec<Seat> = there.iter().map(|name| seat(*name, 1, (*name % zones) as u32)).collect();
             let after = next(&table, &seats, replicas);
             if seats.is_empty() {
                 prop_assert_eq!(&after, &Table::empty());
             } else {
                 check(&after, &seats, replicas);
+            }
+            if zones == 1 && !seats.is_empty() {
                 let id = seat(name, 1, 0).id;
                 let moves = table.moves_to(&after);
                 let (share, count) = (held_by(if joins { &after } else { &table }, id), seats.len());
