@@ -2,6 +2,7 @@
 
 mod admit;
 mod counts;
+mod level;
 mod outbox;
 mod secret;
 mod serve;

@@ -11,7 +11,7 @@ use crate::env::{ConnId, Limits, Mutant, Mutants, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
 use crate::session::admit::{admit, code_of};
-use crate::session::{Conns, Counts, Kind, Outbox, Shows};
+use crate::session::{Conns, Counts, Kind, Outbox, Shows, level};
 use crate::store::{RecordKey, Store};
 use crate::wire::client::Get;
 use crate::wire::op::{Op, Ops};
@@ -78,41 +78,49 @@ impl Desk<'_> {
             outcomes.push(match op {
                 Ok(op) => {
                     let kind = kind_of(&op);
-                    let refusal = match admit(&op, self.store, self.limits, self.now, self.hlc.latest()) {
-                        Ok((key, mut record)) => {
+                    let admitted = level::of_write(op.consistency).and_then(|level| {
+                        let (key, record) = admit(&op, self.store, self.limits, self.now, self.hlc.latest())?;
+                        Ok((level, key, record))
+                    });
+                    let result = match admitted {
+                        Ok((level, key, mut record)) => {
                             self.hlc.observe(op.version.stamp);
                             if self.mutants.is(Mutant::StampOnArrival) {
                                 let stamp = self.hlc.now(self.now.wall_ms);
                                 record = Record::new(&Version { stamp, ..op.version });
                             }
                             self.store.merge(key, record);
-                            None
+                            Ok(level)
                         }
                         Err(refusal) => {
                             if refusal.code == Code::StorageFull {
                                 self.store.fell_short();
                             }
-                            Some(refusal).filter(|_| !self.mutants.is(Mutant::AckRejected))
+                            match self.mutants.is(Mutant::AckRejected) {
+                                true => Ok(op.consistency),
+                                false => Err(refusal),
+                            }
                         }
                     };
-                    self.counts.add(kind, refusal.as_ref().map(|refusal| refusal.code));
-                    Outcome { id: op.id, refusal }
+                    let outcome = Outcome { id: op.id, result };
+                    self.counts.add(kind, outcome.refusal().map(|refusal| refusal.code));
+                    outcome
                 }
                 Err(bad) => {
                     self.counts.add(Kind::Write, Some(bad.error.code()));
                     Outcome {
                         id: bad.id,
-                        refusal: Some(refusal_of(&bad.error)),
+                        result: Err(refusal_of(&bad.error)),
                     }
                 }
             });
         }
-        if outcomes.iter().all(|outcome| outcome.refusal.is_some()) {
+        if outcomes.iter().all(|outcome| outcome.result.is_err()) {
             self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
             return None;
         }
         self.answer_ops(conn, &outcomes, exchange, Shows::Ack);
-        let ops = outcomes.into_iter().map(|outcome| (outcome.id.into(), outcome.refusal));
+        let ops = outcomes.into_iter().map(|outcome| (outcome.id.into(), outcome.result.err()));
         Some(Request::Ops {
             conn,
             ops: ops.collect(),
@@ -130,8 +138,8 @@ impl Desk<'_> {
         for op in ops {
             let (kind, id) = op.map_or_else(|bad| (Kind::Write, bad.id), |op| (kind_of(&op), op.id));
             self.counts.add(kind, Some(code));
-            let refusal = Some(refusal());
-            outcomes.push(Outcome { id, refusal });
+            let result = Err(refusal());
+            outcomes.push(Outcome { id, result });
         }
         self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
     }
@@ -146,7 +154,7 @@ impl Desk<'_> {
             return;
         }
         for outcome in outcomes {
-            if let Some(refusal) = &outcome.refusal {
+            if let Some(refusal) = outcome.refusal() {
                 let id = if outcome.id.len() <= self.limits.id_bytes {
                     outcome.id
                 } else {
@@ -157,15 +165,16 @@ impl Desk<'_> {
         }
         // Where frames are lost or overtake each other, "everything up to here" would cover what never came, or was refused.
         let gapless = self.conns.get(conn).is_some_and(|c| c.gapless && c.kind.ordered);
-        if outcomes
-            .iter()
-            .any(|o| o.refusal.as_ref().is_some_and(|refusal| !refusal.code.is_final()))
-        {
+        let mut refusals = outcomes.iter().filter_map(Outcome::refusal);
+        if refusals.any(|refusal| !refusal.code.is_final()) {
             self.conns.left_gap(conn);
         }
-        let done = |outcome: &Outcome<'_>| outcome.refusal.is_none();
+        let done = |outcome: &Outcome<'_>| outcome.result.is_ok();
         let too_much = self.mutants.is(Mutant::AckTooMuch) && outcomes.iter().any(done);
-        let all = outcomes.iter().map(|Outcome { id, .. }| Outcome { id, refusal: None });
+        let all = outcomes.iter().map(|outcome| Outcome {
+            id: outcome.id,
+            result: Ok(outcome.reached().unwrap_or_default()),
+        });
         let ack = match too_much {
             true => server::op_ack(&all.collect::<Vec<_>>(), gapless),
             false => server::op_ack(outcomes, gapless),
@@ -184,6 +193,10 @@ impl Desk<'_> {
         if get.id.len() > self.limits.id_bytes {
             let reason = format!("the request's id is over {} bytes", self.limits.id_bytes);
             self.refuse(conn, Code::TooLarge, reason, "");
+            return None;
+        }
+        if let Err(refusal) = level::of_read(get.consistency) {
+            self.refuse(conn, refusal.code, refusal.reason, get.id);
             return None;
         }
         let key = match RecordKey::new(get.map, get.key, self.limits) {
@@ -250,7 +263,7 @@ impl Desk<'_> {
                 let outcomes = ops.iter().filter_map(|(id, refusal)| {
                     refused(refusal).map(|refusal| Outcome {
                         id,
-                        refusal: Some(refusal),
+                        result: Err(refusal),
                     })
                 });
                 let outcomes: Vec<_> = outcomes.collect();
@@ -273,7 +286,7 @@ fn kind_of(op: &Op<'_>) -> Kind {
     }
 }
 
-fn refusal_of(error: &Error) -> Refusal {
+pub(super) fn refusal_of(error: &Error) -> Refusal {
     Refusal {
         code: error.code(),
         reason: error.to_string(),

@@ -26,18 +26,54 @@
 //! | peer | `PEER_HELLO`, `PEER_PROOF`, `CHANGES`, `DIGESTS`, `SUMMARY`, `WANT`, `PING`, `PONG` | see [`peer`] |
 //!
 //! An operation is `id`, `mapName`, `key`, `opType` (`PUT`, `REMOVE`), `record` (`value`, `timestamp`), and optionally
-//! `writeConcern`, `consistency`, `durability`. A time stamp is `millis`, `counter`, `nodeId`. JavaScript sends whole numbers
+//! `writeConcern`, `consistency`, `durability`. Two of these words say how many replicas must have a write before it counts as done,
+//! and the stronger one holds; without a word it is `eventual`. A batch's `writeConcern` is one more word for each of its operations.
+//!
+//! | `consistency` of a write | `writeConcern` | `achievedLevel` | who has it |
+//! |---|---|---|---|
+//! | `eventual` | `FIRE_AND_FORGET`, `MEMORY`, `APPLIED`, `PERSISTED` | `PERSISTED` | the acting owner |
+//! | `quorum` | `REPLICATED` | `REPLICATED` | a majority of the configured replicas |
+//! | `strong` | | `REPLICATED` | all of them |
+//!
+//! | `consistency` of a read | who is asked |
+//! |---|---|
+//! | `owner` (the default) | the acting owner |
+//! | `any` | whichever replica is nearest |
+//! | `quorum` | a majority of the configured replicas |
+//!
+//! What was not done is refused with a code ([`Code`]): `code` is its number, `details.name` its name.
+//!
+//! | code | name | done? | asking again |
+//! |---|---|---|---|
+//! | 400 | `BadRequest` | no | never helps |
+//! | 401, 403 | `AuthRequired`, `AuthFailed` | no | with the right token |
+//! | 404, 422 | `UnknownType`, `Unsupported` | no | at a node that can |
+//! | 409 | `ClockDrift` | no | with a clock that is right |
+//! | 410 | `RetryTooOld` | perhaps, long ago | as a new operation |
+//! | 412 | `Behind` | no | in a moment, or elsewhere |
+//! | 413 | `TooLarge` | no | never helps |
+//! | 421 | `NotMember` | no | elsewhere |
+//! | 424 | `NoQuorum` | no | when more replicas can be reached, or for less |
+//! | 425 | `ClockUnsure` | no | in a moment, or elsewhere |
+//! | 429 | `Overloaded` | no | in a moment |
+//! | 500 | `OutcomeUnknown` | perhaps | with the same stamp |
+//! | 503 | `NotReady` | no | in a moment, or elsewhere |
+//! | 507 | `StorageFull` | no | when there is room, or elsewhere |
+//!
+//! A time stamp is `millis`, `counter`, `nodeId`. JavaScript sends whole numbers
 //! as floats, absent fields as null, and fields that nobody asked for: all are accepted.
 
 pub mod client;
 mod code;
 mod fields;
+mod level;
 pub mod op;
 pub mod peer;
 pub mod query;
 pub mod server;
 
 pub use code::Code;
+pub use level::{Consistency, ReadConsistency};
 
 use crate::msgpack;
 

@@ -11,6 +11,7 @@ use kernel::machine::{
 };
 use kernel::node::{Node, NodeConfig};
 use kernel::wire::op::Op;
+use kernel::wire::Consistency;
 
 /// What outlives a node.
 #[derive(Default, Clone)]
@@ -256,6 +257,7 @@ pub fn put<'a>(id: &'a str, key: &'a str, ms: u64, value: &'a [u8]) -> Op<'a> {
         id,
         map: "m",
         key: key.as_bytes(),
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(ms, 0, WriterId::of("w")).expect("a time in range"),
             "w",
