@@ -9,7 +9,7 @@ use kernel::env::{ConnId, Limits, Now, WriterId};
 use kernel::hlc::Stamp;
 use kernel::machine::{ConnKind, Fetch, Fetched, Input, Machine, Output, Role, Room};
 use kernel::node::{Node, NodeConfig};
-use kernel::wire::client;
+use kernel::wire::{Consistency, client};
 use kernel::wire::op::Op;
 
 use crate::row::Row;
@@ -93,6 +93,7 @@ fn filled(records: u64, value_bytes: u32) -> Result<Node, Box<dyn Error>> {
             id: "1",
             map: "bench",
             key,
+            consistency: Consistency::default(),
             version: Version::new(stamp, "bench", Some(&value)),
         };
         let ops: Vec<_> = keys.iter().map(|key| op(key.as_bytes())).collect();

@@ -15,6 +15,7 @@ use kernel::env::Limits;
 use kernel::machine::{Command, Phase, Room, StorageError};
 use kernel::node::{Node, NodeConfig};
 use kernel::wire::op::Ask;
+use kernel::wire::{Consistency, ReadConsistency};
 use runtime_real::client::{Client, ClientError, Place};
 use runtime_real::driver::{Driver, LogState, LogStore, RecordStore, Settings, disk};
 use runtime_real::net::{Health, Page, Rules, Server, SmolNet, SystemClock};
@@ -200,7 +201,7 @@ impl Running {
         block_on(async {
             let mut client = Client::connect(&self.addr, None, format!("test-{key}-{value}")).await?;
             client
-                .write(Place { map: "m", key }, Some(&[value]), None, Ask::default())
+                .write(Place { map: "m", key }, Some(&[value]), None, Consistency::default(), Ask::default())
                 .await
         })
     }
@@ -208,7 +209,7 @@ impl Running {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
         block_on(async {
             let mut client = Client::connect(&self.addr, None, "reader".to_owned()).await.unwrap();
-            client.get(Place { map: "m", key }, None).await.unwrap()
+            client.get(Place { map: "m", key }, ReadConsistency::default()).await.unwrap()
         })
     }
 

@@ -14,7 +14,7 @@ use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
 use kernel::query::Query;
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::{client, peer, query};
+use kernel::wire::{Consistency, ReadConsistency, client, peer, query};
 use runtime_real::net::socket::dial;
 
 use crate::process::{DEADLINE, Process};
@@ -26,6 +26,7 @@ fn op() -> Op<'static> {
         id: "1",
         map: "m",
         key: b"key",
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(1_700_000_000_000, 7, WriterId::of("w")).expect("in range"),
             "w",
@@ -39,11 +40,12 @@ fn frames_of_clients() -> Vec<Bytes> {
         id: "r",
         map: "m",
         key: b"key",
+        consistency: ReadConsistency::default(),
     };
     vec![
         client::op(&op(), Ask::default()),
         client::op_batch(&[op(), op(), op()]),
-        client::get_key(&get, None),
+        client::get_key(&get),
         client::auth("token"),
         client::ping(1),
         query::query_sub("q", &Query::of("m")),

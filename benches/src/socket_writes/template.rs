@@ -4,7 +4,7 @@
 use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
-use kernel::wire::client;
+use kernel::wire::{Consistency, client};
 use kernel::wire::op::Op;
 
 use super::Failure;
@@ -37,6 +37,7 @@ impl Template {
                 id,
                 map: "bench",
                 key: key.as_bytes(),
+                consistency: Consistency::default(),
                 version: Version::new(stamp, writer, Some(&value)),
             })
             .collect();

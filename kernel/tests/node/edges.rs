@@ -8,8 +8,8 @@ use kernel::machine::{Command, Fetched, Input, Machine, Output, Phase, StorageEr
 use kernel::node::{Node, NodeConfig};
 use kernel::store::{RecordKey, decode_entry};
 use kernel::wire::op::Ask;
-use kernel::wire::server::ServerMessage;
-use kernel::wire::{client, peer};
+use kernel::wire::server::{Done, ServerMessage};
+use kernel::wire::{ReadConsistency, client, peer};
 
 use crate::host::{CLIENT, Disk, EXCHANGE, Host, Wire, contents, put};
 
@@ -22,8 +22,9 @@ fn get(key: &str) -> Bytes {
         id: "r",
         map: "m",
         key: key.as_bytes(),
+        consistency: ReadConsistency::default(),
     };
-    client::get_key(&get, None)
+    client::get_key(&get)
 }
 
 pub fn with_peer(name: &str, limits: Limits) -> NodeConfig {
@@ -323,8 +324,8 @@ fn what_was_in_a_damaged_frame_is_not_acknowledged_with_what_follows() {
     host.receive(conn, &frame("6"));
     let said = host.take(conn);
     let ack = ServerMessage::decode(&said[1], 64);
-    let beyond = vec!["6"];
     let achieved = "PERSISTED";
+    let beyond = vec![Done { id: "6", achieved }];
     assert_eq!(
         ack,
         Ok(ServerMessage::OpAck {

@@ -9,6 +9,7 @@ use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
+use kernel::wire::ReadConsistency;
 
 use crate::edges::with_peer;
 use crate::host::{CLIENT, Disk, Host, Wire, contents, put};
@@ -38,8 +39,9 @@ fn get(host: &mut Host, key: &str) -> bool {
         id: "g",
         map: "m",
         key: key.as_bytes(),
+        consistency: ReadConsistency::default(),
     };
-    host.receive(WRITER, &client::get_key(&get, None));
+    host.receive(WRITER, &client::get_key(&get));
     let frames = host.take(WRITER);
     let frame = frames.last().expect("an answer");
     match ServerMessage::decode(frame, 64).expect("a message of the protocol") {

@@ -262,7 +262,7 @@ pub fn put<'a>(id: &'a str, key: &'a str, ms: u64, value: &'a [u8]) -> Op<'a> {
         id,
         map: "m",
         key: key.as_bytes(),
-        consistency: Consistency::Eventual,
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(ms, 0, WriterId::of("w")).expect("a time in range"),
             "w",

@@ -8,6 +8,7 @@ use kernel::session::Secret;
 use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
+use kernel::wire::ReadConsistency;
 
 use crate::host::{CLIENT, Disk, Host, Wire, put};
 
@@ -260,11 +261,12 @@ fn unsent_total_bytes() {
         id: "r",
         map: "m",
         key: b"k",
+        consistency: ReadConsistency::default(),
     };
     for conn in 2..30 {
         let conn = host.open(conn, CLIENT);
         for _ in 0..5 {
-            host.receive(conn, &client::get_key(&get, None));
+            host.receive(conn, &client::get_key(&get));
         }
     }
     assert!(!host.closed.is_empty(), "those who do not read are closed");

@@ -6,6 +6,7 @@ use kernel::node::NodeConfig;
 use kernel::wire::client;
 use kernel::wire::op::Ask;
 use kernel::wire::server::ServerMessage;
+use kernel::wire::ReadConsistency;
 
 use crate::host::{CLIENT, Disk, Host, contents, delete, put};
 
@@ -24,8 +25,9 @@ fn nothing_is_said_before_it_is_durable_and_order_holds() {
         id: "r",
         map: "m",
         key: b"k",
+        consistency: ReadConsistency::default(),
     };
-    host.receive(conn, &client::get_key(&get, None));
+    host.receive(conn, &client::get_key(&get));
     host.receive(conn, &client::ping(3));
     let other = host.open(2, CLIENT);
     host.receive(other, &client::ping(3));
@@ -57,8 +59,9 @@ fn a_failed_commit_answers_everything_in_flight_and_the_node_recovers() {
         id: "r",
         map: "m",
         key: b"a",
+        consistency: ReadConsistency::default(),
     };
-    host.receive(conn, &client::get_key(&get, None));
+    host.receive(conn, &client::get_key(&get));
     let first = host.held.pop_front().unwrap();
     host.step(Input::Committed {
         ticket: first.ticket,
@@ -199,7 +202,7 @@ fn a_full_disk_is_refused_before_anything_is_merged() {
     assert!(
         matches!(
             ServerMessage::decode(&host.take(conn)[0], 64).unwrap(),
-            ServerMessage::OpAck { last_id: "0", beyond, .. } if beyond == ["1"]
+            ServerMessage::OpAck { last_id: "0", beyond, .. } if beyond[0].id == "1"
         ),
         "a retry of what is there needs no room"
     );

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kernel::wire;
 
 use super::export::ExportArgs;
 use super::import::ImportArgs;
@@ -164,11 +165,11 @@ pub(super) enum WriteConsistency {
 }
 
 impl WriteConsistency {
-    pub fn word(self) -> &'static str {
+    pub fn level(self) -> wire::Consistency {
         match self {
-            Self::Eventual => "eventual",
-            Self::Quorum => "quorum",
-            Self::Strong => "strong",
+            Self::Eventual => wire::Consistency::Eventual,
+            Self::Quorum => wire::Consistency::Quorum,
+            Self::Strong => wire::Consistency::Strong,
         }
     }
 }
@@ -207,11 +208,11 @@ pub(super) enum ReadConsistency {
 }
 
 impl ReadConsistency {
-    pub fn word(self) -> &'static str {
+    pub fn level(self) -> wire::ReadConsistency {
         match self {
-            Self::Owner => "owner",
-            Self::Any => "any",
-            Self::Quorum => "quorum",
+            Self::Owner => wire::ReadConsistency::Owner,
+            Self::Any => wire::ReadConsistency::Any,
+            Self::Quorum => wire::ReadConsistency::Quorum,
         }
     }
 }

@@ -36,6 +36,15 @@ pub enum ClientError {
     },
 }
 
+/// What is refused so may be taken in a moment, by the same node.
+const FOR_NOW: [Code; 5] = [
+    Code::Overloaded,
+    Code::NotReady,
+    Code::NoQuorum,
+    Code::Behind,
+    Code::ClockUnsure,
+];
+
 impl ClientError {
     /// A stable word for the kind of error; of a refusal, the node's own.
     pub fn code(&self) -> &str {
@@ -59,9 +68,7 @@ impl ClientError {
     pub fn is_for_now(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Unknown { .. } => true,
-            Self::Refused { code, .. } => [Code::Overloaded, Code::NotReady]
-                .iter()
-                .any(|known| known.name() == code),
+            Self::Refused { code, .. } => FOR_NOW.iter().any(|known| known.name() == code),
         }
     }
 
@@ -143,7 +150,12 @@ impl ClientError {
             ServerMessage::OpRejected { code, reason, .. } | ServerMessage::Error { code, reason, .. } => {
                 Self::refused(*code, reason)
             }
-            _ => Self::unreachable(addr, &"the node answered something that was not asked"),
+            _ => Self::other(addr),
         }
+    }
+
+    /// An answer to another request than the one that was asked.
+    pub(super) fn other(addr: &str) -> Self {
+        Self::unreachable(addr, &"the node answered something that was not asked")
     }
 }

@@ -16,7 +16,8 @@ use kernel::env::{Limits, WriterId};
 use kernel::hlc::{Hlc, Stamp};
 use kernel::wire::client::{self as say, Get};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::server::ServerMessage;
+use kernel::wire::server::{Done, ServerMessage};
+use kernel::wire::{Consistency, ReadConsistency};
 
 pub use error::ClientError;
 pub use queries::{Answer, Change, Heard};
@@ -95,12 +96,13 @@ impl Client {
     }
 
     /// Writes a value, as MessagePack, perhaps for a while only, or deletes what is there. Says what was reached, in the
-    /// protocol's word.
+    /// protocol's word: see [`Consistency::reached`].
     pub async fn write(
         &mut self,
         at: Place<'_>,
         value: Option<&[u8]>,
         ttl_ms: Option<u64>,
+        consistency: Consistency,
         ask: Ask<'_>,
     ) -> Result<String, ClientError> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -108,6 +110,7 @@ impl Client {
             id: ID,
             map: at.map,
             key: at.key.as_bytes(),
+            consistency,
             version: Version {
                 stamp: self.hlc.now(since_1970.as_millis() as u64),
                 writer: &self.writer,
@@ -124,13 +127,22 @@ impl Client {
                 last_id,
                 beyond,
                 achieved,
-            } if last_id == ID || beyond.contains(&ID) => Ok(achieved.to_owned()),
+            } => {
+                let beyond = beyond.iter().find(|Done { id, .. }| *id == ID);
+                let achieved = beyond.map_or((last_id == ID).then_some(achieved), |done| Some(done.achieved));
+                let achieved = achieved.ok_or_else(|| ClientError::other(&self.addr).after_a_write())?;
+                Ok(achieved.to_owned())
+            }
             other => Err(ClientError::unexpected(&self.addr, &other).after_a_write()),
         }
     }
 
     /// Reads a value, as MessagePack.
-    pub async fn get(&mut self, at: Place<'_>, consistency: Option<&str>) -> Result<Option<Vec<u8>>, ClientError> {
+    pub async fn get(
+        &mut self,
+        at: Place<'_>,
+        consistency: ReadConsistency,
+    ) -> Result<Option<Vec<u8>>, ClientError> {
         let found = self.get_stamped(at, consistency).await?;
         Ok(found.map(|(value, _)| value))
     }
@@ -139,14 +151,15 @@ impl Client {
     pub async fn get_stamped(
         &mut self,
         at: Place<'_>,
-        consistency: Option<&str>,
+        consistency: ReadConsistency,
     ) -> Result<Option<(Vec<u8>, Stamp)>, ClientError> {
         let get = Get {
             id: ID,
             map: at.map,
             key: at.key.as_bytes(),
+            consistency,
         };
-        self.send(say::get_key(&get, consistency)).await?;
+        self.send(say::get_key(&get)).await?;
         let reply = self.receive().await?;
         match self.read(&reply)? {
             ServerMessage::Value { found, .. } => Ok(found.map(|(value, at)| (value.to_vec(), at.stamp))),

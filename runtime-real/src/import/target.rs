@@ -8,6 +8,7 @@ use kernel::env::WriterId;
 use kernel::hlc::{MAX_MILLIS, Stamp};
 use kernel::wire::client::op_batch;
 use kernel::wire::op::Op;
+use kernel::wire::Consistency;
 
 use super::Row;
 
@@ -41,6 +42,7 @@ impl Target {
             id,
             map: &self.map,
             key: &row.key,
+            consistency: Consistency::default(),
             version: Version::new(self.stamp(row.number), &self.writer, Some(&row.value)),
         });
         op_batch(&ops.collect::<Vec<_>>())

@@ -53,9 +53,10 @@ impl Client {
                 id: &id.to_string(),
                 map: &read.map,
                 key: read.key.as_bytes(),
+                consistency: ReadConsistency::default(),
             };
             read.asked = true;
-            asked.push((*id, read.name(), get_key(&get, None)));
+            asked.push((*id, read.name(), get_key(&get)));
         }
         for (request, key, frame) in &asked {
             let (request, key) = (*request, key.clone());

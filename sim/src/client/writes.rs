@@ -41,6 +41,7 @@ impl Client {
                 id,
                 map: &pending.map,
                 key: pending.key.as_bytes(),
+                consistency: Consistency::default(),
                 version: pending.write.version.view(),
             })
             .collect();

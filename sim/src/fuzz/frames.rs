@@ -7,7 +7,7 @@ use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::peer;
+use kernel::wire::{Consistency, ReadConsistency, peer};
 use kernel::wire::query::query_unsub;
 
 use crate::model::Version;
@@ -52,8 +52,9 @@ pub(super) fn from_client(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut 
                 id: u.choose(&TEXTS)?,
                 map: u.choose(&MAPS)?,
                 key,
+                consistency: *u.choose(&ReadConsistency::ALL)?,
             };
-            Built::plain(client::get_key(&get, *u.choose(&[None, Some("any"), Some("quorum")])?))
+            Built::plain(client::get_key(&get))
         }
         5..=7 => Built::plain(subscribe(u)?),
         8 => Built::plain(query_unsub(u.choose(&TEXTS)?)),
@@ -121,6 +122,7 @@ fn op_of<'a>(name: &'a Bytes, version: &'a Version, id: &'a str) -> Op<'a> {
         id,
         map: std::str::from_utf8(&name[..end]).unwrap_or_default(),
         key: &name[end + 1..],
+        consistency: Consistency::default(),
         version: version.view(),
     }
 }

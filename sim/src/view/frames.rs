@@ -111,7 +111,7 @@ impl Reader {
             ServerMessage::AuthFail { reason } => Summary::new(Kind::Refused, format!("AUTH_FAIL: {reason}"), vec![]),
             ServerMessage::OpAck { last_id, beyond, .. } => {
                 let mut keys = self.upto(client, last_id);
-                keys.extend(beyond.into_iter().filter_map(|id| self.upto(client, id).pop()));
+                keys.extend(beyond.into_iter().filter_map(|done| self.upto(client, done.id).pop()));
                 Summary::new(Kind::Done, format!("OP_ACK {}", shown(&keys)), keys)
             }
             ServerMessage::OpRejected {
@@ -162,7 +162,7 @@ impl Reader {
     fn sync_answer(&self, client: usize, frame: &[u8]) -> Option<Summary> {
         let answer = read_sync_answer(frame)?;
         let key_of = |id: u64| self.upto(client, &id.to_string()).pop();
-        let done: Vec<_> = answer.done.into_iter().filter_map(key_of).collect();
+        let done: Vec<_> = answer.done.into_iter().filter_map(|(id, _)| key_of(id)).collect();
         let mut text = format!("sync done: {}", shown(&done));
         let mut keys = done;
         let mut kind = Kind::Done;
@@ -247,7 +247,7 @@ mod tests {
     use kernel::wire::client::{Get, get_key, op_batch, sync_body};
     use kernel::wire::op::Op;
     use kernel::wire::server::{Outcome, Refusal, op_ack, sync_answer, value};
-    use kernel::wire::{peer, server};
+    use kernel::wire::{Consistency, ReadConsistency, peer, server};
 
     const NODE: Endpoint = Endpoint::Node(0);
     const CLIENT: Endpoint = Endpoint::Client(0);
@@ -267,16 +267,20 @@ mod tests {
             id,
             map: "m",
             key: id.as_bytes(),
+            consistency: Consistency::default(),
             version,
         };
         ids.iter().map(op).collect()
     }
 
     fn outcomes<'a>(done: &[&'a str], refused: &[&'a str]) -> Vec<Outcome<'a>> {
-        let done = done.iter().map(|id| Outcome { id, refusal: None });
+        let done = done.iter().map(|id| Outcome {
+            id,
+            result: Ok(Consistency::default()),
+        });
         let refused = refused.iter().map(|id| Outcome {
             id,
-            refusal: Some(refusal(Code::Overloaded)),
+            result: Err(refusal(Code::Overloaded)),
         });
         done.chain(refused).collect()
     }
@@ -307,8 +311,9 @@ mod tests {
             id: "9",
             map: "m",
             key: b"k",
+            consistency: ReadConsistency::default(),
         };
-        assert_eq!(reader.read(CLIENT, NODE, &get_key(&get, None)).text, "GET m/k");
+        assert_eq!(reader.read(CLIENT, NODE, &get_key(&get)).text, "GET m/k");
         let said = reader.read(NODE, CLIENT, &value("9", "m", b"k", None));
         assert_eq!((said.text.as_str(), said.keys.len()), ("VALUE m/k = nothing", 1));
         let document = document(7);

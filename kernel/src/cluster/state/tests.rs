@@ -146,8 +146,10 @@ proptest! {
         }
         let state = closed(&state, version + 1);
         let stays: Vec<NodeId> = state.members.iter().filter(|member| !member.leaving).map(|member| member.id).collect();
-        prop_assert!(stays.is_empty() || state.placements.iter().all(|placement| {
-            placement.replicas.len() == stays.len().min(3) && placement.replicas.iter().all(|node| stays.contains(node))
-        }));
+        let right = |placement: &Placement| {
+            let replicas = &placement.replicas;
+            replicas.len() == stays.len().min(3) && replicas.iter().all(|node| stays.contains(node))
+        };
+        prop_assert!(stays.is_empty() || state.placements.iter().all(right));
     }
 }
