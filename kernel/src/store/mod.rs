@@ -420,3 +420,6 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
