@@ -88,13 +88,16 @@ impl RecordStore for Store {
         Ok(self.0.lock().unwrap().applied)
     }
 
-    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
+    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)], deletes: &[Bytes]) -> Result<(), StorageError> {
         let mut stored = self.0.lock().unwrap();
         if stored.failing_applies > 0 {
             stored.failing_applies -= 1;
             return Err(StorageError::Full);
         }
         stored.records.extend(puts.iter().cloned());
+        for key in deletes {
+            stored.records.remove(key);
+        }
         stored.applied = upto;
         Ok(())
     }

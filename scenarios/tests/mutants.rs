@@ -82,8 +82,11 @@ const TABLE: &[(Mutant, u64)] = &[
     (SlowWatcherSkipped, 110),
 ];
 
-/// Those that too few seeds show, or none, and what would show them. None now.
-const SELDOM: &[(Mutant, &str)] = &[];
+/// Those that too few seeds show, or none, and what would show them.
+const SELDOM: &[(Mutant, &str)] = &[(
+    DropResurrected,
+    "a node that drops a partition or forgets a key; the store's own properties find it",
+)];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

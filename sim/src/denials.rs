@@ -8,7 +8,7 @@ use kernel::msgpack::Reader;
 use kernel::store::RecordKey;
 use kernel::wire::server::ServerMessage;
 
-use crate::model::{State, Version, merge};
+use crate::model::{LogEntry, State, Version};
 use crate::trace::Step;
 use crate::traffic::is_one_of;
 
@@ -38,9 +38,9 @@ impl Denials {
         self.given = 0;
     }
 
-    /// A version has become durable.
-    pub fn persisted(&mut self, key: &Bytes, version: &Version) {
-        merge(&mut self.durable, key, version);
+    /// An entry has become durable.
+    pub fn logged(&mut self, entry: &LogEntry) {
+        entry.follow(&mut self.durable);
     }
 
     /// What is on disk.

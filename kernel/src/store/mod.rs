@@ -425,3 +425,6 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

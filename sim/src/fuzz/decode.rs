@@ -155,7 +155,10 @@ fn stored(data: &[u8], limits: &Limits) {
     named(data, limits);
     version(data, limits);
     let entry = |bytes: Bytes| {
-        for change in decode_entry(&bytes).iter().flat_map(|(_, changes)| changes) {
+        let Ok(entry) = decode_entry(&bytes) else { return };
+        let said = entry.drops.len() + entry.forgets.len() + entry.changes.len() + entry.system.len();
+        assert!(2 * said <= bytes.len(), "what is read is bounded by what was given");
+        for change in &entry.changes {
             assert!(change.entry_bytes() as usize <= bytes.len());
             assert!(change.key.map().len() + change.key.key().len() < change.key.as_bytes().len() + 1);
             assert!(change.record.version().writer.len() < 256);

@@ -28,9 +28,7 @@ impl Acknowledged {
             return Ok(state);
         }
         for (_, entry) in reader.new_entries(disk)? {
-            for (key, version) in &entry.1 {
-                merge(state, key, version);
-            }
+            entry.follow(state);
         }
         Ok(state)
     }

@@ -51,12 +51,11 @@ impl Node {
 
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
         for (_, entry) in self.reader.new_entries(disk)? {
-            let (clock, changes) = &*entry;
-            self.clock = self.clock.max(time(*clock));
-            for (key, version) in changes {
+            self.clock = self.clock.max(time(entry.clock));
+            for (key, version) in &entry.changes {
                 self.known(key, version);
-                self.denials.persisted(key, version);
             }
+            self.denials.logged(&entry);
         }
         Ok(())
     }
