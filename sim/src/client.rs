@@ -306,7 +306,7 @@ impl Client {
             }
             ServerMessage::OpAck { last_id, beyond, .. } => {
                 let upto = last_id.parse().ok().map(|last| self.upto(last)).unwrap_or_default();
-                let beyond = beyond.into_iter().filter_map(|id| id.parse().ok());
+                let beyond = beyond.into_iter().filter_map(|done| done.id.parse().ok());
                 for id in upto.into_iter().chain(beyond) {
                     self.done(conn, id, out);
                 }

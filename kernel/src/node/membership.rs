@@ -434,8 +434,8 @@ impl Node {
         let before = self.membership.epoch();
         let mut out = Vec::new();
         self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
-        if self.membership.is_member() && !self.membership.register.is_proposing() {
-            if self.next_change().is_none() {
+        if !self.membership.register.is_proposing() {
+            if !self.membership.is_member() || self.next_change().is_none() {
                 self.membership.since_us = None;
             } else {
                 self.membership.since_us.get_or_insert(now.mono_us);
@@ -443,6 +443,7 @@ impl Node {
                     && let Some(next) = self.next_change()
                 {
                     self.membership.register.propose(next, now.mono_us, &mut self.rng, &mut out);
+                    self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
                 }
             }
         }

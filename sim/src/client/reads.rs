@@ -3,6 +3,7 @@
 use kernel::env::{ConnId, Limits};
 use kernel::store::RecordKey;
 use kernel::wire::Code;
+use kernel::wire::ReadConsistency;
 use kernel::wire::client::{Get, get_key};
 use kernel::wire::op::Timestamp;
 

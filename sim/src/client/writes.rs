@@ -1,6 +1,7 @@
 //! The writes of a client: stamped once, and asked with that stamp until they are done, or refused for good.
 
 use kernel::env::ConnId;
+use kernel::wire::Consistency;
 use kernel::wire::client::{op, op_batch, sync_body};
 use kernel::wire::op::{Ask, Op};
 

@@ -123,13 +123,16 @@ fn server(data: &[u8], limits: &Limits) {
 
 fn peer(data: &[u8], limits: &Limits) {
     match PeerMessage::decode(data) {
-        Ok(PeerMessage::Changes(rows)) => {
-            for (key, record) in rows.flatten() {
+        Ok(PeerMessage::Changes(changes)) => {
+            for (key, record) in changes.rows.flatten() {
                 named(key, limits);
                 version(record, limits);
             }
         }
         Ok(PeerMessage::Summary(summary)) => summary.rows.flatten().for_each(|(key, _)| named(key, limits)),
+        Ok(PeerMessage::Cluster(body)) => {
+            let _ = kernel::wire::cluster::Word::decode(body);
+        }
         Ok(PeerMessage::Want { keys, .. }) => keys.flatten().for_each(|key| named(key, limits)),
         _ => {}
     }
@@ -154,6 +157,7 @@ fn version(bytes: &[u8], limits: &Limits) {
 fn stored(data: &[u8], limits: &Limits) {
     named(data, limits);
     version(data, limits);
+    let _ = kernel::wire::cluster::Word::decode(data);
     let entry = |bytes: Bytes| {
         let Ok(entry) = decode_entry(&bytes) else { return };
         let said = entry.drops.len() + entry.forgets.len() + entry.changes.len() + entry.system.len();

@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use kernel::env::WriterId;
+use kernel::env::{NodeId, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
 use kernel::wire::client::{self, Get};
@@ -245,11 +245,25 @@ fn part(u: &mut Unstructured<'_>, out: &mut Writer, deep: usize) -> Result<()> {
 pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let round = u.int_in_range(0..=3)?;
     Ok(match u.int_in_range(0..=6)? {
-        0 => peer::ping().into(),
+        0 => {
+            let (epoch, committed, wall_ms) = (u.int_in_range(0..=5)?, u.int_in_range(0..=99)?, u.arbitrary()?);
+            let ping = peer::Ping {
+                epoch,
+                committed,
+                wall_ms,
+            };
+            peer::ping(ping).into()
+        }
         1 => peer::proof(&u.arbitrary()?).into(),
         2 => {
             let hello = peer::Hello {
-                version: 1,
+                version: kernel::wire::PEER_PROTOCOL_VERSION,
+                id: NodeId(u.int_in_range(0..=3)?),
+                addr: u.choose(&["n0", "n1", "elsewhere"])?,
+                weight: u.int_in_range(0..=2)?,
+                zone: "",
+                cluster: u.int_in_range(0..=1)?,
+                epoch: u.int_in_range(0..=3)?,
                 name: u.choose(&["n0", "n1", "stranger", ""])?,
                 boot: WriterId(u.arbitrary()?),
                 routing: kernel::partition::Routing::new().digest(),
@@ -277,7 +291,9 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
                 .text("type")
                 .text("CHANGES")
                 .text("payload")
-                .map(1)
+                .map(2)
+                .text("epoch")
+                .u64(u.int_in_range(0..=5)?)
                 .text("rows")
                 .map(1);
             let stamp = Stamp::new(u.int_in_range(0..=2_000_000)?, 0, WriterId::of("p")).unwrap_or(Stamp::ZERO);

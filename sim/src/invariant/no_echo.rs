@@ -21,7 +21,7 @@ fn changes(frame: &[u8]) -> Vec<(&[u8], &[u8])> {
         return Vec::new();
     }
     match PeerMessage::decode(frame) {
-        Ok(PeerMessage::Changes(rows)) => rows.flatten().collect(),
+        Ok(PeerMessage::Changes(changes)) => changes.rows.flatten().collect(),
         _ => Vec::new(),
     }
 }

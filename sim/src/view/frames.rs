@@ -162,7 +162,7 @@ impl Reader {
     fn sync_answer(&self, client: usize, frame: &[u8]) -> Option<Summary> {
         let answer = read_sync_answer(frame)?;
         let key_of = |id: u64| self.upto(client, &id.to_string()).pop();
-        let done: Vec<_> = answer.done.into_iter().filter_map(|(id, _)| key_of(id)).collect();
+        let done: Vec<_> = answer.done.into_iter().filter_map(key_of).collect();
         let mut text = format!("sync done: {}", shown(&done));
         let mut keys = done;
         let mut kind = Kind::Done;
@@ -192,8 +192,8 @@ fn peer(message: PeerMessage<'_>) -> Summary {
     match message {
         PeerMessage::Hello(hello) => Summary::new(Kind::Handshake, format!("PEER_HELLO {}", hello.name), vec![]),
         PeerMessage::Proof(_) => Summary::new(Kind::Handshake, "PEER_PROOF", vec![]),
-        PeerMessage::Changes(rows) => {
-            let keys = keys_of(rows);
+        PeerMessage::Changes(changes) => {
+            let keys = keys_of(changes.rows);
             Summary::new(Kind::Changes, format!("CHANGES {}", shown(&keys)), keys)
         }
         PeerMessage::Digests { round, .. } => Summary::new(Kind::Repair, format!("DIGESTS round {round}"), vec![]),
@@ -211,9 +211,57 @@ fn peer(message: PeerMessage<'_>) -> Summary {
             let keys: Vec<_> = keys.flatten().map(<[u8]>::to_vec).collect();
             Summary::new(Kind::Repair, format!("WANT round {round}: {}", shown(&keys)), keys)
         }
-        PeerMessage::Ping => Summary::new(Kind::Heartbeat, "PING", vec![]),
+        PeerMessage::Cluster(body) => word(body),
+        PeerMessage::Ping(ping) => {
+            Summary::new(Kind::Heartbeat, format!("PING epoch {}, committed {}", ping.epoch, ping.committed), vec![])
+        }
         PeerMessage::Pong { taken } => Summary::new(Kind::Heartbeat, format!("PONG taken {taken}"), vec![]),
     }
+}
+
+/// What members say about the cluster.
+fn word(body: &[u8]) -> Summary {
+    use kernel::register::Message;
+    use kernel::wire::cluster::{Reply, Word};
+    let (kind, text) = match Word::decode(body) {
+        Some(Word::Register(message)) => {
+            let text = match message {
+                Message::Have { version } => format!("HAVE version {version}"),
+                Message::Prepare { version, ballot } => format!("PREPARE version {version} by {}", ballot.round),
+                Message::Promise { version, ballot, .. } => format!("PROMISE version {version} by {}", ballot.round),
+                Message::Accept { version, ballot, .. } => format!("ACCEPT version {version} by {}", ballot.round),
+                Message::Accepted { version, ballot } => format!("ACCEPTED version {version} by {}", ballot.round),
+                Message::Refused { version, .. } => format!("REFUSED version {version}"),
+                Message::Learn { version, .. } => format!("LEARN version {version}"),
+            };
+            (Kind::Handshake, text)
+        }
+        Some(Word::Filled(moves)) => (Kind::Repair, format!("FILLED {} partitions", moves.len())),
+        Some(Word::Pull { partition, since, .. }) => {
+            (Kind::Repair, format!("PULL partition {} of version {since}", partition.index()))
+        }
+        Some(Word::Part { partition, rows, next, .. }) => {
+            let more = if next.is_some() { ", and more" } else { "" };
+            (Kind::Repair, format!("PART of partition {}: {} records{more}", partition.index(), rows.len()))
+        }
+        Some(Word::Taken(numbers)) => (Kind::Done, format!("TAKEN {numbers:?}")),
+        Some(Word::Ask { request, .. }) => (Kind::Write, format!("ASK {request}")),
+        Some(Word::Answer { request, reply }) => {
+            let what = match reply {
+                Reply::Ops(results) => format!("{} writes", results.len()),
+                Reply::Frame(_) => "a frame".into(),
+                Reply::Refused(refusal) => format!("refused: {}", refusal.code.name()),
+            };
+            (Kind::Done, format!("ANSWER {request}: {what}"))
+        }
+        Some(Word::Read { request, .. }) => (Kind::Read, format!("READ {request}")),
+        Some(Word::Held { request, record }) => {
+            let held = if record.is_some() { "a record" } else { "nothing" };
+            (Kind::Read, format!("HELD {request}: {held}"))
+        }
+        None => (Kind::Handshake, "CLUSTER, unreadable".into()),
+    };
+    Summary::new(kind, text, vec![])
 }
 
 /// The whole name of a record.
@@ -331,7 +379,7 @@ mod tests {
         let keys: Vec<RecordKey> = (0..6)
             .map(|n| RecordKey::new("m", &[b'a' + n], &Limits::default()).unwrap())
             .collect();
-        let frames = peer::changes(keys.iter().map(|key| (key, &record)), 1 << 20);
+        let frames = peer::changes(keys.iter().map(|key| (key, &record)), 1, 1 << 20, || None);
         let said = reader.read(NODE, Endpoint::Node(1), &frames[0]);
         assert_eq!(said.text, "CHANGES m/a, m/b, m/c, m/d and 2 more");
         assert_eq!((said.kind, said.keys.len()), (Kind::Changes, 6));
