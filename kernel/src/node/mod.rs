@@ -186,6 +186,7 @@ impl Node {
     fn gone(&mut self, conn: ConnId, now: Now) {
         self.subscriptions.close_all(conn);
         self.to_confirm.remove(&conn);
+        self.waits.forget(conn);
         let node = self.peers.node_at(conn);
         self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {

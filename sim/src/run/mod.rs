@@ -136,8 +136,8 @@ struct Run<'p> {
     older: Rc<RefCell<BTreeSet<usize>>>,
     /// Which nodes have lost the disk by which the others know them, and are not members again yet.
     displaced: Rc<RefCell<BTreeSet<usize>>>,
-    /// Whether there is a cluster.
-    founded: bool,
+    /// Whether every node was a member once.
+    complete: bool,
     /// Copies of disks, by the entry that wants them put back.
     images: BTreeMap<usize, Image>,
     /// Rare paths taken by machines that are gone.
@@ -183,7 +183,7 @@ impl<'p> Run<'p> {
             plan,
             older,
             displaced,
-            founded: false,
+            complete: false,
             images: BTreeMap::new(),
             taken,
             world,
@@ -293,12 +293,33 @@ impl<'p> Run<'p> {
         }
         if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
-            return End::Stuck(format!("n{node} does not serve: {phase:?}"));
+            let standing = self.standing();
+            return End::Stuck(format!("n{node} does not serve: {phase:?}; {standing}"));
         }
         if !self.all_watch() {
             return End::Stuck("somebody has no answer to what it watches".into());
         }
         self.what_differs()
+    }
+
+    /// What each node takes for the cluster's state, for people.
+    fn standing(&self) -> String {
+        let hosts = self.world.hosts().iter().enumerate();
+        let nodes = hosts.filter_map(|(number, host)| {
+            let node = host.machine()?;
+            let stats = node.stats();
+            let links: Vec<&str> = stats.links.iter().map(|link| &*link.node).collect();
+            let members = node.cluster().map(|state| state.members.iter().map(|member| format!("{}={:04x}", member.name, member.id.0 >> 48)).collect::<Vec<_>>());
+            Some(format!(
+                "n{number}={:04x} is at version {} of [{}] with {} moves, linked with [{}]",
+                node.id().0 >> 48,
+                stats.epoch,
+                members.unwrap_or_default().join(" "),
+                stats.moves.0,
+                links.join(" ")
+            ))
+        });
+        nodes.collect::<Vec<_>>().join("; ")
     }
 
     fn act(&mut self, client: usize) {
