@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("partition", 3),
     ("store", 4),
     ("query", 6),
+    ("cluster", 7),
     ("wire", 8),
     ("session", 8),
     ("record", 8),

@@ -19,6 +19,7 @@
 //! | 3 | [`partition`] | key → slot → partition |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
 //! | 6 | [`query`] | predicates, and queries once and live |
+//! | 7 | [`cluster`] | what nodes agree on with each other: repair |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |
 //! | 8 | [`record`] | recordings of a machine, as bytes |
 //! | 9 | [`node`] | the machine composed of the rest |
@@ -27,6 +28,7 @@
 
 extern crate alloc;
 
+pub mod cluster;
 pub mod crdt;
 pub mod env;
 pub mod hlc;

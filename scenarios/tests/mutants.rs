@@ -52,8 +52,6 @@ const TABLE: &[(Mutant, u64)] = &[
     (DigestBeforeWrite, 10),
     (CompareStampsOnly, 50),
     (CompareOnce, 110),
-    (RangeStartLeftOut, 25),
-    (SummaryTailLost, 10),
     (WantForgetsLast, 10),
     (RepairOneWay, 10),
     (EchoChanges, 10),
@@ -80,6 +78,10 @@ const TABLE: &[(Mutant, u64)] = &[
     (HeldBytesKept, 50),
     (SkipStale, 110),
     (SlowWatcherSkipped, 110),
+    (ListTailLost, 10),
+    (SymbolsOfAMovingSet, 110),
+    (RepairDeletes, 10),
+    (FalseEnd, 10),
 ];
 
 /// Those that too few seeds show, or none, and what would show them. None now.

@@ -25,7 +25,7 @@ use crate::wire::peer;
 
 pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
-pub use stats::{LinkNews, LinkStats, Stats};
+pub use stats::{LinkNews, LinkStats, RepairCounts, Stats};
 
 use flight::{Flight, Flights};
 use lifecycle::State;

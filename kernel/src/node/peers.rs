@@ -204,7 +204,10 @@ impl Peers {
         let links = self.up_links().flat_map(|(_, link)| {
             let silence = link.heard_us + limits.silence_ms * 1_000;
             let ping = link.pinged_us + limits.heartbeat_ms * 1_000;
-            [Some(silence), Some(ping), link.round_due_us].into_iter().flatten()
+            let repairs = link.repairs.due_us(limits);
+            [Some(silence), Some(ping), link.round_due_us, repairs]
+                .into_iter()
+                .flatten()
         });
         dials.chain(links).min()
     }
@@ -281,6 +284,7 @@ impl Node {
         if link.round_due_us.is_some_and(|due| due <= now.mono_us) || (link.behind && drained) {
             self.begin_round(conn, now);
         }
+        self.repair_timers(conn, now);
     }
 
     /// Introduces this node.
@@ -343,7 +347,7 @@ impl Node {
                 self.outbox.push(conn, pong, Shows::Heartbeat);
                 true
             }
-            Some(message) => self.peer_data(conn, message, now),
+            Some(message) => self.peer_data(conn, message, frame.len() as u64, now),
             None => false,
         };
         if !understood {

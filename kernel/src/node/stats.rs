@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::repair::Repaired;
 use crate::machine::Role;
 use crate::node::Node;
 use crate::session::Counts;
@@ -42,6 +43,8 @@ pub struct Stats {
     pub taken: u64,
     /// Comparisons of everything that were begun with a peer.
     pub rounds: u64,
+    /// Repairs of partitions.
+    pub repairs: RepairCounts,
     /// Links whose handshake is done.
     pub links: Vec<LinkStats>,
     /// Configured peers that are not linked, by name, or by address where that is not known; and the changes that they have
@@ -64,6 +67,29 @@ pub struct LinkStats {
     pub lag: u64,
     /// Changes were left out because too much was unsent: everything is going to be compared.
     pub behind: bool,
+    /// Partitions that are repaired with it now, and those that wait for their turn.
+    pub repairing: (u64, u64),
+    /// How the last repair of a partition with it ended.
+    pub repaired: Option<Repaired>,
+}
+
+/// What repairs came to, on the side that asks and on the side that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RepairCounts {
+    /// Partitions that were found to differ by their digests; one that differs for long counts each time.
+    pub differed: u64,
+    /// Sessions that were begun.
+    pub begun: u64,
+    /// Of those, the ones that got all that the other side held.
+    pub whole: u64,
+    /// Sessions that gave up coded symbols for a list.
+    pub fallbacks: u64,
+    /// Coded symbols that were sent.
+    pub symbols: u64,
+    /// Their bytes.
+    pub symbol_bytes: u64,
+    /// Bytes of keys and records that were sent for repairs.
+    pub record_bytes: u64,
 }
 
 /// Something that happened to the link with a peer.
@@ -86,6 +112,8 @@ pub struct Tally {
     pub taken: u64,
     /// See [`Stats::rounds`].
     pub rounds: u64,
+    /// See [`Stats::repairs`].
+    pub repairs: RepairCounts,
 }
 
 impl Node {
@@ -108,15 +136,19 @@ impl Node {
             forwarded: self.tally.forwarded,
             taken: self.tally.taken,
             rounds: self.tally.rounds,
+            repairs: self.tally.repairs,
             links: self
                 .peers
                 .links_up()
-                .map(|(conn, link, node)| LinkStats {
+                .map(|(conn, link, node)| (conn, link, node, link.repairs.open_and_waiting()))
+                .map(|(conn, link, node, (open, waiting))| LinkStats {
                     node: node.into(),
                     unsent_bytes: self.conns.get(conn).map_or(0, |conn| conn.unsent_bytes),
                     heard_us: link.heard_us,
                     lag: link.given.saturating_sub(link.confirmed),
                     behind: link.behind,
+                    repairing: (open as u64, waiting as u64),
+                    repaired: link.repairs.last(),
                 })
                 .collect(),
             unlinked: self
