@@ -158,14 +158,12 @@ impl Node {
 
     /// Begins with the next partitions that wait for it, as many as may be repaired at once.
     fn begin_repairs(&mut self, conn: ConnId, now: Now) {
-        let limits = &self.config.limits;
         while let Some(link) = self.peers.link(conn)
-            && let Some(partition) = link.repairs.next(limits)
+            && let Some(partition) = link.repairs.next(&self.config.limits)
         {
             let maps = self.store.partition(partition);
-            let number = link
-                .repairs
-                .open(Session::new(partition, true, maps, limits, now.mono_us));
+            let session = Session::new(partition, true, maps, &self.config.limits, now.mono_us);
+            let number = link.repairs.open(session);
             self.tally.repairs.begun += 1;
             self.go_on(conn, number, now);
         }

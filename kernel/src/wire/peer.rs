@@ -190,6 +190,15 @@ impl<'a> PeerMessage<'a> {
             }
         }
     }
+
+    /// The versions that it carries, if it is of a kind that does.
+    pub fn rows(&self) -> Option<Rows<'a>> {
+        match self {
+            Self::Changes(rows) => Some(rows.clone()),
+            Self::Repair { message, .. } => message.rows(),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn message(kind: &str, fields: usize) -> Writer {
@@ -235,17 +244,6 @@ pub fn changes<'r>(rows: impl Iterator<Item = (&'r RecordKey, &'r Record)>, chun
         frames.push(changes_frame(&chunk, bytes));
     }
     frames
-}
-
-impl<'a> PeerMessage<'a> {
-    /// The versions that it carries, if it is of a kind that does.
-    pub fn rows(&self) -> Option<Rows<'a>> {
-        match self {
-            Self::Changes(rows) => Some(rows.clone()),
-            Self::Repair { message, .. } => message.rows(),
-            _ => None,
-        }
-    }
 }
 
 fn changes_frame(rows: &[(&RecordKey, &Record)], bytes: usize) -> Bytes {

@@ -27,11 +27,11 @@ pub(super) fn ask(u: &mut Unstructured<'_>, session: u64) -> Result<Vec<u8>> {
         }
         2 => Ask::List { from: few },
         3 => {
-            let items = (0..few).map(|_| Ok(ShortItem::from_bytes(u.arbitrary()?)));
-            Ask::Want {
-                at: few,
-                items: items.collect::<Result<_>>()?,
+            let mut items = Vec::new();
+            for _ in 0..few {
+                items.push(ShortItem::from_bytes(u.arbitrary()?));
             }
+            Ask::Want { at: few, items }
         }
         4 => Ask::Give {
             upto: few,

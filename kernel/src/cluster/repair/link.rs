@@ -103,8 +103,10 @@ impl Repairs {
                 .views
                 .iter()
                 .min_by_key(|(number, view)| (view.used_us(), **number));
-            let oldest = oldest.map(|(number, _)| *number);
-            oldest.and_then(|oldest| self.views.remove(&oldest));
+            let Some(oldest) = oldest.map(|(number, _)| *number) else {
+                return;
+            };
+            self.views.remove(&oldest);
         }
         self.views.insert(number, View::freeze(partition, maps, as_of, now_us));
     }

@@ -139,9 +139,8 @@ impl Session {
         self.asked_us = now_us;
         let mutants = maps.mutants();
         match &mut self.phase {
-            Phase::Symbols(decoder) => match decoder.ask() {
-                Some(question) => Ask::Symbols { question },
-                None => unreachable!("a decoder that is done was compared with"),
+            Phase::Symbols(decoder) => Ask::Symbols {
+                question: decoder.ask().expect("a decoder that is done was compared with"),
             },
             Phase::List { theirs } => Ask::List {
                 from: theirs.len() as u64,
