@@ -137,7 +137,8 @@ impl Node {
         let Some(link) = self.peers.link(conn) else {
             return;
         };
-        let late = core::mem::replace(&mut link.heard_round, round.max(link.heard_round)) > round;
+        let late = round < link.heard_round;
+        link.heard_round = round.max(link.heard_round);
         let Some(peer) = link.remote().map(|remote| remote.id).filter(|_| !late) else {
             return;
         };
