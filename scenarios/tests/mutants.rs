@@ -50,7 +50,7 @@ const TABLE: &[(Mutant, u64)] = &[
     (DigestWithoutValue, 50),
     (DigestForgetsOld, 10),
     (DigestBeforeWrite, 10),
-    (CompareStampsOnly, 50),
+    (CompareStampsOnly, 110),
     (CompareOnce, 110),
     (WantForgetsLast, 10),
     (RepairOneWay, 10),
@@ -79,7 +79,7 @@ const TABLE: &[(Mutant, u64)] = &[
     (SkipStale, 110),
     (SlowWatcherSkipped, 110),
     (ListTailLost, 10),
-    (SymbolsOfAMovingSet, 110),
+    (SymbolsOfAMovingSet, 25),
     (RepairDeletes, 10),
     (FalseEnd, 10),
 ];
