@@ -76,7 +76,7 @@ const TABLE: &[(Mutant, u64)] = &[
     (UnsentNotCounted, 10),
     (DrainedTwice, 10),
     (HeldBytesKept, 50),
-    (SkipStale, 110),
+    (SkipStale, 400),
     (SlowWatcherSkipped, 110),
     (ListTailLost, 10),
     (SymbolsOfAMovingSet, 25),
