@@ -5,6 +5,7 @@
 
 mod packed;
 mod placement;
+pub mod repair;
 mod routes;
 mod state;
 

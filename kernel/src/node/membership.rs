@@ -325,6 +325,17 @@ impl Node {
             self.membership.since_us = None;
             self.adopt();
             self.send_again();
+            self.compare_again();
+        }
+    }
+
+    /// With whom there is something to compare may have changed: it is compared soon.
+    fn compare_again(&mut self) {
+        self.leftovers.look_again();
+        for conn in self.peers.up() {
+            if let Some(link) = self.peers.link(conn) {
+                link.behind = true;
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod config;
 mod coordinate;
 mod flight;
 mod handshake;
+mod leftovers;
 mod lifecycle;
 mod link;
 mod membership;
@@ -18,6 +19,7 @@ mod replicate;
 mod requests;
 mod stats;
 mod waits;
+mod words;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -32,9 +34,10 @@ use crate::store::{Batch, Change, RecordKey, Store};
 
 pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
-pub use stats::{LinkNews, LinkStats, Stats};
+pub use stats::{LinkNews, LinkStats, RepairCounts, Stats};
 
 use flight::{Flight, Flights};
+use leftovers::Leftovers;
 use lifecycle::State;
 use membership::Membership;
 use moves::Fills;
@@ -67,6 +70,7 @@ pub struct Node {
     membership: Membership,
     waits: Waits,
     fills: Fills,
+    leftovers: Leftovers,
     /// Numbers of frames of changes that others confirm.
     numbers: u64,
     stuck: u64,
@@ -97,6 +101,7 @@ impl Node {
             membership: Membership::new(config.mutants),
             waits: Waits::default(),
             fills: Fills::default(),
+            leftovers: Leftovers::default(),
             numbers: 0,
             stuck: 0,
             to_confirm: BTreeMap::new(),
@@ -206,6 +211,7 @@ impl Node {
             self.peer_timers(now, out);
             self.membership_timers(now);
             self.fill_timers(now);
+            self.drop_leftovers();
             self.settle_waits(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;

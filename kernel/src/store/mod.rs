@@ -338,6 +338,13 @@ impl Store {
         self.behind.committed()
     }
 
+    /// The log entry that holds all of what is in memory, whether it is durable yet or not: what this step has staged is going
+    /// to be in the next.
+    pub fn latest_number(&self) -> u64 {
+        let sealed = self.sealed.back().map_or(self.behind.committed(), |last| last.number);
+        sealed + u64::from(!self.staged.is_empty())
+    }
+
     /// The last log entry that the records hold.
     pub fn applied_number(&self) -> u64 {
         self.behind.applied()
@@ -406,7 +413,7 @@ impl Store {
 
     /// Every version, partition by partition in the order of their positions, tombstones and expired ones included.
     pub fn rows(&self) -> impl Iterator<Item = (RecordKey, Version<'_>)> {
-        let rows = self.partitions.iter().flat_map(|partition| partition.rows_from(None));
+        let rows = self.partitions.iter().flat_map(|partition| partition.rows());
         rows.map(|(map, row)| (RecordKey::of_row(map, row.key), row.version))
     }
 

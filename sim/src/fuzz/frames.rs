@@ -10,6 +10,7 @@ use kernel::wire::op::{Ask, Op};
 use kernel::wire::{Consistency, ReadConsistency, peer};
 use kernel::wire::query::query_unsub;
 
+use super::repairs;
 use crate::model::Version;
 
 /// The secret of the nodes that have one.
@@ -271,35 +272,15 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
             };
             peer::hello(&hello).into()
         }
-        3 => peer::digests(round, (0..271).map(|id| id % 3)).into(),
-        4 => {
-            let keys = [&b"m\0a"[..], b"m\0b", b"n\0"];
-            peer::want(round, &keys[..u.int_in_range(0..=3)?]).into()
+        3 => {
+            let ids = kernel::partition::PartitionId::all();
+            peer::digests(round, ids.map(|id| (id, id.index() as u128 % 3))).into()
         }
-        5 => {
-            let partition = kernel::partition::PartitionId::all().nth(u.int_in_range(0..=270)?);
-            let row = kernel::store::RecordKey::new("m", b"a", &kernel::env::Limits::default());
-            let rows = [(row.expect("a short name"), u.arbitrary()?)];
-            match partition {
-                Some(partition) => peer::summary(round, partition, None, None, &rows).into(),
-                None => peer::pong(0).into(),
-            }
-        }
+        4 => repairs::ask(u, round)?,
+        5 => repairs::answer(u, round)?,
         _ => {
-            let mut out = Writer::new();
-            out.map(2)
-                .text("type")
-                .text("CHANGES")
-                .text("payload")
-                .map(2)
-                .text("epoch")
-                .u64(u.int_in_range(0..=5)?)
-                .text("rows")
-                .map(1);
-            let stamp = Stamp::new(u.int_in_range(0..=2_000_000)?, 0, WriterId::of("p")).unwrap_or(Stamp::ZERO);
-            let record = kernel::crdt::Record::new(&kernel::crdt::Version::new(stamp, "p", Some(&value(u)?)));
-            out.bin(b"m\0a").bin(record.as_bytes());
-            out.into_vec()
+            let (key, record) = repairs::row(u)?;
+            peer::changes([(&key, &record)].into_iter(), u.int_in_range(0..=5)?, 1, || None).concat()
         }
     })
 }

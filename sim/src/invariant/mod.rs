@@ -37,6 +37,7 @@ mod no_resurrection;
 mod nothing_invented;
 mod persist_before_speak;
 mod reads_durable;
+mod repairs_end;
 mod replies_in_order;
 mod session_guarantees;
 mod spoken_time;
@@ -64,6 +65,7 @@ pub use no_resurrection::NoResurrection;
 pub use nothing_invented::NothingInvented;
 pub use persist_before_speak::PersistBeforeSpeak;
 pub use reads_durable::ReadsDurable;
+pub use repairs_end::RepairsEnd;
 pub use replies_in_order::RepliesInOrder;
 pub use session_guarantees::SessionGuarantees;
 pub use spoken_time::SpokenTime;
@@ -282,6 +284,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(LiveAnswers),
         Box::new(Strangers::default()),
         Box::new(NoEcho),
+        Box::new(RepairsEnd::default()),
         Box::new(NothingInvented::default()),
         Box::new(NoResurrection::default()),
         Box::new(SessionGuarantees::default()),

@@ -80,13 +80,11 @@ impl Node {
 
     /// The first change that a peer is told of and that is not on disk.
     fn forwarded_early(&self, frame: &[u8]) -> Option<(Bytes, Version)> {
-        if !is_one_of(frame, &["CHANGES"]) {
+        if !is_one_of(frame, &["CHANGES", "RECORDS", "GIVE"]) {
             return None;
         }
-        let Ok(PeerMessage::Changes(mut changes)) = PeerMessage::decode(frame) else {
-            return None;
-        };
-        changes.rows.find_map(|row| {
+        let mut rows = PeerMessage::decode(frame).ok()?.rows()?;
+        rows.find_map(|row| {
             let (key, record) = row.ok()?;
             let record = Record::decode(Bytes::copy_from_slice(record), &Limits::default()).ok()?;
             let version = record.version();

@@ -123,6 +123,9 @@ pub fn limits(header: &Header) -> Limits {
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
         anti_entropy_ms: header.anti_entropy_ms,
+        repair_bytes: header.chunk_bytes as usize,
+        // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
+        repair_list_items: if header.chunk_bytes < 1_000 { 0 } else { 16 },
         redial_ms: header.redial_ms,
         ..Limits::default()
     }

@@ -7,6 +7,7 @@ use kernel::wire::Code;
 use kernel::wire::client::ClientMessage;
 use kernel::wire::op::Ops;
 use kernel::wire::peer::PeerMessage;
+use kernel::wire::repair::{Answered, Asked, Repair};
 use kernel::wire::server::ServerMessage;
 
 use super::words;
@@ -197,19 +198,9 @@ fn peer(message: PeerMessage<'_>) -> Summary {
             Summary::new(Kind::Changes, format!("CHANGES {}", shown(&keys)), keys)
         }
         PeerMessage::Digests { round, .. } => Summary::new(Kind::Repair, format!("DIGESTS round {round}"), vec![]),
-        PeerMessage::Summary(summary) => {
-            let keys = keys_of(summary.rows);
-            let text = format!(
-                "SUMMARY round {}, partition {}: {}",
-                summary.round,
-                summary.partition.index(),
-                shown(&keys)
-            );
-            Summary::new(Kind::Repair, text, keys)
-        }
-        PeerMessage::Want { round, keys } => {
-            let keys: Vec<_> = keys.flatten().map(<[u8]>::to_vec).collect();
-            Summary::new(Kind::Repair, format!("WANT round {round}: {}", shown(&keys)), keys)
+        PeerMessage::Repair { session, message } => {
+            let keys = message.rows().map(keys_of).unwrap_or_default();
+            Summary::new(Kind::Repair, repair(session, &message, &keys), keys)
         }
         PeerMessage::Cluster(body) => word(body),
         PeerMessage::Ping(ping) => {
@@ -244,6 +235,7 @@ fn word(body: &[u8]) -> Summary {
             let more = if next.is_some() { ", and more" } else { "" };
             (Kind::Repair, format!("PART of partition {}: {} records{more}", partition.index(), rows.len()))
         }
+        Some(Word::Covered(partitions)) => (Kind::Repair, format!("COVERED {} partitions", partitions.len())),
         Some(Word::Taken(numbers)) => (Kind::Done, format!("TAKEN {numbers:?}")),
         Some(Word::Ask { request, .. }) => (Kind::Write, format!("ASK {request}")),
         Some(Word::Answer { request, reply }) => {
@@ -262,6 +254,31 @@ fn word(body: &[u8]) -> Summary {
         None => (Kind::Handshake, "CLUSTER, unreadable".into()),
     };
     Summary::new(kind, text, vec![])
+}
+
+fn repair(session: u64, message: &Repair<'_>, keys: &[Vec<u8>]) -> String {
+    let said = match message {
+        Repair::Ask { partition, ask } => {
+            let partition = partition.index();
+            match ask {
+                Asked::Symbols { .. } => format!("SYMBOLS_ASK of partition {partition}"),
+                Asked::List { from } => format!("ITEMS_ASK of partition {partition}, from {from}"),
+                Asked::Want { at, items } => format!("WANT {} items of partition {partition}, from {at}", items.len()),
+                Asked::Give { .. } => format!("GIVE {}", shown(keys)),
+                Asked::End { whole: true } => format!("REPAIR_END of partition {partition}, whole"),
+                Asked::End { whole: false } => format!("REPAIR_END of partition {partition}"),
+            }
+        }
+        Repair::Answer(answer) => match answer {
+            Answered::Symbols { seal, .. } => format!("SYMBOLS of {} items", seal.total),
+            Answered::Items { seal, from, .. } => format!("ITEMS of {}, from {from}", seal.total),
+            Answered::Rows { .. } => format!("RECORDS {}", shown(keys)),
+            Answered::Taken { all: true, .. } => "TAKEN".to_string(),
+            Answered::Taken { .. } => "TAKEN, not all".to_string(),
+            Answered::Gone => "GONE".to_string(),
+        },
+    };
+    format!("{said} (repair {session})")
 }
 
 /// The whole name of a record.
