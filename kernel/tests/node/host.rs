@@ -10,8 +10,8 @@ use kernel::machine::{
     Apply, Commit, ConnKind, Fetch, Fetched, Input, Machine, Output, Phase, Role, Room, StorageError,
 };
 use kernel::node::{Node, NodeConfig};
-use kernel::wire::op::Op;
 use kernel::wire::Consistency;
+use kernel::wire::op::Op;
 
 /// What outlives a node.
 #[derive(Default, Clone)]
