@@ -106,3 +106,38 @@ impl Invariant for Convergence {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kept::tests::{KEY, version};
+
+    /// What is said of three nodes that have the record as of these times (zero: not at all), of which the first two are replicas.
+    fn said(times: [u64; 3]) -> Result<(), String> {
+        let state = |ms| (ms > 0).then(|| (KEY, version(ms))).into_iter().collect();
+        let states: Vec<(usize, State)> = (0..).zip(times.map(state)).collect();
+        compare(&states, |node, partition| node < 2 && partition == partition_of(&KEY))
+    }
+
+    #[test]
+    fn replicas_hold_the_same_and_others_nothing_newer() {
+        for agreed in [[5, 5, 0], [5, 5, 4], [5, 5, 5], [0, 0, 0]] {
+            assert_eq!(said(agreed), Ok(()), "{agreed:?}");
+        }
+        for (differs, words) in [
+            ([5, 4, 5], "n0 and n1 hold the same"),
+            ([5, 0, 5], "n1 has m/k = nothing"),
+            ([5, 5, 6], "n2 is no replica"),
+            ([0, 0, 5], "n0 has m/k = nothing"),
+        ] {
+            let wrong = said(differs).expect_err("they differ");
+            assert!(wrong.contains(words), "{differs:?}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn what_no_replica_is_left_of_is_compared_with_nothing() {
+        let states = [(0, [(KEY, version(5))].into()), (1, State::new())];
+        assert_eq!(compare(&states, |_, _| false), Ok(()));
+    }
+}

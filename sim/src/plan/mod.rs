@@ -130,6 +130,21 @@ mod tests {
     }
 
     #[test]
+    fn levels_come_back_and_what_is_usual_is_not_written() {
+        let text = "clients 1\n1us put c0 m k 7 ttl 5 quorum\n2us put c0 m k 8 strong\n3us put c0 m k 9 eventual\n\
+                    4us delete c0 m k quorum\n5us get c0 m k quorum\n6us get c0 m k any\n7us get c0 m k owner\n";
+        let plan: Plan = text.parse().expect("a plan");
+        let printed = plan.to_string();
+        let usual = text.replace(" eventual", "").replace(" owner", "");
+        assert!(printed.ends_with(usual.trim_start_matches("clients 1\n")), "{printed}");
+        assert_eq!(printed.parse(), Ok(plan));
+        for wrong in ["put c0 m k 7 any", "put c0 m k 7 quorum ttl 5", "delete c0 m k owner", "get c0 m k strong"] {
+            let said = format!("5us {wrong}").parse::<Plan>().expect_err(wrong).to_string();
+            assert!(said.contains("is written"), "{said}");
+        }
+    }
+
+    #[test]
     fn the_same_seed_draws_the_same_plan_and_another_seed_another() {
         assert_eq!(Plan::draw(7), Plan::draw(7));
         assert_ne!(Plan::draw(7).entries, Plan::draw(8).entries);
