@@ -138,7 +138,12 @@ mod tests {
         let usual = text.replace(" eventual", "").replace(" owner", "");
         assert!(printed.ends_with(usual.trim_start_matches("clients 1\n")), "{printed}");
         assert_eq!(printed.parse(), Ok(plan));
-        for wrong in ["put c0 m k 7 any", "put c0 m k 7 quorum ttl 5", "delete c0 m k owner", "get c0 m k strong"] {
+        for wrong in [
+            "put c0 m k 7 any",
+            "put c0 m k 7 quorum ttl 5",
+            "delete c0 m k owner",
+            "get c0 m k strong",
+        ] {
             let said = format!("5us {wrong}").parse::<Plan>().expect_err(wrong).to_string();
             assert!(said.contains("is written"), "{said}");
         }

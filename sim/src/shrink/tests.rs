@@ -138,7 +138,9 @@ fn a_plan_of_which_nothing_can_go_stays() {
 /// is as usual.
 #[test]
 fn a_level_is_as_weak_as_it_can_be() {
-    let plan: Plan = "nodes 3\n1us put c0 m k 7 strong\n2us get c0 m k quorum".parse().expect("a plan");
+    let plan: Plan = "nodes 3\n1us put c0 m k 7 strong\n2us get c0 m k quorum"
+        .parse()
+        .expect("a plan");
     let beyond = |entry: &Entry| match &entry.event {
         Event::Put { level, .. } => *level > Consistency::Eventual,
         _ => false,
