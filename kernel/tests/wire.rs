@@ -405,10 +405,7 @@ fn acknowledged(frame: &[u8]) -> (String, String, Vec<(String, String)>) {
 fn an_acknowledgement_says_what_all_have_reached_and_else_what_each_has() {
     use Consistency::{Eventual, Quorum, Strong};
     let ack = |levels: &[Consistency]| {
-        let outcome = |(id, level): (&'static str, &Consistency)| Outcome {
-            id,
-            result: Ok(*level),
-        };
+        let outcome = |(id, level): (&'static str, &Consistency)| Outcome { id, result: Ok(*level) };
         let outcomes: Vec<_> = ["1", "2", "3"].into_iter().zip(levels).map(outcome).collect();
         acknowledged(&server::op_ack(&outcomes, true).expect("something was done"))
     };

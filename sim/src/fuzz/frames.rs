@@ -7,8 +7,8 @@ use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::{Consistency, ReadConsistency, peer};
 use kernel::wire::query::query_unsub;
+use kernel::wire::{Consistency, ReadConsistency, peer};
 
 use super::repairs;
 use crate::model::Version;

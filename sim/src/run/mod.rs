@@ -15,7 +15,7 @@ use crate::client::{Action, Client};
 use crate::disk::Image;
 use crate::holding::Looker;
 use crate::host::Host;
-use crate::invariant::{Invariant, Violation, Watched, agree, all};
+use crate::invariant::{Invariant, Violation, Watched, all};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
 use crate::world::{Between, Happening, Hook, Setup, World};
@@ -334,9 +334,9 @@ impl<'p> Run<'p> {
                 Action::Wrote(write) => self.world.wrote(&write),
                 Action::Talked(talk) => self.world.talked(client, &talk),
                 Action::Intruded(what) => self.world.intruded(client, &what),
-                Action::Acknowledged(node, write) => {
+                Action::Acknowledged(node, write, level) => {
                     self.acknowledged += 1;
-                    self.world.acknowledged(node, &write);
+                    self.world.acknowledged(node, &write, level);
                 }
             }
         }
@@ -364,17 +364,28 @@ impl<'p> Run<'p> {
                 key,
                 value,
                 ttl_ms,
+                level,
             } => {
                 let value = Some((*value, *ttl_ms));
-                self.clients[*client].write(at_us, map, key, value, &mut self.actions);
+                self.clients[*client].write(at_us, map, key, value, *level, &mut self.actions);
                 self.act(*client);
             }
-            Event::Delete { client, map, key } => {
-                self.clients[*client].write(at_us, map, key, None, &mut self.actions);
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            } => {
+                self.clients[*client].write(at_us, map, key, None, *level, &mut self.actions);
                 self.act(*client);
             }
-            Event::Get { client, map, key } => {
-                self.clients[*client].read(at_us, map, key, &mut self.actions);
+            Event::Get {
+                client,
+                map,
+                key,
+                level,
+            } => {
+                self.clients[*client].read(at_us, map, key, *level, &mut self.actions);
                 self.act(*client);
             }
             Event::Watch { client, watch } => {
@@ -429,7 +440,7 @@ impl<'p> Run<'p> {
         if let Some((_, agreed)) = self.agreed.as_ref().filter(|(before, _)| *before == changes) {
             return *agreed;
         }
-        let agreed = agree(&disks).is_ok();
+        let agreed = self.compare_disks().is_ok();
         self.agreed = Some((changes, agreed));
         agreed
     }
@@ -455,7 +466,7 @@ impl<'p> Run<'p> {
         {
             self.sample(true);
             let views = views(&self.clients, &self.plan.header);
-            self.world.quiet(&self.memories(), &views);
+            self.world.quiet(&self.survivors(), &views);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());
