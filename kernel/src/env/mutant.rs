@@ -187,6 +187,12 @@ mutants! {
     ExpiredNotTold = "expired-not-told",
     /// Who reads too slowly misses changes, and is not answered anew.
     SlowWatcherSkipped = "slow-watcher-skipped",
+
+    // Queries over many partitions.
+    /// Of conditions any of which may hold, only the partitions are asked in which all of them can.
+    PruneOrIntersects = "prune-or-intersects",
+    /// Who gathers the answers of many skips none of the first records, though each of those who answered was told not to.
+    GatherForgetsOffset = "gather-forgets-offset",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

@@ -11,20 +11,22 @@ use super::model::{any_document, any_path, any_predicate, any_scalar, find, hold
 use super::{ChangeType, Compare, Direction, Live, Predicate, Query, Row};
 use crate::env::Limits;
 use crate::msgpack::{Reader, Writer};
+use crate::partition::PartitionSet;
 use crate::store::Store;
 use crate::value::Value;
 
-fn any_query() -> impl Strategy<Value = Query> {
+pub(super) fn any_query() -> impl Strategy<Value = Query> {
     let direction = select(vec![Direction::Ascending, Direction::Descending]);
     let parts = (
         any_predicate(any_scalar().boxed()),
         vec((any_path(), direction), 0..3),
-        option::of(0usize..4),
+        (prop_oneof![Just(0), 0usize..4], option::of(0usize..4)),
         option::of(vec(any_path(), 0..3)),
     );
-    parts.prop_map(|(predicate, order, limit, fields)| Query {
+    parts.prop_map(|(predicate, order, (offset, limit), fields)| Query {
         predicate,
         order,
+        offset,
         limit,
         fields,
         ..Query::of("m")
@@ -32,7 +34,7 @@ fn any_query() -> impl Strategy<Value = Query> {
 }
 
 /// Small documents, so that many match and rank alike.
-fn any_small() -> impl Strategy<Value = Value> {
+pub(super) fn any_small() -> impl Strategy<Value = Value> {
     let pair = (select(vec!["a", "b"]), -1..3i32);
     let small =
         vec(pair, 0..3).prop_map(|pairs| Value::Map(pairs.into_iter().map(|(k, n)| (k.into(), n.into())).collect()));
@@ -40,7 +42,7 @@ fn any_small() -> impl Strategy<Value = Value> {
 }
 
 /// Queries of which some of those match, some do not.
-fn small_query() -> impl Strategy<Value = Query> {
+pub(super) fn small_query() -> impl Strategy<Value = Query> {
     const FILTERS: [&str; 6] = [
         "",
         "a >= 0",
@@ -57,7 +59,7 @@ fn small_query() -> impl Strategy<Value = Query> {
 }
 
 fn answer(query: &Query, store: &Store) -> Vec<Row> {
-    query.run(store, &Limits::default()).unwrap()
+    query.run(store, &PartitionSet::all(), &Limits::default()).unwrap()
 }
 
 proptest! {
@@ -157,6 +159,7 @@ proptest! {
             });
             by_fields.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then_with(|| a_key.cmp(b_key))
         });
+        expected.drain(..query.offset.min(expected.len()));
         expected.truncate(query.limit.unwrap_or(usize::MAX));
         let found: Vec<_> = answer(&query, &store).iter().map(|row| row.key.key().to_vec()).collect();
         let expected: Vec<_> = expected.into_iter().map(|(key, _)| key.into_bytes()).collect();
@@ -173,7 +176,7 @@ proptest! {
         for (key, document) in before {
             put(&mut store, "m", &[b'k', key], &record(1, Some(&document.encode())));
         }
-        let (mut live, mut rows) = Live::open(query.clone(), &store, &Limits::default()).unwrap();
+        let (mut live, mut rows) = Live::open(query.clone(), &store, &PartitionSet::all(), &Limits::default()).unwrap();
         prop_assert_eq!(&rows, &answer(&query, &store));
         for (ms, (key, document)) in changes.into_iter().enumerate() {
             let key = name("m", &[b'k', key]);
