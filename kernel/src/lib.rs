@@ -16,9 +16,9 @@
 //! | 1 | [`hlc`] | the hybrid logical clock |
 //! | 2 | [`crdt`] | replicated data types |
 //! | 2 | [`merkle`], [`reconcile`] | what differs between two sets: by sums from the top down, by coded symbols |
-//! | 3 | [`partition`] | key → slot → partition |
+//! | 3 | [`partition`] | key → slot → partition; sets of partitions |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
-//! | 6 | [`query`] | predicates, and queries once and live |
+//! | 6 | [`query`] | predicates; queries once and live, of one node and gathered from many |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |
 //! | 8 | [`record`] | recordings of a machine, as bytes |
 //! | 9 | [`node`] | the machine composed of the rest |

@@ -4,6 +4,9 @@
 //! store as it is now; a [`Live`] one is told of each change and says what enters, changes and leaves. Predicates are read in
 //! place over a value's MessagePack: nothing is decoded that need not be.
 //!
+//! Over many nodes, [`Query::partitions`] says where records that match can be. Those who have these partitions are asked, each
+//! for [`Query::of_source`] within its own; a [`Gather`] makes one answer of theirs, a [`GatheredLive`] one that is kept.
+//!
 //! A predicate comes in two forms: as TopGun's node or `where` object from the wire, and as text that people type
 //! ([`Predicate::parse`]: `state=CA and latitude > 35`). Both are bounded by [`crate::env::Limits`], and a part that this
 //! kernel cannot do is refused by its name.
