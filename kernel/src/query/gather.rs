@@ -72,12 +72,12 @@ impl Gather {
         let reach = self.query.reach().unwrap_or(usize::MAX);
         for Ranked { rank, row } in rows {
             let at = partition_of_key(row.key.key(), self.by.as_ref());
-            if row.key.map() != self.query.map || !news.contains(at) || !ends_with(&rank, row.key.key()) {
+            let is_new = news.contains(at) && !self.rows.contains_key(&rank);
+            if row.key.map() != self.query.map || !is_new || !ends_with(&rank, row.key.key()) {
                 continue;
             }
             if self.rows.len() >= reach {
-                // Neither this one nor, in their order, any behind it.
-                if self.rows.last_key_value().is_none_or(|(last, _)| *last <= rank) {
+                if self.rows.last_key_value().is_none_or(|(last, _)| *last < rank) {
                     continue;
                 }
                 if let Some((rank, row)) = self.rows.pop_last() {
@@ -85,9 +85,7 @@ impl Gather {
                 }
             }
             self.bytes += self.bytes_of(&rank, &row);
-            if let Some(twice) = self.rows.insert(rank.clone(), row) {
-                self.bytes -= self.bytes_of(&rank, &twice);
-            }
+            self.rows.insert(rank, row);
             let limit = self.bytes_max;
             if self.bytes > limit {
                 return Err(Error::TooManyBytes { limit });
