@@ -80,7 +80,7 @@ pub struct GatheredLive {
 struct Source {
     /// What is read from it: each partition from one.
     partitions: PartitionSet,
-    /// Its answer was full when another source took some of it over: there may be rows behind it that it does not show.
+    /// Another source took some of it over, and the answer has an end: what was taken still fills places of what is shown.
     short: bool,
 }
 
@@ -132,9 +132,9 @@ impl GatheredLive {
             .map_or_else(PartitionSet::none, |source| source.partitions)
     }
 
-    /// The sources whose answer was full when another took partitions of theirs over. Until such a one is asked anew for what it
-    /// still has, an answer with a limit can lack rows. Asked before, both answers given to one [`GatheredLive::replace`], it
-    /// never does.
+    /// The sources of an answer with a limit from which others took partitions over. What such a one shows can end with records
+    /// that count no more, and hide those behind them: until it is asked anew for what it still has, the answer can lack rows.
+    /// Asked before, both answers given to one [`GatheredLive::replace`], it never does.
     pub fn short(&self) -> impl Iterator<Item = NodeId> {
         self.sources
             .iter()
@@ -187,17 +187,12 @@ impl GatheredLive {
     /// # Errors
     /// As for [`GatheredLive::change`].
     pub fn replace(&mut self, answers: Vec<Answer>) -> Result<Vec<Change>, Error> {
-        let mut full = self.full();
         let mut touched = PartitionSet::none();
         // Which of the answers counts for a partition.
         let mut counts = BTreeMap::new();
         for (index, answer) in answers.iter().enumerate() {
             touched = touched.union(self.of_source(answer.source)).union(answer.partitions);
-            self.take_over(answer, &full);
-            match self.query.reach().is_some_and(|reach| answer.rows.len() >= reach) {
-                true => full.insert(answer.source),
-                false => full.remove(&answer.source),
-            };
+            self.take_over(answer);
             counts.extend(answer.partitions.iter().map(|at| (at, index)));
         }
         let mut wanted = BTreeMap::new();
@@ -229,24 +224,11 @@ impl GatheredLive {
         Ok(self.changes(step))
     }
 
-    /// The sources that show as many rows as they may: there can be more of theirs.
-    fn full(&self) -> BTreeSet<NodeId> {
-        let Some(reach) = self.query.reach() else {
-            return BTreeSet::new();
-        };
-        let shown = |source: &Source| {
-            let own = self.members.values().filter(|row| source.partitions.contains(row.at));
-            own.count()
-        };
-        let full = self.sources.iter().filter(|(_, source)| shown(source) >= reach);
-        full.map(|(id, _)| *id).collect()
-    }
-
-    fn take_over(&mut self, answer: &Answer, full: &BTreeSet<NodeId>) {
+    fn take_over(&mut self, answer: &Answer) {
         self.sources.remove(&answer.source);
-        for (id, source) in &mut self.sources {
+        for source in self.sources.values_mut() {
             let left = source.partitions.difference(answer.partitions);
-            source.short |= left != source.partitions && full.contains(id);
+            source.short |= self.query.limit.is_some() && left != source.partitions;
             source.partitions = left;
         }
         let (partitions, short) = (answer.partitions, false);
