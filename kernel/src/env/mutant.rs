@@ -222,6 +222,11 @@ mutants! {
     RepairDeletes = "repair-deletes",
     /// A repair says that all is here when the last of it was asked for.
     FalseEnd = "false-end",
+    // Queries over many partitions.
+    /// Of conditions any of which may hold, only the partitions are asked in which all of them can.
+    PruneOrIntersects = "prune-or-intersects",
+    /// Who gathers the answers of many skips none of the first records, though each of those who answered was told not to.
+    GatherForgetsOffset = "gather-forgets-offset",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

@@ -39,7 +39,7 @@ use crate::crdt::{DigestKey, Foreseen, Held, Merged, Record, Version};
 use crate::env::{Limits, Mutant, Mutants};
 use crate::hlc::Stamp;
 use crate::machine::Room;
-use crate::partition::{PARTITIONS, PartitionId, Routing};
+use crate::partition::{PARTITIONS, PartitionId, PartitionSet, Routing};
 use behind::Behind;
 use expiry::Expiry;
 
@@ -220,6 +220,11 @@ impl Store {
     /// When [`Store::advance`] will have news, by the hybrid logical clock.
     pub fn expires_at_ms(&self) -> Option<u64> {
         self.expiry.next_ms()
+    }
+
+    /// How maps route their keys.
+    pub fn routing(&self) -> &Routing {
+        &self.routing
     }
 
     /// The partition of a key.
@@ -417,11 +422,11 @@ impl Store {
         rows.map(|(map, row)| (RecordKey::of_row(map, row.key), row.version))
     }
 
-    /// Every row of a map that can be read. Partition by partition, in the order of their places. Only these rows are walked
-    /// over.
-    pub fn map_rows<'s>(&'s self, map: &'s str) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
+    /// Every row of a map that can be read, of the partitions `within`. Partition by partition, in the order of their places.
+    /// Only these rows are walked over.
+    pub fn map_rows<'s>(&'s self, map: &'s str, within: &PartitionSet) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
         let now_ms = self.expiry.now_ms();
-        let maps = self.partitions.iter().filter_map(move |partition| partition.map(map));
+        let maps = within.iter().filter_map(move |id| self.partition(id).map(map));
         maps.flat_map(|held| held.iter()).filter_map(move |row| {
             let value = row.version.value_at(now_ms)?;
             Some(MapRow {
