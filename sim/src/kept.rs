@@ -58,7 +58,7 @@ impl Kept {
             return self.replace(node, Some(disk).filter(|disk| !disk.is_damaged()));
         };
         for (_, entry) in reader.new_entries(disk)? {
-            for (key, version) in &entry.1 {
+            for (key, version) in &entry.changes {
                 merge(has, key, version);
                 merge(ever, key, version);
             }

@@ -16,9 +16,15 @@ impl Run<'_> {
         ordered.then(|| node.stats().links.into_iter().map(|link| link.node).collect())
     }
 
-    /// The partitions of which a node is a replica in the end: every node holds all of them.
-    fn replica_of(&self, _node: usize) -> ReplicaOf {
-        ReplicaOf::All
+    /// The partitions of which a node is a replica, or about to be, by what it knows of the cluster.
+    fn replica_of(&self, node: usize) -> ReplicaOf {
+        let holds = |node: &Node| {
+            let state = node.cluster()?;
+            let own = |id: &PartitionId| state.placement(*id).holds(node.id());
+            Some(PartitionId::all().filter(own).collect())
+        };
+        let machine = self.world.hosts()[node].machine();
+        ReplicaOf::Some(machine.and_then(holds).unwrap_or_default())
     }
 
     /// The nodes that are left: what each holds in memory, whom it has links with, and of what it is a replica.

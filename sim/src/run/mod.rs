@@ -244,8 +244,10 @@ impl<'p> Run<'p> {
         let header = &self.plan.header;
         // Who has lost its disk and did not become a member again cannot vote.
         let displaced = self.displaced.borrow().iter().filter(|node| **node < self.left().count()).count() as u64;
+        let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
-            nodes: header.nodes - header.dead.min(header.nodes) - displaced,
+            // Where some went before all had come, those that are left may be a minority of those that belong.
+            nodes: if self.complete || header.dead == 0 { survivors - displaced } else { 0 },
             of: header.nodes,
         };
         let end = match (self.world.broken(), at_rest) {

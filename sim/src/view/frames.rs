@@ -163,7 +163,7 @@ impl Reader {
     fn sync_answer(&self, client: usize, frame: &[u8]) -> Option<Summary> {
         let answer = read_sync_answer(frame)?;
         let key_of = |id: u64| self.upto(client, &id.to_string()).pop();
-        let done: Vec<_> = answer.done.into_iter().filter_map(key_of).collect();
+        let done: Vec<_> = answer.done.into_iter().filter_map(|(id, _)| key_of(id)).collect();
         let mut text = format!("sync done: {}", shown(&done));
         let mut keys = done;
         let mut kind = Kind::Done;
