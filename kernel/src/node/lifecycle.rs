@@ -166,10 +166,11 @@ impl Node {
                         self.desk(now).fail(&request);
                     }
                 }
+                self.floors.clear();
                 for gathering in self.waits.abandon() {
                     let refused = match gathering.parts {
                         Parts::Ops(_) => refusal(Code::OutcomeUnknown, "storage failed while the write was in flight"),
-                        Parts::Read(_) => refusal(Code::NotReady, "storage failed; the node is recovering"),
+                        Parts::Read { .. } => refusal(Code::NotReady, "storage failed; the node is recovering"),
                     };
                     self.refuse(gathering, refused, now);
                 }

@@ -402,6 +402,26 @@ impl Node {
         self.membership.filled.get(&name).is_some_and(|nodes| nodes.contains(&node))
     }
 
+    /// Whether there may be something to propose. What it would be is looked at only then.
+    fn may_change(&self) -> bool {
+        let Membership {
+            wishes,
+            applicants,
+            filled,
+            ..
+        } = &self.membership;
+        let Some(state) = self.membership.state() else {
+            return false;
+        };
+        let own = state.member(self.membership.id);
+        let config = &self.config;
+        let moved = own.is_some_and(|own| {
+            own.addr != config.addr || own.name != config.name || own.weight != config.weight || own.zone != config.zone
+        });
+        let leaves = state.members.iter().any(|member| member.leaving);
+        moved || leaves || !wishes.is_empty() || !applicants.is_empty() || !filled.is_empty()
+    }
+
     /// The next change that there is to propose, whoever sees to it.
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
@@ -445,17 +465,15 @@ impl Node {
         let before = self.membership.epoch();
         let mut out = Vec::new();
         self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
-        if !self.membership.register.is_proposing() {
-            if !self.membership.is_member() || self.next_change().is_none() {
-                self.membership.since_us = None;
-            } else {
-                self.membership.since_us.get_or_insert(now.mono_us);
-                if self.turn_us().is_some_and(|turn_us| turn_us <= now.mono_us)
-                    && let Some(next) = self.next_change()
-                {
+        if !self.membership.is_member() || !self.may_change() {
+            self.membership.since_us = None;
+        } else if !self.membership.register.is_proposing() {
+            self.membership.since_us.get_or_insert(now.mono_us);
+            if self.turn_us().is_some_and(|turn_us| turn_us <= now.mono_us) {
+                if let Some(next) = self.next_change() {
                     self.membership.register.propose(next, now.mono_us, &mut self.rng, &mut out);
-                    self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
                 }
+                self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
             }
         }
         self.send_register(out);

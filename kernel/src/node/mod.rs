@@ -29,7 +29,7 @@ use crate::cluster::ClusterState;
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
-use crate::session::{Access, Conns, Outbox, Request, Shows, Subscriptions};
+use crate::session::{Access, Conns, Floors, Outbox, Request, Shows, Subscriptions};
 use crate::store::{Batch, Change, RecordKey, Store};
 
 pub use checkpoint::BadCheckpoint;
@@ -69,6 +69,7 @@ pub struct Node {
     peers: Peers,
     membership: Membership,
     waits: Waits,
+    floors: Floors,
     fills: Fills,
     leftovers: Leftovers,
     /// Numbers of frames of changes that others confirm.
@@ -100,6 +101,7 @@ impl Node {
             peers: Peers::default(),
             membership: Membership::new(config.mutants),
             waits: Waits::default(),
+            floors: Floors::default(),
             fills: Fills::default(),
             leftovers: Leftovers::default(),
             numbers: 0,
@@ -192,6 +194,7 @@ impl Node {
         self.subscriptions.close_all(conn);
         self.to_confirm.remove(&conn);
         self.waits.forget(conn);
+        self.floors.close(conn);
         let node = self.peers.node_at(conn);
         self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {

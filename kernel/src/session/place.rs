@@ -27,6 +27,11 @@ pub enum Coordinator {
 }
 
 impl Place<'_> {
+    /// Whether there is no other member.
+    pub fn is_alone(&self) -> bool {
+        self.state.is_none_or(|state| state.members.len() < 2)
+    }
+
     /// Whether this node holds a partition, or is about to.
     pub fn holds(&self, partition: PartitionId) -> bool {
         self.state.is_some_and(|state| state.placement(partition).holds(self.own))

@@ -56,6 +56,8 @@ pub struct Taken<'a> {
     pub elsewhere: Vec<(usize, NodeId, Op<'a>)>,
     /// Those that were merged here and must be on other replicas too.
     pub replicate: Vec<(usize, RecordKey, Consistency)>,
+    /// What each of them is about, as far as it can be read, and its stamp.
+    pub about: Vec<Option<(RecordKey, Stamp)>>,
 }
 
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
@@ -87,9 +89,11 @@ impl Desk<'_> {
             outcomes: Vec::with_capacity(ops.len()),
             elsewhere: Vec::new(),
             replicate: Vec::new(),
+            about: Vec::with_capacity(ops.len()),
         };
         for op in ops {
             let at = taken.outcomes.len();
+            taken.about.push(None);
             let (id, result) = match op {
                 Ok(op) => {
                     let result = self.take_one(&op, at, any_replica, &mut taken);
@@ -119,6 +123,10 @@ impl Desk<'_> {
             let coordinator = self.place.coordinator(partition, any_replica)?;
             if coordinator == Coordinator::Here {
                 self.place.reaches(partition, level)?;
+            }
+            // Alone, nobody else can be asked for it.
+            if !self.place.is_alone() {
+                taken.about[at] = Some((key.clone(), op.version.stamp));
             }
             Ok((key, coordinator))
         });

@@ -55,6 +55,8 @@ pub enum Word<'a> {
         request: u64,
         /// The version of the cluster's state that the sender acts by.
         epoch: u64,
+        /// For a read: the stamp of what the client has been told of the key. The answer is no older.
+        floor: Option<[u8; 16]>,
         /// What it asks: a client's message.
         frame: &'a [u8],
     },
