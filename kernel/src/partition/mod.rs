@@ -4,7 +4,7 @@
 //! or 61 slots, so that stock cluster clients can route by themselves.
 
 mod routing;
-mod table;
+pub mod table;
 
 pub use routing::{PartitionBy, Routing, routing_part};
 pub use table::{BadTable, Moves, Seat, Table, WEIGHT_MAX, added};
