@@ -98,8 +98,8 @@ impl Table {
     }
 
     /// The table for `seats`, reached from this one with few moves: what it is held to is said in the [module's
-    /// documentation](self). It does not depend on the order of `seats`; of two with the same id the lesser one counts. It is at rest:
-    /// its own next, for the same seats, is itself. Any table can be gone on from, whatever it holds.
+    /// documentation](self). It does not depend on the order of `seats`; of two with the same id the lesser one counts. It is
+    /// at rest: its own next, for the same seats, is itself. Any table can be gone on from, whatever it holds.
     pub fn next(&self, seats: &[Seat], replicas: usize, mutants: Mutants) -> Table {
         let cluster = Cluster::new(seats, replicas, mutants);
         if cluster.per_row == 0 {
