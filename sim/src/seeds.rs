@@ -66,7 +66,11 @@ pub fn describe(report: &Report) -> String {
         End::Broken(violation) => format!("broken: {violation}"),
         End::WithoutMajority(why) => {
             let (left, of) = (report.left.nodes, report.left.of);
-            format!("all held; {left} of {of} nodes are no majority, and it did not come to rest: {why}")
+            let lacks = match report.left.are_majority() {
+                true => "too few replicas are left of something".into(),
+                false => format!("{left} of {of} nodes are no majority"),
+            };
+            format!("all held; {lacks}, and it did not come to rest: {why}")
         }
         End::Stuck(why) => format!("no progress by {} ms: {why}", report.at_us / 1_000),
     }
