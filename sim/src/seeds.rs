@@ -15,6 +15,10 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::MembersByMinority, "sim/tests/register"),
     (Mutant::TwoMembersAtOnce, "sim/tests/register"),
     (Mutant::ForgetsAcceptedValue, "sim/tests/register"),
+    (Mutant::TableByIterationOrder, "kernel/src/partition/table/tests.rs"),
+    (Mutant::PruneOrIntersects, "kernel/src/query/prune/tests.rs"),
+    (Mutant::GatherForgetsOffset, "kernel/src/query/gather/tests.rs"),
+    (Mutant::DropResurrected, "kernel/src/store/tests.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.
