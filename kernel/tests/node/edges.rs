@@ -210,7 +210,8 @@ fn a_stamp_at_the_end_of_time_leaves_a_disk_that_can_be_read() {
         b.receive(wire.b, &frame);
     }
     let client = b.open(100, CLIENT);
-    write(&mut b, client, "1", "other");
+    let other = owned_key(&b);
+    write(&mut b, client, "1", &other);
     let before = contents(&b);
     let b = Host::boot(NodeConfig::new("b"), b.crash(), 60);
     assert_eq!(contents(&b), before);

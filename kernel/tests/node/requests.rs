@@ -287,5 +287,5 @@ fn before_it_belongs_to_a_cluster_it_serves_nothing_but_its_status() {
         }
     }
     host.receive(conn, &client::status());
-    assert!(matches!(decode(&host.take(conn)[0]), ServerMessage::Status(_)));
+    assert!(matches!(decode(&host.take(conn)[0]), ServerMessage::Status { .. }));
 }
