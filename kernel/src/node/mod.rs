@@ -74,7 +74,6 @@ pub struct Node {
     leftovers: Leftovers,
     /// Numbers of frames of changes that others confirm.
     numbers: u64,
-    stuck: u64,
     /// Which of those that others sent this step has taken.
     to_confirm: BTreeMap<ConnId, Vec<u64>>,
     outbox: Outbox,
@@ -105,7 +104,6 @@ impl Node {
             fills: Fills::default(),
             leftovers: Leftovers::default(),
             numbers: 0,
-            stuck: 0,
             to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
             conns: Conns::new(config.mutants),
@@ -385,7 +383,7 @@ impl Node {
         Some(now.mono_us.saturating_add(left_ms.saturating_mul(1_000)))
     }
 
-    fn wake_us(&mut self, now: Now) -> Option<u64> {
+    fn wake_us(&self, now: Now) -> Option<u64> {
         let serving = self.state.is_serving();
         let expiry = self.expiry_us(now);
         let apply = self.store.apply_due_us().filter(|_| serving);
@@ -403,7 +401,6 @@ impl Node {
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];
-        if timers.iter().flatten().any(|t| *t <= now.mono_us) { self.stuck += 1; assert!(self.stuck < 1000, "DEBUG {:?} {:?} now {now:?} {:?}", timers, self.membership, self.fills); } else { self.stuck = 0; }
         timers.into_iter().flatten().min()
     }
 }

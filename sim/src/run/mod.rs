@@ -251,7 +251,11 @@ impl<'p> Run<'p> {
         let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
             // Where some went before all had come, those that are left may be a minority of those that belong.
-            nodes: if self.complete || header.dead == 0 { survivors - displaced } else { 0 },
+            nodes: if self.complete || (header.dead == 0 && displaced == 0) {
+                survivors.saturating_sub(displaced)
+            } else {
+                0
+            },
             of: header.nodes,
         };
         let end = match (self.world.broken(), at_rest) {
@@ -297,7 +301,8 @@ impl<'p> Run<'p> {
     fn why_not_at_rest(&self) -> End {
         let idle = |client: &Client| client.is_idle();
         if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
-            return End::Stuck(format!("c{client} still has requests that nobody answered"));
+            let standing = self.standing();
+            return End::Stuck(format!("c{client} still has requests that nobody answered; {standing}"));
         }
         if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
@@ -434,6 +439,11 @@ impl<'p> Run<'p> {
             });
         }
         self.restart_older();
+        // Who cannot use its disk is given an empty one, and is another node to the others.
+        let hosts = self.world.hosts().iter().enumerate().take(survivors as usize);
+        let unusable = hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
+        let unusable: Vec<usize> = unusable.map(|(node, _)| node).collect();
+        self.displaced.borrow_mut().extend(unusable);
         self.world.heal(survivors as usize);
         self.world.schedule(self.world.now_us(), Token::Look.pack());
     }
