@@ -367,27 +367,9 @@ impl Guest {
         }
     }
 
-    /// Everything is answered, as often as it takes.
-    pub fn rest(&mut self) {
-        for _ in 0..200 {
-            self.settle(None, 0);
-            self.applied(None);
-            self.fetched(None);
-            let conns: Vec<ConnId> = self.conns.keys().copied().collect();
-            for conn in conns {
-                self.drain_bytes(conn, u64::MAX);
-                if self.conns.get(&conn).is_some_and(|entry| entry.closing) {
-                    self.close(conn);
-                }
-            }
-            if self.stores.is_idle() {
-                return;
-            }
-        }
-    }
-
-    pub fn is_ready(&self) -> bool {
-        matches!(self.phase, Some(Phase::Ready { .. }))
+    /// Whether it has read its storage. Who has not been let into a cluster yet serves nothing.
+    pub fn has_recovered(&self) -> bool {
+        matches!(self.phase, Some(Phase::Ready { .. } | Phase::Joining))
     }
 }
 
