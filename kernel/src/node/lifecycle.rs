@@ -96,7 +96,7 @@ impl Node {
                 }
                 out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
-                match self.find_itself() {
+                match self.find_itself(now) {
                     Ok(()) => {}
                     Err(StorageError::Full) => {
                         self.state = State::RetryAt(now.mono_us + RETRY_MS * 1_000);
