@@ -435,7 +435,12 @@ impl Node {
         };
         let now_ms = self.store.now_ms();
         let version = shown.record.as_ref().map(Record::version);
-        if version.map(|version| version.stamp) < *floor {
+        let mut floor = *floor;
+        if let Asker::Client { conn, .. } = gathering.asker {
+            // Its client may have been told of more since it asked.
+            floor = floor.max(self.floors.of(conn, &shown.key, now, &self.config.limits));
+        }
+        if version.map(|version| version.stamp) < floor {
             return self.refuse(gathering, behind(), now);
         }
         let version = version.filter(|version| version.value_at(now_ms).is_some());
@@ -444,6 +449,20 @@ impl Node {
             Asker::Client { conn, .. } => self.pass_on(conn, &gathering.parts, &frame, now),
             Asker::Node { conn, request } => self.reply(conn, request, Reply::Frame(&frame), Shows::Nothing),
         }
+    }
+
+    /// Whether a client was told of something newer than another node's answer after that node was asked: it knew only what was to be
+    /// shown at least by then.
+    fn is_behind(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) -> bool {
+        let Parts::Read { key, floor, .. } = parts else {
+            return false;
+        };
+        let told = self.floors.of(conn, key, now, &self.config.limits);
+        let shown = match ServerMessage::decode(frame, self.config.limits.depth) {
+            Ok(ServerMessage::Value { found: Some((_, at)), .. }) => Some(at.stamp),
+            _ => None,
+        };
+        told > *floor && shown < told
     }
 
     /// Gives a client the answer that was found elsewhere.
@@ -482,6 +501,9 @@ impl Node {
                     return;
                 };
                 if let Asker::Client { conn, .. } = gathering.asker {
+                    if self.is_behind(conn, &gathering.parts, frame, now) {
+                        return self.refuse(gathering, behind(), now);
+                    }
                     self.pass_on(conn, &gathering.parts, frame, now);
                 }
             }

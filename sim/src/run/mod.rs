@@ -51,7 +51,8 @@ pub enum End {
     Broken(Violation),
     /// After the last fault it did not come to rest in time.
     Stuck(String),
-    /// The same where no majority of the nodes was left: no promise was broken, and nobody promises an end.
+    /// The same where no majority of the nodes was left, or too few replicas of what somebody waits for: no promise was broken, and
+    /// nobody promises an end.
     WithoutMajority(String),
 }
 
@@ -154,6 +155,8 @@ struct Run<'p> {
     lookers: Vec<Looker>,
     /// Whether the disks agreed when they were compared last, and how often each had changed by then.
     agreed: Option<(Vec<(usize, u64)>, bool)>,
+    /// How many replicas every partition had at least when it was looked last.
+    replicas: usize,
     unchecked: bool,
     healed: bool,
     /// Since when all has been quiet, as far as can be seen from outside.
@@ -195,6 +198,7 @@ impl<'p> Run<'p> {
             wakes: vec![None; header.clients as usize],
             lookers: (0..header.nodes).map(|_| Looker::default()).collect(),
             agreed: None,
+            replicas: 0,
             unchecked,
             healed: false,
             quiet_since_us: None,
@@ -259,9 +263,8 @@ impl<'p> Run<'p> {
             (Some(violation), _) if violation.invariant == "progress" => End::Stuck(violation.expected.clone()),
             (Some(violation), _) => End::Broken(violation.clone()),
             (None, true) => End::Held,
-
             (None, false) => match self.why_not_at_rest() {
-                End::Stuck(why) if !left.are_majority() => End::WithoutMajority(why),
+                End::Stuck(why) if !left.are_majority() || !self.can_be_served() => End::WithoutMajority(why),
                 why => why,
             },
         };

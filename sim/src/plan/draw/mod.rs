@@ -39,7 +39,10 @@ fn pick<T: Copy>(rng: &mut Draw, choices: &[T]) -> T {
 }
 
 fn header(seed: u64, rng: &mut Draw) -> Header {
-    let nodes = pick(rng, &[1, 2, 3, 3, 3, 3, 4, 5]);
+    let nodes = match rng.chance(40) {
+        true => pick(rng, &[7, 9]),
+        false => pick(rng, &[1, 2, 3, 3, 3, 3, 4, 5]),
+    };
     let clients = rng.between((1, 5));
     let signed = |rng: &mut Draw, most: u64| rng.between((0, 2 * most)) as i64 - most as i64;
     let skew_ms = pick(rng, &[0, 20, 1_000, 20_000]);
