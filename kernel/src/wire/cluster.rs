@@ -124,3 +124,6 @@ pub fn refusal(code: Code, reason: impl Into<String>) -> Refusal {
     let reason = reason.into();
     Refusal { code, reason }
 }
+
+#[cfg(test)]
+mod tests;
