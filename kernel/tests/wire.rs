@@ -1,8 +1,9 @@
 //! The protocol as others speak it: frames are built here by an independent MessagePack library.
 
 use kernel::crdt::Version;
-use kernel::env::{SeededRng, WriterId};
+use kernel::env::{NodeId, SeededRng, WriterId};
 use kernel::hlc::Stamp;
+use kernel::wire::admin::{self, ChangeAsked, Locate, Order};
 use kernel::wire::client::{self, ClientMessage};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::peer::PeerMessage;
@@ -260,10 +261,21 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
     let nonce = rng.entropy();
     let hello = kernel::wire::peer::Hello {
         version: 1,
+        id: NodeId(3),
+        addr: "a:1",
+        weight: 1,
+        zone: "",
+        cluster_name: "orrery",
+        cluster: 0,
+        epoch: 0,
         name: "n",
         boot: WriterId(1),
         routing: 2,
         nonce,
+    };
+    let ask = ChangeAsked {
+        order: Order::Remove,
+        node: "n",
     };
     let frames = [
         client::op_batch(&[op(), op()]),
@@ -272,6 +284,9 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         client::ping(1),
         server::auth_ack(true, "n", Stamp::ZERO),
         kernel::wire::peer::hello(&hello),
+        kernel::wire::peer::refused("it is a stranger"),
+        admin::change_asked(&ask),
+        admin::locate(&Locate { map: "m", key: b"k" }),
         kernel::wire::peer::want(1, &[b"m\0k"]),
         kernel::wire::peer::digests(1, std::iter::repeat_n(7, 271)),
     ];
@@ -442,4 +457,45 @@ fn what_an_exchange_has_done_says_what_each_has_reached() {
     let text = String::from_utf8_lossy(&body);
     let places = ["REPLICATED", "PERSISTED", "have 1 of 3, need 2"].map(|word| text.find(word).expect(word));
     assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
+fn a_reason_is_short_whatever_is_sent() {
+    let long = "ä".repeat(500);
+    let frame = kernel::wire::peer::refused(&long);
+    assert!(frame.len() < 300, "{} bytes", frame.len());
+    let by_others = bytes(&map(vec![
+        ("type", "PEER_REFUSED".into()),
+        ("payload", map(vec![("reason", long.as_str().into())])),
+    ]));
+    for frame in [&frame[..], &by_others] {
+        match PeerMessage::decode(frame) {
+            Ok(PeerMessage::Refused(reason)) => assert_eq!(reason, "ä".repeat(100)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_of_the_cluster_comes_back_as_it_was_asked() {
+    let asked = ChangeAsked {
+        order: Order::Leave,
+        node: "",
+    };
+    match ClientMessage::decode(&admin::change_asked(&asked), DEPTH) {
+        Ok(ClientMessage::ClusterChange(read)) => assert_eq!(read, asked),
+        other => panic!("{other:?}"),
+    }
+    let place = Locate { map: "m", key: &[0xff] };
+    match ClientMessage::decode(&admin::locate(&place), DEPTH) {
+        Ok(ClientMessage::ClusterLocate(read)) => assert_eq!(read, place),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(ClientMessage::decode(&admin::cluster_asked(), DEPTH), Ok(ClientMessage::Cluster)));
+    let unknown = bytes(&map(vec![
+        ("type", "CLUSTER_CHANGE".into()),
+        ("payload", map(vec![("change", "banish".into())])),
+    ]));
+    let error = ClientMessage::decode(&unknown, DEPTH).expect_err("no such change");
+    assert_eq!(error, Error::Choice { field: "change" });
 }

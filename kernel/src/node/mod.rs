@@ -3,6 +3,7 @@
 //! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
+mod admin;
 mod checkpoint;
 mod config;
 mod coordinate;
@@ -34,6 +35,7 @@ pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
 pub use stats::{LinkNews, LinkStats, Stats};
 
+use admin::Orders;
 use flight::{Flight, Flights};
 use lifecycle::State;
 use membership::Membership;
@@ -66,6 +68,7 @@ pub struct Node {
     peers: Peers,
     membership: Membership,
     waits: Waits,
+    orders: Orders,
     fills: Fills,
     /// Numbers of frames of changes that others confirm.
     numbers: u64,
@@ -95,6 +98,7 @@ impl Node {
             peers: Peers::default(),
             membership: Membership::new(config.mutants),
             waits: Waits::default(),
+            orders: Orders::default(),
             fills: Fills::default(),
             numbers: 0,
             to_confirm: BTreeMap::new(),
@@ -183,6 +187,7 @@ impl Node {
     /// A connection is no more, whoever ended it.
     fn gone(&mut self, conn: ConnId, now: Now) {
         self.subscriptions.close_all(conn);
+        self.orders.gone(conn);
         self.to_confirm.remove(&conn);
         let node = self.peers.node_at(conn);
         self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
@@ -243,6 +248,7 @@ impl Node {
         let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
         self.set_tickets(waits_for);
         self.settle_waits(now);
+        self.settle_orders(now);
         if !self.store.staged().is_empty() || self.waits.is_fresh() {
             self.forward();
         }
@@ -388,6 +394,7 @@ impl Node {
             self.membership_wake_us().filter(|_| serving && !self.draining),
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
+            self.orders.wake_us(),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];

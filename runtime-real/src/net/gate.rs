@@ -56,7 +56,7 @@ impl Gate {
             ),
             Role::Peer => !matches!(
                 PeerMessage::decode(frame),
-                Ok(PeerMessage::Hello(_) | PeerMessage::Proof(_))
+                Ok(PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Refused(_))
             ),
         };
         if is_in {
