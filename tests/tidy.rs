@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("register", 4),
     ("store", 4),
     ("query", 6),
+    ("cluster", 7),
     ("wire", 8),
     ("session", 8),
     ("record", 8),

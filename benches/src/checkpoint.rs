@@ -9,8 +9,8 @@ use kernel::env::{ConnId, Limits, Now, WriterId};
 use kernel::hlc::Stamp;
 use kernel::machine::{ConnKind, Fetch, Fetched, Input, Machine, Output, Role, Room};
 use kernel::node::{Node, NodeConfig};
-use kernel::wire::{Consistency, client};
 use kernel::wire::op::Op;
+use kernel::wire::{Consistency, client};
 
 use crate::row::Row;
 use crate::timer::{Spent, measure};

@@ -1,12 +1,17 @@
 //! The protocol as others speak it: frames are built here by an independent MessagePack library.
 
-use kernel::crdt::Version;
-use kernel::env::{NodeId, SeededRng, WriterId};
+use kernel::cluster::repair::{Answer, Ask as RepairAsk, Seal};
+use kernel::crdt::{Record, Version};
+use kernel::env::{Limits, NodeId, SeededRng, WriterId};
 use kernel::hlc::Stamp;
-use kernel::wire::admin::{self, ChangeAsked, Locate, Order};
+use kernel::merkle::Item;
+use kernel::partition::PartitionId;
+use kernel::reconcile::ShortItem;
+use kernel::store::RecordKey;
 use kernel::wire::client::{self, ClientMessage};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::peer::PeerMessage;
+use kernel::wire::repair::{self, Answered, Asked, Repair};
 use kernel::wire::server::{self, Outcome, Refusal, ServerMessage};
 use kernel::wire::{Code, Consistency, Error, ReadConsistency};
 use rmpv::Value;
@@ -273,10 +278,6 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         routing: 2,
         nonce,
     };
-    let ask = ChangeAsked {
-        order: Order::Remove,
-        node: "n",
-    };
     let frames = [
         client::op_batch(&[op(), op()]),
         client::sync_body("c", &[op()]),
@@ -284,13 +285,9 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         client::ping(1),
         server::auth_ack(true, "n", Stamp::ZERO),
         kernel::wire::peer::hello(&hello),
-        kernel::wire::peer::refused("it is a stranger"),
-        admin::change_asked(&ask),
-        admin::locate(&Locate { map: "m", key: b"k" }),
-        kernel::wire::peer::want(1, &[b"m\0k"]),
-        kernel::wire::peer::digests(1, std::iter::repeat_n(7, 271)),
+        kernel::wire::peer::digests(1, PartitionId::all().map(|id| (id, 7))),
     ];
-    for frame in frames {
+    for frame in frames.into_iter().chain(of_a_repair()) {
         for len in 0..frame.len() {
             read_all(&frame[..len]);
             assert!(kernel::msgpack::validate(&frame[..len], DEPTH).is_err());
@@ -310,10 +307,9 @@ fn read_all(frame: &[u8]) -> usize {
         _ => 0,
     };
     let rows = match PeerMessage::decode(frame) {
-        Ok(PeerMessage::Changes(rows)) => rows.count(),
-        Ok(PeerMessage::Want { keys, .. }) => keys.count(),
-        Ok(PeerMessage::Summary(summary)) => summary.rows.count(),
-        _ => 0,
+        Ok(PeerMessage::Digests { digests, .. }) => digests.iter().count(),
+        Ok(message) => message.rows().map_or(0, Iterator::count),
+        Err(_) => 0,
     };
     ops + rows + usize::from(ServerMessage::decode(frame, DEPTH).is_ok())
 }
@@ -416,10 +412,7 @@ fn acknowledged(frame: &[u8]) -> (String, String, Vec<(String, String)>) {
 fn an_acknowledgement_says_what_all_have_reached_and_else_what_each_has() {
     use Consistency::{Eventual, Quorum, Strong};
     let ack = |levels: &[Consistency]| {
-        let outcome = |(id, level): (&'static str, &Consistency)| Outcome {
-            id,
-            result: Ok(*level),
-        };
+        let outcome = |(id, level): (&'static str, &Consistency)| Outcome { id, result: Ok(*level) };
         let outcomes: Vec<_> = ["1", "2", "3"].into_iter().zip(levels).map(outcome).collect();
         acknowledged(&server::op_ack(&outcomes, true).expect("something was done"))
     };
@@ -459,43 +452,104 @@ fn what_an_exchange_has_done_says_what_each_has_reached() {
     assert!(places.is_sorted(), "{text}");
 }
 
-#[test]
-fn a_reason_is_short_whatever_is_sent() {
-    let long = "ä".repeat(500);
-    let frame = kernel::wire::peer::refused(&long);
-    assert!(frame.len() < 300, "{} bytes", frame.len());
-    let by_others = bytes(&map(vec![
-        ("type", "PEER_REFUSED".into()),
-        ("payload", map(vec![("reason", long.as_str().into())])),
-    ]));
-    for frame in [&frame[..], &by_others] {
-        match PeerMessage::decode(frame) {
-            Ok(PeerMessage::Refused(reason)) => assert_eq!(reason, "ä".repeat(100)),
-            other => panic!("{other:?}"),
-        }
-    }
+/// A frame of each kind.
+fn of_a_repair() -> Vec<bytes::Bytes> {
+    let seal = Seal {
+        digest: 1 << 100,
+        total: 3,
+        as_of: 4,
+    };
+    let item = Item {
+        key_hash: 5 << 40,
+        digest: 6 << 80,
+    };
+    let key = RecordKey::new("m", b"k", &Limits::default()).unwrap();
+    let rows = vec![(key, Record::new(&op().version))];
+    let (question, batch) = (vec![7; 9], vec![8; 18]);
+    let asks = [
+        RepairAsk::Symbols { question },
+        RepairAsk::List { from: 9 },
+        RepairAsk::Want {
+            at: 1,
+            items: vec![ShortItem::of(item)],
+        },
+        RepairAsk::Give {
+            upto: 2,
+            rows: rows.clone(),
+        },
+        RepairAsk::End { whole: true },
+    ];
+    let answers = [
+        Answer::Symbols { seal, batch },
+        Answer::Items {
+            seal,
+            from: 1,
+            items: vec![item],
+        },
+        Answer::Rows {
+            at: 1,
+            upto: 2,
+            sum: 1 << 90,
+            rows,
+        },
+        Answer::Taken { upto: 2, all: true },
+        Answer::Gone,
+    ];
+    let partition = PartitionId::new(270).unwrap();
+    let asks = asks.iter().map(|ask| repair::ask(1, partition, ask));
+    asks.chain(answers.iter().map(|answer| repair::answer(1, answer)))
+        .collect()
 }
 
 #[test]
-fn what_is_asked_of_the_cluster_comes_back_as_it_was_asked() {
-    let asked = ChangeAsked {
-        order: Order::Leave,
-        node: "",
-    };
-    match ClientMessage::decode(&admin::change_asked(&asked), DEPTH) {
-        Ok(ClientMessage::ClusterChange(read)) => assert_eq!(read, asked),
-        other => panic!("{other:?}"),
+fn what_a_repair_says_is_what_is_heard() {
+    let mut heard = Vec::new();
+    for frame in of_a_repair() {
+        let Ok(PeerMessage::Repair { session: 1, message }) = PeerMessage::decode(&frame) else {
+            panic!("{frame:?}");
+        };
+        let rows = message.rows().map_or(0, Iterator::count);
+        heard.push((
+            format!("{message:?}")
+                .split(['{', '('])
+                .next()
+                .unwrap()
+                .trim()
+                .to_string(),
+            rows,
+        ));
+        match message {
+            Repair::Ask { partition, ask } => {
+                assert_eq!(partition.index(), 270);
+                match ask {
+                    Asked::Symbols { question } => assert_eq!(question, [7; 9]),
+                    Asked::List { from } => assert_eq!(from, 9),
+                    Asked::Want { at, items } => {
+                        assert_eq!((at, items), (1, &[[0, 0, 5, 0, 0, 0, 0, 0, 0]][..]));
+                    }
+                    Asked::Give { upto, .. } => assert_eq!(upto, 2),
+                    Asked::End { whole } => assert!(whole),
+                }
+            }
+            Repair::Answer(answer) => match answer {
+                Answered::Symbols { seal, batch } => {
+                    assert_eq!(
+                        (seal.digest, seal.total, seal.as_of, batch),
+                        (1 << 100, 3, 4, &[8; 18][..])
+                    );
+                }
+                Answered::Items { from, items, .. } => {
+                    assert_eq!(
+                        (from, items.to_vec()[0].key_hash, items.to_vec()[0].digest),
+                        (1, 5 << 40, 6 << 80)
+                    );
+                }
+                Answered::Rows { at, upto, sum, .. } => assert_eq!((at, upto, sum), (1, 2, 1 << 90)),
+                Answered::Taken { upto, all } => assert!(upto == 2 && all),
+                Answered::Gone => {}
+            },
+        }
     }
-    let place = Locate { map: "m", key: &[0xff] };
-    match ClientMessage::decode(&admin::locate(&place), DEPTH) {
-        Ok(ClientMessage::ClusterLocate(read)) => assert_eq!(read, place),
-        other => panic!("{other:?}"),
-    }
-    assert!(matches!(ClientMessage::decode(&admin::cluster_asked(), DEPTH), Ok(ClientMessage::Cluster)));
-    let unknown = bytes(&map(vec![
-        ("type", "CLUSTER_CHANGE".into()),
-        ("payload", map(vec![("change", "banish".into())])),
-    ]));
-    let error = ClientMessage::decode(&unknown, DEPTH).expect_err("no such change");
-    assert_eq!(error, Error::Choice { field: "change" });
+    assert_eq!(heard.len(), 10);
+    assert_eq!(heard.iter().map(|(_, rows)| rows).sum::<usize>(), 2);
 }

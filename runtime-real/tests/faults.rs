@@ -205,7 +205,13 @@ impl Running {
         block_on(async {
             let mut client = Client::connect(&self.addr, None, format!("test-{key}-{value}")).await?;
             client
-                .write(Place { map: "m", key }, Some(&[value]), None, Consistency::default(), Ask::default())
+                .write(
+                    Place { map: "m", key },
+                    Some(&[value]),
+                    None,
+                    Consistency::default(),
+                    Ask::default(),
+                )
                 .await
         })
     }
@@ -213,7 +219,10 @@ impl Running {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
         block_on(async {
             let mut client = Client::connect(&self.addr, None, "reader".to_owned()).await.unwrap();
-            client.get(Place { map: "m", key }, ReadConsistency::default()).await.unwrap()
+            client
+                .get(Place { map: "m", key }, ReadConsistency::default())
+                .await
+                .unwrap()
         })
     }
 

@@ -50,10 +50,8 @@ const TABLE: &[(Mutant, u64)] = &[
     (DigestWithoutValue, 50),
     (DigestForgetsOld, 10),
     (DigestBeforeWrite, 10),
-    (CompareStampsOnly, 50),
+    (CompareStampsOnly, 110),
     (CompareOnce, 110),
-    (RangeStartLeftOut, 25),
-    (SummaryTailLost, 10),
     (WantForgetsLast, 10),
     (RepairOneWay, 10),
     (EchoChanges, 10),
@@ -78,8 +76,12 @@ const TABLE: &[(Mutant, u64)] = &[
     (UnsentNotCounted, 10),
     (DrainedTwice, 10),
     (HeldBytesKept, 50),
-    (SkipStale, 110),
+    (SkipStale, 400),
     (SlowWatcherSkipped, 110),
+    (ListTailLost, 10),
+    (SymbolsOfAMovingSet, 25),
+    (RepairDeletes, 10),
+    (FalseEnd, 10),
 ];
 
 /// Those that too few seeds show, or none, and what would show them.

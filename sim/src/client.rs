@@ -13,10 +13,10 @@ use bytes::Bytes;
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Hlc;
 use kernel::store::RecordKey;
-use kernel::wire::Code;
 use kernel::wire::client::auth;
 use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
+use kernel::wire::{Code, Consistency, ReadConsistency};
 
 use crate::clock::EPOCH_MS;
 use crate::invariant::Write;
@@ -74,8 +74,8 @@ pub enum Action {
     Close(ConnId),
     /// It stamped a write.
     Wrote(Write),
-    /// A node told it that a write is done.
-    Acknowledged(usize, Write),
+    /// A node told it that a write is done, and how many replicas have it.
+    Acknowledged(usize, Write, Consistency),
     /// Something was said between it and a node.
     Talked(Talk),
     /// It has no right to anything, and a node told it this.
@@ -150,13 +150,14 @@ impl Client {
         (self.refused, self.values_read)
     }
 
-    /// Writes a number, perhaps for a while, or deletes.
+    /// Writes a number, perhaps for a while, or deletes; and asks for so many replicas to have it.
     pub fn write(
         &mut self,
         at_us: u64,
         map: &str,
         key: &str,
         value: Option<(u64, Option<u64>)>,
+        level: Consistency,
         out: &mut Vec<Action>,
     ) {
         let (value, ttl_ms) = value.unzip();
@@ -178,6 +179,7 @@ impl Client {
             map: map.into(),
             key: key.into(),
             write,
+            level,
             asked: false,
             not_before_us: 0,
         };
@@ -187,8 +189,8 @@ impl Client {
     }
 
     /// Reads.
-    pub fn read(&mut self, at_us: u64, map: &str, key: &str, out: &mut Vec<Action>) {
-        self.reads.insert(self.next_id, Reading::new(map, key));
+    pub fn read(&mut self, at_us: u64, map: &str, key: &str, level: ReadConsistency, out: &mut Vec<Action>) {
+        self.reads.insert(self.next_id, Reading::new(map, key, level));
         self.next_id += 1;
         self.pump(at_us, out);
     }
@@ -304,11 +306,17 @@ impl Client {
                     self.deadline_us = None;
                 }
             }
-            ServerMessage::OpAck { last_id, beyond, .. } => {
+            ServerMessage::OpAck {
+                last_id,
+                beyond,
+                achieved,
+            } => {
                 let upto = last_id.parse().ok().map(|last| self.upto(last)).unwrap_or_default();
-                let beyond = beyond.into_iter().filter_map(|id| id.parse().ok());
-                for id in upto.into_iter().chain(beyond) {
-                    self.done(conn, id, out);
+                let upto = upto.into_iter().map(|id| (id, achieved));
+                let beyond = beyond.into_iter();
+                let beyond = beyond.filter_map(|done| Some((done.id.parse().ok()?, done.achieved)));
+                for (id, achieved) in upto.chain(beyond) {
+                    self.done(conn, id, achieved, out);
                 }
                 self.answered(at_us);
             }

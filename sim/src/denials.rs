@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use kernel::machine::Input;
 use kernel::env::Limits;
 use kernel::msgpack::Reader;
 use kernel::store::RecordKey;
@@ -51,8 +52,11 @@ impl Denials {
     /// The machine gave envelopes.
     pub fn stepped(&mut self, step: &Step<'_>) {
         let waiting = step.output.commit.iter().flat_map(|commit| &commit.envelopes);
+        // Another node's answer is passed on: what is on this one's disk is not what was read.
+        let passed_on = matches!(step.input, Input::Received { frame, .. } if is_one_of(frame, &["CLUSTER"]));
         for envelope in step.output.send.iter().chain(waiting) {
-            if let Some(key) = denied_key(&envelope.frame)
+            if !passed_on
+                && let Some(key) = denied_key(&envelope.frame)
                 && let Some(version) = self.durable.get(&key).filter(|version| version.value.is_some())
             {
                 self.waiting.insert(self.given, (key, version.clone()));

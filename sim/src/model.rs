@@ -262,6 +262,37 @@ pub fn show(key: &Bytes, version: Option<&Version>) -> String {
 mod tests {
     use super::*;
     use kernel::env::WriterId;
+    use kernel::store::{Store, StoreConfig};
+
+    #[test]
+    fn the_model_follows_what_a_log_drops_and_forgets() {
+        let mut store = Store::new(&StoreConfig::default());
+        let (mut log, mut said) = (BTreeMap::new(), vec![]);
+        let name = |number: u64| RecordKey::new("m", &number.to_be_bytes(), &Limits::default()).unwrap();
+        let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
+        for step in 1..6 {
+            match step {
+                2 => assert_eq!(store.drop_partition(store.partition_of(&name(3))), 1),
+                3 => assert!(store.forget(&name(5))),
+                4 => store.put_system("id", Bytes::from_static(b"7")),
+                _ => {
+                    for number in (0..20).step_by(step) {
+                        store.merge(
+                            name(number),
+                            Record::new(&crdt::Version::new(stamp(step as u64), "w", None)),
+                        );
+                    }
+                }
+            }
+            let (number, entry) = store.seal(stamp(9));
+            log.insert(number, entry);
+            said.push((number, state_in(store.rows())));
+        }
+        for (number, state) in said {
+            let upto: BTreeMap<u64, Bytes> = log.range(..=number).map(|(n, entry)| (*n, entry.clone())).collect();
+            assert_eq!(state_of_stores(&BTreeMap::new(), &upto), Ok(state), "entry {number}");
+        }
+    }
 
     #[test]
     fn the_model_agrees_with_the_kernel_on_who_wins() {

@@ -1,5 +1,6 @@
 //! What scenarios have in common: a cluster, its clients, and what befalls them, in milliseconds.
 
+use kernel::wire::{Consistency, ReadConsistency};
 use std::ops::Range;
 
 use crate::endpoint::Endpoint;
@@ -98,6 +99,7 @@ impl Story {
                 key,
                 value,
                 ttl_ms: None,
+                level: Consistency::default(),
             };
             self = self.at(at_ms, event);
         }
@@ -114,6 +116,7 @@ impl Story {
             key: key.into(),
             value,
             ttl_ms: Some(ttl_ms),
+            level: Consistency::default(),
         };
         self.at(at_ms, event)
     }
@@ -121,14 +124,30 @@ impl Story {
     /// A client deletes a key.
     pub fn deletes(self, client: usize, key: &str, at_ms: u64) -> Self {
         let (map, key) = ("story".into(), key.into());
-        self.at(at_ms, Event::Delete { client, map, key })
+        self.at(
+            at_ms,
+            Event::Delete {
+                client,
+                map,
+                key,
+                level: Consistency::default(),
+            },
+        )
     }
 
     /// A client reads a key, every so many milliseconds.
     pub fn reads(mut self, client: usize, key: &str, during_ms: Range<u64>, every_ms: usize) -> Self {
         for at_ms in during_ms.step_by(every_ms) {
             let (map, key) = ("story".into(), key.into());
-            self = self.at(at_ms, Event::Get { client, map, key });
+            self = self.at(
+                at_ms,
+                Event::Get {
+                    client,
+                    map,
+                    key,
+                    level: ReadConsistency::default(),
+                },
+            );
         }
         self
     }

@@ -16,6 +16,8 @@ mod contract;
 mod database;
 #[path = "objects/limits.rs"]
 mod limited;
+#[path = "objects/quorums.rs"]
+mod quorums;
 #[path = "objects/sessions.rs"]
 mod sessions;
 
@@ -89,7 +91,13 @@ fn listens(plan: &Plan, case: &Case, lie: Lie) -> Option<String> {
 }
 
 fn lies() -> Vec<Case> {
-    let lies = [contract::lies(), database::lies(), sessions::lies(), limited::lies()];
+    let lies = [
+        contract::lies(),
+        database::lies(),
+        quorums::lies(),
+        sessions::lies(),
+        limited::lies(),
+    ];
     lies.into_iter().flatten().collect()
 }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use kernel::env::Mutant;
 use kernel::value::Value;
+use kernel::wire::Consistency;
 use sim::endpoint::Endpoint;
 use sim::invariant::{Invariant, Seen};
 use sim::model::{State, state_of};
@@ -32,6 +33,7 @@ fn put(client: usize, map: &str, key: &str, value: u64) -> Event {
         key: key.into(),
         value,
         ttl_ms: None,
+        level: Consistency::default(),
     }
 }
 

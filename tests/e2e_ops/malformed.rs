@@ -12,9 +12,10 @@ use kernel::crdt::Version;
 use kernel::env::{Limits, NodeId, SeededRng, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
+use kernel::partition::PartitionId;
 use kernel::query::Query;
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::{Consistency, ReadConsistency, client, peer, query};
+use kernel::wire::{Consistency, ReadConsistency, client, peer, query, repair};
 use runtime_real::net::socket::dial;
 
 use crate::process::{DEADLINE, Process};
@@ -70,11 +71,15 @@ fn frames_of_peers() -> Vec<Bytes> {
     vec![
         peer::hello(&hello),
         peer::proof(&[2; 32]),
-        peer::digests(1, std::iter::repeat_n(3, 271)),
-        peer::want(1, &[b"m\0k"]),
+        peer::digests(1, PartitionId::all().map(|id| (id, 3))),
+        repair::ask(1, PartitionId::new(7).expect("one of 271"), &repair_ask()),
         peer::refused("no"),
         peer::ping(peer::Ping::default()),
     ]
+}
+
+fn repair_ask() -> kernel::cluster::repair::Ask {
+    kernel::cluster::repair::Ask::List { from: 1 }
 }
 
 /// A message of which one field is what it should not be.

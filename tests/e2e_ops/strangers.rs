@@ -11,9 +11,9 @@ use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
-use kernel::wire::{Consistency, client};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
+use kernel::wire::{Consistency, client};
 use runtime_real::net::socket::dial;
 
 use crate::process::{DEADLINE, PAUSE, Process, eventually};

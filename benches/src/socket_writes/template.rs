@@ -4,8 +4,8 @@
 use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
-use kernel::wire::{Consistency, client};
 use kernel::wire::op::Op;
+use kernel::wire::{Consistency, client};
 
 use super::Failure;
 

@@ -3,7 +3,9 @@
 //! Two things are kept apart. Who *belongs* to the cluster, and where each partition lies, is agreed ([`ClusterState`], the value
 //! of a [`crate::register`]). Who is *alive* is each node's own opinion, and decides only which replica acts as owner now.
 
+mod packed;
 mod placement;
+pub mod repair;
 mod routes;
 mod state;
 

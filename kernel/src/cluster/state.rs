@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Placement;
+use crate::cluster::packed::Packed;
 use crate::env::{Mutants, NodeId};
 use crate::partition::table::{Seat, Table};
 use crate::partition::{PARTITIONS, PartitionId};
@@ -19,6 +20,7 @@ pub const MEMBERS_MAX: usize = 64;
 
 /// The agreed state of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Packed", try_from = "Packed")]
 pub struct ClusterState {
     /// Drawn when the cluster was born. Nodes of different clusters refuse each other.
     pub cluster: u64,

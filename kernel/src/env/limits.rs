@@ -48,6 +48,14 @@ pub struct Limits {
     pub silence_ms: u64,
     /// Time between two comparisons of everything with a peer.
     pub anti_entropy_ms: u64,
+    /// Partitions that are repaired with one peer at once, by either side; each holds a frozen view of the partition.
+    pub repair_sessions: usize,
+    /// Symbols that one repair of a partition may take before everything in it is listed instead.
+    pub repair_symbols: usize,
+    /// Bytes of symbols, of a list or of records in one message of a repair; one record may have more.
+    pub repair_bytes: usize,
+    /// A partition that holds no more records than that is listed at once: symbols would not be less.
+    pub repair_list_items: usize,
     /// Shortest and longest wait before a peer is dialled again.
     pub redial_ms: (u64, u64),
     /// Most pulls of partitions that move to a node, at once.
@@ -96,6 +104,10 @@ impl Default for Limits {
             heartbeat_ms: 1_000,
             silence_ms: 5_000,
             anti_entropy_ms: 30_000,
+            repair_sessions: 4,
+            repair_symbols: 1 << 16,
+            repair_bytes: 1 << 20,
+            repair_list_items: 16,
             redial_ms: (100, 5_000),
             moves_at_once: 16,
             requests: 100_000,
@@ -147,6 +159,8 @@ impl Limits {
     pub fn check(&self) -> Result<(), BadLimit> {
         const SIZE: u64 = 1 << 40;
         const TIME_MS: u64 = 1 << 40;
+        /// As many as set reconciliation makes at most.
+        const SYMBOLS: u64 = 1 << 24;
         let size = |n: usize| n as u64;
         // A frame holds a value, its key and its names.
         let names = size(self.id_bytes).saturating_mul(4);
@@ -188,6 +202,10 @@ impl Limits {
             ("moves_at_once", size(self.moves_at_once), 1, SIZE),
             ("requests", size(self.requests), 1, SIZE),
             ("request_ms", self.request_ms, 1, TIME_MS),
+            ("repair_sessions", size(self.repair_sessions), 1, 1 << 10),
+            ("repair_symbols", size(self.repair_symbols), 1, SYMBOLS),
+            ("repair_bytes", size(self.repair_bytes), 1, SIZE),
+            ("repair_list_items", size(self.repair_list_items), 0, SIZE),
             ("redial_ms", self.redial_ms.0, 1, self.redial_ms.1),
             ("redial_ms", self.redial_ms.1, 1, TIME_MS),
         ];
@@ -258,6 +276,34 @@ mod tests {
                 ..with()
             }),
             "chunk_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_sessions: 0,
+                ..with()
+            }),
+            "repair_sessions"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_symbols: (1 << 24) + 1,
+                ..with()
+            }),
+            "repair_symbols"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_bytes: 0,
+                ..with()
+            }),
+            "repair_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_list_items: usize::MAX,
+                ..with()
+            }),
+            "repair_list_items"
         );
         assert_eq!(
             refused(Limits {

@@ -127,13 +127,9 @@ mutants! {
     CompareStampsOnly = "compare-stamps-only",
     /// Two nodes compare what they hold once, when they are linked.
     CompareOnce = "compare-once",
-    /// Ranges that are compared leave out where they begin.
-    RangeStartLeftOut = "range-start-left-out",
-    /// What one side holds behind the last row of the other is not sent.
-    SummaryTailLost = "summary-tail-lost",
     /// The last row that a peer asks for is not sent.
     WantForgetsLast = "want-forgets-last",
-    /// A comparison sends what the other side lacks, and does not ask for what this side lacks.
+    /// A repair sends what the other side lacks, and does not ask for what this side lacks.
     RepairOneWay = "repair-one-way",
     /// A change goes back to the peer that it came from.
     EchoChanges = "echo-changes",
@@ -215,6 +211,22 @@ mutants! {
     FillBeforePromise = "fill-before-promise",
     /// A replica counts as filled once it has taken over from one of the old ones.
     WholeTooEarly = "whole-too-early",
+    /// What is left of partitions that lie elsewhere is never dropped.
+    LeftoversKept = "leftovers-kept",
+    // Repair.
+    /// What one side holds behind the last item of the other's list is not compared.
+    ListTailLost = "list-tail-lost",
+    /// Coded symbols are made of what is held when each is asked for, not of a frozen view.
+    SymbolsOfAMovingSet = "symbols-of-a-moving-set",
+    /// What the other side lacks counts as deleted there.
+    RepairDeletes = "repair-deletes",
+    /// A repair says that all is here when the last of it was asked for.
+    FalseEnd = "false-end",
+    // Queries over many partitions.
+    /// Of conditions any of which may hold, only the partitions are asked in which all of them can.
+    PruneOrIntersects = "prune-or-intersects",
+    /// Who gathers the answers of many skips none of the first records, though each of those who answered was told not to.
+    GatherForgetsOffset = "gather-forgets-offset",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

@@ -52,7 +52,8 @@ impl Node {
             elsewhere,
             replicate,
         } = desk.take(ops, any_replica);
-        if elsewhere.is_empty() && replicate.is_empty() {
+        let queued = matches!(asker, Asker::Client { conn, exchange: false } if self.waits.is_queued(conn));
+        if elsewhere.is_empty() && replicate.is_empty() && !queued {
             self.answer_at_once(asker, outcomes, now);
             return;
         }
@@ -93,6 +94,12 @@ impl Node {
         let open = parts.iter().filter(|(_, outcome)| outcome.is_none()).count();
         let deadline_us = now.mono_us + self.config.limits.request_ms * 1_000;
         let number = self.waits.gather(asker, Parts::Ops(parts), open, deadline_us);
+        if open == 0 {
+            if let Some(gathering) = self.waits.end(number) {
+                self.answer(gathering, now);
+            }
+            return;
+        }
         if !here.is_empty() {
             self.waits.wait(Wait {
                 of: (number, here),
@@ -444,8 +451,14 @@ impl Node {
         }
     }
 
-    /// Answers a request all of whose parts are settled.
+    /// Answers a request all of whose parts are settled, when it is its turn.
     pub(super) fn answer(&mut self, gathering: Gathering, now: Now) {
+        for gathering in self.waits.in_turn(gathering) {
+            self.answer_ops(gathering, now);
+        }
+    }
+
+    fn answer_ops(&mut self, gathering: Gathering, now: Now) {
         let Parts::Ops(ops) = gathering.parts else {
             return;
         };

@@ -88,7 +88,7 @@ impl Node {
                 self.heard_beat(conn, ping, now);
                 true
             }
-            Some(message) => self.peer_data(conn, message, now),
+            Some(message) => self.peer_data(conn, message, frame.len() as u64, now),
             None => false,
         };
         if !understood {

@@ -1,12 +1,10 @@
-//! One connection to another node: who is there, and where the comparison with it stands.
+//! One connection to another node: who is there, and what is being repaired with it.
 
 use alloc::string::String;
-use alloc::vec::Vec;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::repair::Repairs;
 use crate::env::{NodeId, PeerId, WriterId};
-use crate::partition::PartitionId;
 
 /// A connection to another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,8 +31,10 @@ pub struct Link {
     pub round_due_us: Option<u64>,
     /// Changes were not sent, because too much was unsent: everything must be compared again.
     pub behind: bool,
-    /// The comparison that the other side began.
-    pub walk: Option<Walk>,
+    /// The number of the other side's last comparison that came; 0 before the first.
+    pub heard_round: u64,
+    /// What is repaired, by either side.
+    pub repairs: Repairs,
 }
 
 /// How far a handshake is.
@@ -71,17 +71,6 @@ pub struct Remote {
     pub nonce: [u8; 32],
 }
 
-/// A walk through the partitions that differ, a summary at a time.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Walk {
-    /// The other side's number for it.
-    pub round: u64,
-    /// Partitions still to be summarized, the next one last.
-    pub partitions: Vec<PartitionId>,
-    /// Where in the next one the summary goes on.
-    pub from: Option<Bytes>,
-}
-
 impl Stage {
     /// What the other side calls itself; empty before it has said so.
     pub fn name(&self) -> &str {
@@ -107,7 +96,8 @@ impl Link {
             round: 0,
             round_due_us: None,
             behind: false,
-            walk: None,
+            heard_round: 0,
+            repairs: Repairs::default(),
         }
     }
 

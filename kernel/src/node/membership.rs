@@ -335,6 +335,17 @@ impl Node {
             self.membership.since_us = None;
             self.adopt();
             self.send_again();
+            self.compare_again();
+        }
+    }
+
+    /// With whom there is something to compare may have changed: it is compared soon.
+    fn compare_again(&mut self) {
+        self.leftovers.look_again();
+        for conn in self.peers.up() {
+            if let Some(link) = self.peers.link(conn) {
+                link.behind = true;
+            }
         }
     }
 
@@ -444,8 +455,8 @@ impl Node {
         let before = self.membership.epoch();
         let mut out = Vec::new();
         self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
-        if self.membership.is_member() && !self.membership.register.is_proposing() {
-            if self.next_change().is_none() {
+        if !self.membership.register.is_proposing() {
+            if !self.membership.is_member() || self.next_change().is_none() {
                 self.membership.since_us = None;
             } else {
                 self.membership.since_us.get_or_insert(now.mono_us);
@@ -453,6 +464,7 @@ impl Node {
                     && let Some(next) = self.next_change()
                 {
                     self.membership.register.propose(next, now.mono_us, &mut self.rng, &mut out);
+                    self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
                 }
             }
         }

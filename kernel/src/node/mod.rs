@@ -9,6 +9,7 @@ mod config;
 mod coordinate;
 mod flight;
 mod handshake;
+mod leftovers;
 mod lifecycle;
 mod link;
 mod membership;
@@ -19,6 +20,7 @@ mod replicate;
 mod requests;
 mod stats;
 mod waits;
+mod words;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -33,10 +35,11 @@ use crate::store::{Batch, Change, RecordKey, Store};
 
 pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
-pub use stats::{LinkNews, LinkStats, Stats};
+pub use stats::{LinkNews, LinkStats, RepairCounts, Stats};
 
 use admin::Orders;
 use flight::{Flight, Flights};
+use leftovers::Leftovers;
 use lifecycle::State;
 use membership::Membership;
 use moves::Fills;
@@ -70,8 +73,10 @@ pub struct Node {
     waits: Waits,
     orders: Orders,
     fills: Fills,
+    leftovers: Leftovers,
     /// Numbers of frames of changes that others confirm.
     numbers: u64,
+    stuck: u64,
     /// Which of those that others sent this step has taken.
     to_confirm: BTreeMap<ConnId, Vec<u64>>,
     outbox: Outbox,
@@ -100,7 +105,9 @@ impl Node {
             waits: Waits::default(),
             orders: Orders::default(),
             fills: Fills::default(),
+            leftovers: Leftovers::default(),
             numbers: 0,
+            stuck: 0,
             to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
             conns: Conns::new(config.mutants),
@@ -189,6 +196,7 @@ impl Node {
         self.subscriptions.close_all(conn);
         self.orders.gone(conn);
         self.to_confirm.remove(&conn);
+        self.waits.forget(conn);
         let node = self.peers.node_at(conn);
         self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
@@ -208,6 +216,7 @@ impl Node {
             self.peer_timers(now, out);
             self.membership_timers(now);
             self.fill_timers(now);
+            self.drop_leftovers();
             self.settle_waits(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;
@@ -379,7 +388,7 @@ impl Node {
         Some(now.mono_us.saturating_add(left_ms.saturating_mul(1_000)))
     }
 
-    fn wake_us(&self, now: Now) -> Option<u64> {
+    fn wake_us(&mut self, now: Now) -> Option<u64> {
         let serving = self.state.is_serving();
         let expiry = self.expiry_us(now);
         let apply = self.store.apply_due_us().filter(|_| serving);
@@ -398,6 +407,7 @@ impl Node {
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];
+        if timers.iter().flatten().any(|t| *t <= now.mono_us) { self.stuck += 1; assert!(self.stuck < 1000, "DEBUG {:?} {:?} now {now:?} {:?}", timers, self.membership, self.fills); } else { self.stuck = 0; }
         timers.into_iter().flatten().min()
     }
 }

@@ -258,7 +258,10 @@ impl Peers {
         let links = self.up_links().flat_map(|(_, link)| {
             let silence = link.heard_us + limits.silence_ms * 1_000;
             let ping = link.pinged_us + limits.heartbeat_ms * 1_000;
-            [Some(silence), Some(ping), link.round_due_us].into_iter().flatten()
+            let repairs = link.repairs.due_us(limits);
+            [Some(silence), Some(ping), link.round_due_us, repairs]
+                .into_iter()
+                .flatten()
         });
         dials.chain(links).min()
     }
@@ -339,5 +342,6 @@ impl Node {
         if link.round_due_us.is_some_and(|due| due <= now.mono_us) || (link.behind && drained) {
             self.begin_round(conn, now);
         }
+        self.repair_timers(conn, now);
     }
 }

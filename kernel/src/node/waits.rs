@@ -6,7 +6,7 @@
 //! When all parts are settled the request is answered; when its time is over, what is open is answered with what is known.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,10 @@ pub struct Waits {
     waits: BTreeMap<u64, Wait>,
     asks: BTreeMap<u64, Ask>,
     reads: BTreeMap<u64, Reading>,
+    /// The writes of each client that were not answered yet, in the order in which they came: so they are answered.
+    queues: BTreeMap<ConnId, VecDeque<u64>>,
+    /// Those of them that are settled, and wait for others before them.
+    settled: BTreeMap<u64, Gathering>,
 }
 
 /// Who gets the answer.
@@ -60,6 +64,8 @@ impl Asker {
 /// One request that cannot be answered yet.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Gathering {
+    /// Its number.
+    number: u64,
     /// Who gets the answer.
     pub asker: Asker,
     /// What was asked.
@@ -165,7 +171,11 @@ impl Waits {
     pub fn gather(&mut self, asker: Asker, parts: Parts, open: usize, deadline_us: u64) -> u64 {
         let number = self.number();
         self.deadlines.insert((deadline_us, number));
+        if let (Asker::Client { conn, exchange: false }, Parts::Ops(_)) = (asker, &parts) {
+            self.queues.entry(conn).or_default().push_back(number);
+        }
         let gathering = Gathering {
+            number,
             asker,
             parts,
             open,
@@ -255,6 +265,40 @@ impl Waits {
         Some(gathering)
     }
 
+    /// Whether writes of a client wait for their answer: what is asked after them is answered after them.
+    pub fn is_queued(&self, conn: ConnId) -> bool {
+        self.queues.contains_key(&conn)
+    }
+
+    /// A request is settled. Given are those that can be answered now, in their order: writes of a client wait for those before them.
+    pub fn in_turn(&mut self, gathering: Gathering) -> Vec<Gathering> {
+        let conn = gathering.asker.conn();
+        let queued = self.queues.get(&conn).is_some_and(|queue| queue.contains(&gathering.number));
+        if !queued {
+            return alloc::vec![gathering];
+        }
+        self.settled.insert(gathering.number, gathering);
+        let mut ready = Vec::new();
+        while let Some(queue) = self.queues.get_mut(&conn)
+            && let Some(first) = queue.front()
+            && let Some(gathering) = self.settled.remove(first)
+        {
+            ready.push(gathering);
+            queue.pop_front();
+            if queue.is_empty() {
+                self.queues.remove(&conn);
+            }
+        }
+        ready
+    }
+
+    /// A client is gone: nobody waits for its answers.
+    pub fn forget(&mut self, conn: ConnId) {
+        for number in self.queues.remove(&conn).unwrap_or_default() {
+            self.settled.remove(&number);
+        }
+    }
+
     /// The first request whose time is over.
     pub fn overdue(&self, now_us: u64) -> Option<u64> {
         let (deadline_us, number) = self.deadlines.first()?;
@@ -310,6 +354,11 @@ impl Waits {
     /// Takes all requests: what this node had in memory is gone.
     pub fn abandon(&mut self) -> Vec<Gathering> {
         let numbers: Vec<u64> = self.gatherings.keys().copied().collect();
-        numbers.into_iter().filter_map(|number| self.end(number)).collect()
+        let mut all: Vec<Gathering> = numbers.into_iter().filter_map(|number| self.end(number)).collect();
+        // What was settled and waited for its turn is as good as it was.
+        all.extend(core::mem::take(&mut self.settled).into_values());
+        all.sort_by_key(|gathering| gathering.number);
+        self.queues.clear();
+        all
     }
 }

@@ -4,9 +4,11 @@
 //! or 61 slots, so that stock cluster clients can route by themselves.
 
 mod routing;
+mod set;
 pub mod table;
 
-pub use routing::{PartitionBy, Routing, routing_part};
+pub use routing::{PartitionBy, Routing, partition_of_key, routing_part};
+pub use set::PartitionSet;
 pub use table::{BadTable, Moves, Seat, Table, WEIGHT_MAX, added};
 
 use serde::de::Error;

@@ -56,6 +56,11 @@ pub fn admit(
         );
         return refuse(Code::ClockDrift, reason);
     }
+    if let (Some(by), Some(value)) = (store.routing().of_map(op.map), op.version.value)
+        && let Err(error) = by.check(op.key, value)
+    {
+        return refuse(Code::BadRequest, error.to_string());
+    }
     let record = Record::new(&op.version);
     // A retry of what is already here changes nothing and needs no room.
     let would_change = store

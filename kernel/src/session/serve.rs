@@ -167,7 +167,9 @@ impl Desk<'_> {
             return None;
         }
         self.answer_ops(conn, &outcomes, exchange, Shows::Ack);
-        let ops = outcomes.into_iter().map(|outcome| (outcome.id.into(), outcome.result.err()));
+        let ops = outcomes
+            .into_iter()
+            .map(|outcome| (outcome.id.into(), outcome.result.err()));
         Some(Request::Ops {
             conn,
             ops: ops.collect(),

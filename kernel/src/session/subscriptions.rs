@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::env::{ConnId, Limits, Mutant, Mutants};
 use crate::machine::ConnKind;
 use crate::msgpack::Reader;
-use crate::query::{self, ChangeType, Event, Live, Query, Row};
+use crate::partition::PartitionSet;
+use crate::query::{self, ChangeType, Live, Query, Row, net};
 use crate::session::{Conns, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::Code;
@@ -83,36 +84,6 @@ impl Subscription {
     }
 }
 
-/// What is left of events that came one after the other, when they are told of at once: what entered and left again was never
-/// there. Those that leave are told of first, so that an answer with a limit is never over it.
-fn net(events: Vec<Event>) -> Vec<Event> {
-    // Whether a key was in the answer before, and whether it is now; in the order in which they were first heard of.
-    let mut order = Vec::new();
-    let mut seen: BTreeMap<RecordKey, (bool, bool)> = BTreeMap::new();
-    for Event { change, key } in events {
-        let is = change != ChangeType::Leave;
-        match seen.get_mut(&key) {
-            Some((_, now)) => *now = is,
-            None => {
-                seen.insert(key.clone(), (change != ChangeType::Enter, is));
-                order.push(key);
-            }
-        }
-    }
-    let of = |key: RecordKey| {
-        let change = match seen.get(&key)? {
-            (false, true) => ChangeType::Enter,
-            (true, true) => ChangeType::Update,
-            (true, false) => ChangeType::Leave,
-            (false, false) => return None,
-        };
-        Some(Event { change, key })
-    };
-    let mut events: Vec<Event> = order.into_iter().filter_map(of).collect();
-    events.sort_by_key(|event| event.change != ChangeType::Leave);
-    events
-}
-
 impl Subscriptions {
     /// None yet.
     pub fn new(mutants: Mutants) -> Self {
@@ -142,7 +113,9 @@ impl Subscriptions {
         self.close(conn, sub.id);
         let longest = limits.frame_bytes.min(kind.frame_bytes);
         if sub.once || !kind.push {
-            let rows = query.run(store, limits).map_err(|error| refusal(&error))?;
+            let rows = query
+                .run(store, &PartitionSet::all(), limits)
+                .map_err(|error| refusal(&error))?;
             return answer(conn, sub.id, &query, &rows, longest, outbox);
         }
         let first = (conn, Box::from(""));
@@ -150,7 +123,8 @@ impl Subscriptions {
         if held >= limits.subscriptions {
             return Err(too_large("the connection has as many live queries as it may"));
         }
-        let (live, rows) = Live::open(query.clone(), store, limits).map_err(|error| refusal(&error))?;
+        let (live, rows) =
+            Live::open(query.clone(), store, &PartitionSet::all(), limits).map_err(|error| refusal(&error))?;
         answer(conn, sub.id, &query, &rows, longest, outbox)?;
         let name: Name = (conn, sub.id.into());
         self.by_map.entry(query.map.clone()).or_default().push(name.clone());
@@ -270,7 +244,8 @@ impl Subscriptions {
                 continue;
             };
             let (conn, id) = &name;
-            let opened = Live::open(subscription.query.clone(), store, limits).map_err(|error| refusal(&error));
+            let opened = Live::open(subscription.query.clone(), store, &PartitionSet::all(), limits)
+                .map_err(|error| refusal(&error));
             let answered = opened.and_then(|(live, rows)| {
                 answer(
                     *conn,

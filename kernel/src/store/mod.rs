@@ -39,7 +39,7 @@ use crate::crdt::{DigestKey, Foreseen, Held, Merged, Record, Version};
 use crate::env::{Limits, Mutant, Mutants};
 use crate::hlc::Stamp;
 use crate::machine::Room;
-use crate::partition::{PARTITIONS, PartitionId, Routing};
+use crate::partition::{PARTITIONS, PartitionId, PartitionSet, Routing};
 use behind::Behind;
 use expiry::Expiry;
 
@@ -222,6 +222,11 @@ impl Store {
         self.expiry.next_ms()
     }
 
+    /// How maps route their keys.
+    pub fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
     /// The partition of a key.
     pub fn partition_of(&self, key: &RecordKey) -> PartitionId {
         self.routing.partition(key.map(), key.key())
@@ -338,6 +343,13 @@ impl Store {
         self.behind.committed()
     }
 
+    /// The log entry that holds all of what is in memory, whether it is durable yet or not: what this step has staged is going
+    /// to be in the next.
+    pub fn latest_number(&self) -> u64 {
+        let sealed = self.sealed.back().map_or(self.behind.committed(), |last| last.number);
+        sealed + u64::from(!self.staged.is_empty())
+    }
+
     /// The last log entry that the records hold.
     pub fn applied_number(&self) -> u64 {
         self.behind.applied()
@@ -406,15 +418,15 @@ impl Store {
 
     /// Every version, partition by partition in the order of their positions, tombstones and expired ones included.
     pub fn rows(&self) -> impl Iterator<Item = (RecordKey, Version<'_>)> {
-        let rows = self.partitions.iter().flat_map(|partition| partition.rows_from(None));
+        let rows = self.partitions.iter().flat_map(|partition| partition.rows());
         rows.map(|(map, row)| (RecordKey::of_row(map, row.key), row.version))
     }
 
-    /// Every row of a map that can be read. Partition by partition, in the order of their places. Only these rows are walked
-    /// over.
-    pub fn map_rows<'s>(&'s self, map: &'s str) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
+    /// Every row of a map that can be read, of the partitions `within`. Partition by partition, in the order of their places.
+    /// Only these rows are walked over.
+    pub fn map_rows<'s>(&'s self, map: &'s str, within: &PartitionSet) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
         let now_ms = self.expiry.now_ms();
-        let maps = self.partitions.iter().filter_map(move |partition| partition.map(map));
+        let maps = within.iter().filter_map(move |id| self.partition(id).map(map));
         maps.flat_map(|held| held.iter()).filter_map(move |row| {
             let value = row.version.value_at(now_ms)?;
             Some(MapRow {

@@ -45,6 +45,8 @@ pub enum Word<'a> {
         /// Where the next chunk begins; nowhere, if this is the last.
         next: Option<&'a [u8]>,
     },
+    /// The sender has all that the receiver, which is no replica of them, showed of these partitions.
+    Covered(Vec<PartitionId>),
     /// All of the numbered `CHANGES` are durable with the sender.
     Taken(Vec<u64>),
     /// A client's frame, to be answered on behalf of the sender.

@@ -105,6 +105,9 @@ mod tests {
             assert_eq!(level.reached("PERSISTED"), Eventual);
             assert_eq!(level.reached(""), Eventual);
         }
-        assert_eq!((Eventual.reached("REPLICATED"), Strong.reached("REPLICATED")), (Quorum, Strong));
+        assert_eq!(
+            (Eventual.reached("REPLICATED"), Strong.reached("REPLICATED")),
+            (Quorum, Strong)
+        );
     }
 }

@@ -23,7 +23,8 @@
 //! | node | `QUERY_UPDATE` | `payload`: `queryId`, `key`, `value`, `changeType` |
 //! | node | `STATUS_RESP`, `CLUSTER_RESP` (ours) | see [`admin`] |
 //! | node | `PONG` | `timestamp`, `serverTime` |
-//! | peer | `PEER_HELLO`, `PEER_PROOF`, `PEER_REFUSED`, `CHANGES`, `DIGESTS`, `SUMMARY`, `WANT`, `PING`, `PONG` | see [`peer`] |
+//! | peer | `PEER_HELLO`, `PEER_PROOF`, `PEER_REFUSED`, `CHANGES`, `DIGESTS`, `PING`, `PONG` | see [`peer`] |
+//! | peer | of a repair: `SYMBOLS_ASK`, `ITEMS_ASK`, `WANT`, `GIVE`, `REPAIR_END`, and their answers | see [`repair`] |
 //!
 //! An operation is `id`, `mapName`, `key`, `opType` (`PUT`, `REMOVE`), `record` (`value`, `timestamp`), and optionally
 //! `writeConcern`, `consistency`, `durability`. Two of these words say how many replicas must have a write before it counts as done,
@@ -73,6 +74,7 @@ mod level;
 pub mod op;
 pub mod peer;
 pub mod query;
+pub mod repair;
 pub mod server;
 
 pub use code::Code;
@@ -84,7 +86,7 @@ use crate::msgpack;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The protocol that this kernel speaks with other nodes.
-pub const PEER_PROTOCOL_VERSION: u64 = 2;
+pub const PEER_PROTOCOL_VERSION: u64 = 3;
 
 /// Why a frame, or a part of it, cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

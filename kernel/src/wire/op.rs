@@ -4,8 +4,8 @@ use crate::crdt::Version;
 use crate::env::WriterId;
 use crate::hlc::{MAX_MILLIS, Stamp};
 use crate::msgpack::{Kind, Reader, Writer};
-use crate::wire::{Consistency, Error};
 use crate::wire::fields::{each_field, need, put};
+use crate::wire::{Consistency, Error};
 
 /// A write, as a client sent it. Everything is borrowed from the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

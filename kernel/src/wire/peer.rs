@@ -6,10 +6,11 @@ use bytes::Bytes;
 use crate::crdt::Record;
 use crate::env::{NodeId, WriterId};
 use crate::msgpack::{self, Reader, Writer};
-use crate::partition::{PARTITIONS, PartitionId};
-use crate::store::{Position, RecordKey};
+use crate::partition::PartitionId;
+use crate::store::RecordKey;
 use crate::wire::Error;
 use crate::wire::fields::{Frame, each_field, need, put};
+use crate::wire::repair::{self, Repair};
 
 /// A message from another node. Everything is borrowed from the frame.
 #[derive(Debug, Clone)]
@@ -24,21 +25,19 @@ pub enum PeerMessage<'a> {
     Changes(Changes<'a>),
     /// `CLUSTER`: what the members of a cluster say to each other about it, in an encoding of its own ([`Word`](super::cluster::Word)).
     Cluster(&'a [u8]),
-    /// `DIGESTS`: what I hold, a digest for each partition. Begins a round of anti-entropy.
+    /// `DIGESTS`: what I hold of the partitions that we share. Begins a round of anti-entropy: repair what differs.
     Digests {
         /// The sender's number for the round.
         round: u64,
-        /// Sixteen bytes for each partition.
-        digests: &'a [u8],
+        /// One for each partition.
+        digests: Digests<'a>,
     },
-    /// `SUMMARY`: which versions I hold in a range of a partition where our digests differ.
-    Summary(Summary<'a>),
-    /// `WANT`: of a summary, what I lack. Also asks for the next summary.
-    Want {
-        /// The round.
-        round: u64,
-        /// Record keys.
-        keys: Keys<'a>,
+    /// A part of the repair of one partition.
+    Repair {
+        /// The number that the side that asks has given it.
+        session: u64,
+        /// What is said.
+        message: Repair<'a>,
     },
     /// `PING`: I am here.
     Ping(Ping),
@@ -100,23 +99,35 @@ pub struct Hello<'a> {
     pub nonce: [u8; 32],
 }
 
-/// Versions of the records in a range of one partition.
-#[derive(Debug, Clone)]
-pub struct Summary<'a> {
-    /// The round.
-    pub round: u64,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The range begins with this position; with the first, without one.
-    pub from: Option<Position<'a>>,
-    /// The range ends before this position; behind the last, without one.
-    pub until: Option<Position<'a>>,
-    /// For each record its key and [`VERSION_BYTES`] of version, ascending by position and key.
-    pub rows: Rows<'a>,
+/// Digests of partitions.
+#[derive(Debug, Clone, Copy)]
+pub struct Digests<'a> {
+    /// For each its number (2) and digest (16), big-endian.
+    bytes: &'a [[u8; 18]],
 }
 
-/// Bytes of a version in a summary: the stamp, and the digest of key and content.
-pub const VERSION_BYTES: usize = 32;
+impl<'a> Digests<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Error> {
+        let range = Error::Range { field: "digests" };
+        let (bytes, []) = bytes.as_chunks() else {
+            return Err(range);
+        };
+        let digests = Self { bytes };
+        let ascend = digests.bytes.is_sorted_by(|a, b| a[..2] < b[..2]);
+        match ascend && digests.iter().count() == bytes.len() {
+            true => Ok(digests),
+            false => Err(range),
+        }
+    }
+
+    /// Each partition, ascending, and its digest.
+    pub fn iter(self) -> impl Iterator<Item = (PartitionId, u128)> {
+        self.bytes.iter().filter_map(|[high, low, digest @ ..]| {
+            let id = PartitionId::new(u16::from_be_bytes([*high, *low]).into())?;
+            Some((id, u128::from_be_bytes(*digest)))
+        })
+    }
+}
 
 /// Pairs of a key and bytes, read one at a time.
 #[derive(Debug, Clone)]
@@ -126,7 +137,7 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(raw: &'a [u8]) -> Result<Self, Error> {
+    pub(super) fn new(raw: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(raw);
         let left = reader.map()?;
         Ok(Self { reader, left })
@@ -140,22 +151,6 @@ impl<'a> Iterator for Rows<'a> {
         self.left = self.left.checked_sub(1)?;
         let mut pair = || Ok((self.reader.bin()?, self.reader.bin()?));
         Some(pair())
-    }
-}
-
-/// Keys, read one at a time.
-#[derive(Debug, Clone)]
-pub struct Keys<'a> {
-    reader: Reader<'a>,
-    left: usize,
-}
-
-impl<'a> Iterator for Keys<'a> {
-    type Item = Result<&'a [u8], msgpack::Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        Some(self.reader.bin())
     }
 }
 
@@ -182,11 +177,7 @@ struct Raw<'a> {
     round: Option<u64>,
     taken: Option<u64>,
     digests: Option<&'a [u8]>,
-    partition: Option<u64>,
-    from: Option<&'a [u8]>,
-    until: Option<&'a [u8]>,
     rows: Option<&'a [u8]>,
-    keys: Option<&'a [u8]>,
 }
 
 impl<'a> Raw<'a> {
@@ -214,11 +205,7 @@ impl<'a> Raw<'a> {
             "taken" => put(&mut raw.taken, "taken", reader, Reader::u64),
             "round" => put(&mut raw.round, "round", reader, Reader::u64),
             "digests" => put(&mut raw.digests, "digests", reader, Reader::bin),
-            "partition" => put(&mut raw.partition, "partition", reader, Reader::u64),
-            "from" => put(&mut raw.from, "from", reader, Reader::bin),
-            "until" => put(&mut raw.until, "until", reader, Reader::bin),
             "rows" => put(&mut raw.rows, "rows", reader, Reader::raw),
-            "keys" => put(&mut raw.keys, "keys", reader, Reader::raw),
             _ => Ok(false),
         })?;
         Ok(raw)
@@ -242,17 +229,6 @@ impl<'a> Raw<'a> {
         })
     }
 
-    fn summary(self) -> Result<Summary<'a>, Error> {
-        let partition = PartitionId::new(need(self.partition, "partition")?);
-        Ok(Summary {
-            round: need(self.round, "round")?,
-            partition: partition.ok_or(Error::Range { field: "partition" })?,
-            from: position(self.from, "from")?,
-            until: position(self.until, "until")?,
-            rows: Rows::new(need(self.rows, "rows")?)?,
-        })
-    }
-
     fn changes(self) -> Result<Changes<'a>, Error> {
         Ok(Changes {
             number: self.number,
@@ -268,17 +244,6 @@ impl<'a> Raw<'a> {
             wall_ms: need(self.wall_ms, "wallMs")?,
         })
     }
-
-    fn keys(&self) -> Result<Keys<'a>, Error> {
-        let mut reader = Reader::new(need(self.keys, "keys")?);
-        let left = reader.list()?;
-        Ok(Keys { reader, left })
-    }
-}
-
-fn position<'a>(bytes: Option<&'a [u8]>, field: &'static str) -> Result<Option<Position<'a>>, Error> {
-    let read = |bytes| Position::from_bytes(bytes).ok_or(Error::Range { field });
-    bytes.map(read).transpose()
 }
 
 impl<'a> PeerMessage<'a> {
@@ -299,31 +264,33 @@ impl<'a> PeerMessage<'a> {
             "CLUSTER" => Ok(Self::Cluster(need(payload()?.body, "body")?)),
             "DIGESTS" => {
                 let raw = payload()?;
-                let digests = need(raw.digests, "digests")?;
-                if digests.len() != usize::from(PARTITIONS) * 16 {
-                    return Err(Error::Range { field: "digests" });
-                }
-                let round = need(raw.round, "round")?;
-                Ok(Self::Digests { round, digests })
-            }
-            "SUMMARY" => Ok(Self::Summary(payload()?.summary()?)),
-            "WANT" => {
-                let raw = payload()?;
-                Ok(Self::Want {
+                Ok(Self::Digests {
                     round: need(raw.round, "round")?,
-                    keys: raw.keys()?,
+                    digests: Digests::read(need(raw.digests, "digests")?)?,
                 })
             }
             "PING" => Ok(Self::Ping(payload()?.ping()?)),
             "PONG" => Ok(Self::Pong {
                 taken: payload()?.taken.unwrap_or_default(),
             }),
-            _ => Err(Error::UnknownType),
+            _ => {
+                let (session, message) = repair::read(kind, || frame.payload())?;
+                Ok(Self::Repair { session, message })
+            }
+        }
+    }
+
+    /// The versions that it carries, if it is of a kind that does.
+    pub fn rows(&self) -> Option<Rows<'a>> {
+        match self {
+            Self::Changes(changes) => Some(changes.rows.clone()),
+            Self::Repair { message, .. } => message.rows(),
+            _ => None,
         }
     }
 }
 
-fn message(kind: &str, fields: usize) -> Writer {
+pub(super) fn message(kind: &str, fields: usize) -> Writer {
     let mut out = Writer::new();
     out.map(2).text("type").text(kind).text("payload").map(fields);
     out
@@ -417,46 +384,15 @@ pub fn cluster(body: &[u8]) -> Bytes {
     out.into_bytes()
 }
 
-/// Writes `DIGESTS`.
-pub fn digests(round: u64, digests: impl Iterator<Item = u128>) -> Bytes {
-    let digests: Vec<u8> = digests.flat_map(u128::to_be_bytes).collect();
+/// Writes `DIGESTS` of these partitions, ascending.
+pub fn digests(round: u64, digests: impl Iterator<Item = (PartitionId, u128)>) -> Bytes {
+    let mut bytes = Vec::new();
+    for (id, digest) in digests {
+        bytes.extend_from_slice(&(id.index() as u16).to_be_bytes());
+        bytes.extend_from_slice(&digest.to_be_bytes());
+    }
     let mut out = message("DIGESTS", 2);
-    out.text("round").u64(round).text("digests").bin(&digests);
-    out.into_bytes()
-}
-
-/// Writes `SUMMARY` of these versions: all rows from one position until another.
-pub fn summary(
-    round: u64,
-    partition: PartitionId,
-    from: Option<Position<'_>>,
-    until: Option<Position<'_>>,
-    rows: &[(RecordKey, [u8; VERSION_BYTES])],
-) -> Bytes {
-    let mut out = message("SUMMARY", 5);
-    out.text("round").u64(round);
-    out.text("partition").u64(partition.index() as u64);
-    for (name, bound) in [("from", from), ("until", until)] {
-        out.text(name);
-        match bound {
-            Some(position) => out.bin(&position.to_bytes()),
-            None => out.null(),
-        };
-    }
-    out.text("rows").map(rows.len());
-    for (key, version) in rows {
-        out.bin(key.as_bytes()).bin(version);
-    }
-    out.into_bytes()
-}
-
-/// Writes `WANT`.
-pub fn want(round: u64, keys: &[&[u8]]) -> Bytes {
-    let mut out = message("WANT", 2);
-    out.text("round").u64(round).text("keys").list(keys.len());
-    for key in keys {
-        out.bin(key);
-    }
+    out.text("round").u64(round).text("digests").bin(&bytes);
     out.into_bytes()
 }
 

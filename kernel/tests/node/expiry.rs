@@ -5,11 +5,11 @@ use kernel::env::{ConnId, Limits};
 use kernel::hlc::Stamp;
 use kernel::machine::{Input, StorageError};
 use kernel::node::NodeConfig;
+use kernel::wire::ReadConsistency;
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
-use kernel::wire::ReadConsistency;
 
 use crate::edges::with_peer;
 use crate::host::{CLIENT, Disk, Host, Wire, contents, put};

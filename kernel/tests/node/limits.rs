@@ -5,10 +5,10 @@ use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Stamp;
 use kernel::node::NodeConfig;
 use kernel::session::Secret;
+use kernel::wire::ReadConsistency;
 use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
-use kernel::wire::ReadConsistency;
 
 use crate::host::{CLIENT, Disk, Host, Wire, put};
 

@@ -47,6 +47,23 @@ fn what_differs_is_exchanged_and_what_changes_is_forwarded() {
     wire.carry(&mut a, &mut b);
     assert_eq!(contents(&a).len(), 150);
     assert_eq!(contents(&a), contents(&b));
+    let stats = (a.node.stats(), b.node.stats());
+    let repairs = stats.1.repairs;
+    assert_eq!(
+        (stats.0.rounds, stats.0.repairs.begun),
+        (1, 0),
+        "who dials shows digests, the other repairs"
+    );
+    assert!(
+        repairs.differed > 50 && repairs.begun == repairs.differed && repairs.whole == repairs.begun,
+        "{repairs:?}"
+    );
+    let last = stats.1.links[0].repaired.expect("a repair is over");
+    assert!(
+        last.whole && last.gave && last.as_of > 0 && last.account.round_trips > 1,
+        "{last:?}"
+    );
+    assert_eq!((stats.1.links[0].repairing, repairs.fallbacks), ((0, 0), 0));
 
     write(&mut b, "new", 7, 1);
     assert_eq!(wire.carry(&mut a, &mut b), 1, "one frame forwards one change");
@@ -156,4 +173,97 @@ fn how_far_a_peer_is_behind_is_known_from_its_heartbeats_and_without_them() {
     write(&mut a, "k", 6, 1);
     write(&mut a, "k", 7, 1);
     assert_eq!(a.node.stats().unlinked, [("b".to_string(), 2)]);
+}
+
+/// Two nodes that differ in one partition of many records, so that coded symbols name the differences.
+fn one_large_partition(limits: &Limits) -> (Host, Host) {
+    let config = |name| NodeConfig {
+        peers: vec!["other".into()],
+        limits: limits.clone(),
+        ..NodeConfig::new(name)
+    };
+    let mut a = Host::boot(config("a"), Disk::default(), 1);
+    let mut b = Host::boot(config("b"), Disk::default(), 2);
+    for host in [&mut a, &mut b] {
+        host.open(100, CLIENT);
+        for n in 0..300 {
+            write(host, &format!("{{tag}}{n}"), 5, 1);
+        }
+    }
+    for n in 0..20 {
+        write(&mut a, &format!("{{tag}}{n}"), 6, 2);
+        write(&mut b, &format!("{{tag}}{}", 15 + n), 7, 3);
+        write(&mut b, &format!("{{tag}}b{n}"), 5, 3);
+    }
+    (a, b)
+}
+
+#[test]
+fn coded_symbols_name_what_differs_and_the_list_does_where_they_may_not() {
+    for repair_symbols in [1 << 16, 8] {
+        let (mut a, mut b) = one_large_partition(&Limits {
+            repair_symbols,
+            repair_bytes: 400,
+            ..Limits::default()
+        });
+        let wire = Wire::connect(&mut a, &mut b, 1);
+        wire.carry(&mut a, &mut b);
+        assert_eq!(contents(&a), contents(&b));
+        let (asks, answers) = (b.node.stats(), a.node.stats());
+        let last = asks.links[0].repaired.expect("it is over");
+        assert!(last.whole && last.gave);
+        assert_eq!((asks.repairs.differed, asks.repairs.begun), (1, 1));
+        assert_eq!(last.fell_back, repair_symbols == 8);
+        assert_eq!(asks.repairs.fallbacks, u64::from(last.fell_back));
+        assert_eq!(last.account.listed, if last.fell_back { 300 } else { 0 });
+        assert!(last.account.symbols <= answers.repairs.symbols && answers.repairs.symbols <= repair_symbols as u64);
+        assert_eq!(answers.repairs.symbols == 0, answers.repairs.symbol_bytes == 0);
+        assert!(asks.repairs.record_bytes > 500 && answers.repairs.record_bytes > 300);
+    }
+}
+
+#[test]
+fn what_is_lost_of_a_repair_is_asked_again_and_what_is_not_answered_is_given_up() {
+    let (mut a, mut b) = one_large_partition(&Limits::default());
+    let wire = Wire::connect(&mut a, &mut b, 1);
+    // Of what follows on the handshake every third frame is lost.
+    let (mut came, mut lost) = (0, 0);
+    for turn in 0..400 {
+        for frame in a.take(wire.a) {
+            came += 1;
+            match came > 4 && came % 3 == 0 {
+                true => lost += 1,
+                false => b.receive(wire.b, &frame),
+            }
+        }
+        for frame in b.take(wire.b) {
+            a.receive(wire.a, &frame);
+        }
+        if turn % 3 == 0 {
+            a.advance(500);
+            b.advance(500);
+        }
+    }
+    assert!(lost > 5, "{lost}");
+    assert_eq!(contents(&a), contents(&b));
+
+    let (mut a, mut b) = one_large_partition(&Limits {
+        silence_ms: 10_000,
+        ..Limits::default()
+    });
+    let wire = Wire::connect(&mut a, &mut b, 1);
+    for _ in 0..4 {
+        a.take(wire.a).iter().for_each(|frame| b.receive(wire.b, frame));
+        b.take(wire.b).iter().for_each(|frame| a.receive(wire.a, frame));
+    }
+    b.advance(1);
+    let repairing = |host: &Host| host.node.stats().links[0].repairing;
+    assert_eq!(repairing(&b), (1, 0));
+    let ping = kernel::wire::peer::ping();
+    for _ in 0..11 {
+        b.advance(1_000);
+        b.receive(wire.b, &ping);
+    }
+    assert_eq!(repairing(&b), (0, 0));
+    assert!(!b.node.stats().links[0].repaired.expect("it is over").whole);
 }

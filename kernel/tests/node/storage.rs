@@ -3,10 +3,10 @@
 use kernel::env::Limits;
 use kernel::machine::{Command, Input, Phase, StorageError};
 use kernel::node::NodeConfig;
+use kernel::wire::ReadConsistency;
 use kernel::wire::client;
 use kernel::wire::op::Ask;
 use kernel::wire::server::ServerMessage;
-use kernel::wire::ReadConsistency;
 
 use crate::host::{CLIENT, Disk, Host, contents, delete, put};
 

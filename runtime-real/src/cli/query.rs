@@ -60,11 +60,11 @@ impl QueryArgs {
     /// What is asked.
     pub fn query(&self) -> Result<Query, Exit> {
         Ok(Query {
-            map: self.map.clone(),
             predicate: predicate(&self.filter)?,
             order: self.order.clone(),
             limit: self.limit,
             fields: self.fields.clone(),
+            ..Query::of(&self.map)
         })
     }
 

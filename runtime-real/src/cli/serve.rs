@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use async_channel::bounded;
 use kernel::node::{Node, NodeConfig};
-use kernel::partition::{PartitionBy, Routing};
+use kernel::partition::Routing;
 use kernel::session::Secret;
 
 use super::args::VERSION;
@@ -151,8 +151,8 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
     let drawn = getrandom::u64().map_err(ConfigError::Randomness)?;
     let name = folder.node_name(asked.node.as_deref(), || format!("node-{drawn:016x}"))?;
     let mut routing = Routing::new();
-    for (map, separator) in &asked.partition_by {
-        routing.declare(map, PartitionBy::Before(*separator));
+    for (map, by) in &asked.partition_by {
+        routing.declare(map, by.clone());
     }
     let config = NodeConfig {
         join: asked.join.clone(),

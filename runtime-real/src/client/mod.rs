@@ -139,11 +139,7 @@ impl Client {
     }
 
     /// Reads a value, as MessagePack.
-    pub async fn get(
-        &mut self,
-        at: Place<'_>,
-        consistency: ReadConsistency,
-    ) -> Result<Option<Vec<u8>>, ClientError> {
+    pub async fn get(&mut self, at: Place<'_>, consistency: ReadConsistency) -> Result<Option<Vec<u8>>, ClientError> {
         let found = self.get_stamped(at, consistency).await?;
         Ok(found.map(|(value, _)| value))
     }

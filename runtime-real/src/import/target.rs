@@ -6,9 +6,9 @@ use bytes::Bytes;
 use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::{MAX_MILLIS, Stamp};
+use kernel::wire::Consistency;
 use kernel::wire::client::op_batch;
 use kernel::wire::op::Op;
-use kernel::wire::Consistency;
 
 use super::Row;
 

@@ -127,6 +127,37 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
             "Comparisons of everything with a peer",
             stats.rounds,
         ),
+        (
+            "repair_partitions_differed",
+            "Partitions whose digests differed from a peer's; one that differs for long counts each time",
+            stats.repairs.differed,
+        ),
+        (
+            "repair_sessions",
+            "Repairs of a partition that this node began",
+            stats.repairs.begun,
+        ),
+        (
+            "repair_whole",
+            "Of those, the ones that got all that the peer held",
+            stats.repairs.whole,
+        ),
+        (
+            "repair_fallbacks",
+            "Repairs that gave up coded symbols for a list",
+            stats.repairs.fallbacks,
+        ),
+        ("repair_symbols", "Coded symbols sent to peers", stats.repairs.symbols),
+        (
+            "repair_symbol_bytes",
+            "Bytes of coded symbols sent to peers",
+            stats.repairs.symbol_bytes,
+        ),
+        (
+            "repair_record_bytes",
+            "Bytes of keys and records sent to peers by repairs",
+            stats.repairs.record_bytes,
+        ),
     ] {
         let counter = Counter::<u64>::default();
         counter.inc_by(value);
@@ -174,6 +205,7 @@ fn connections(stats: &Stats, all: &mut Registry) {
 fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
     let (unsent, behind) = (Family::<ByPeer, Whole>::default(), Family::<ByPeer, Whole>::default());
     let silence = Family::<ByPeer, Seconds>::default();
+    let repairing = Family::<ByPeer, Whole>::default();
     let (lag, linked) = (Family::<ByPeer, Whole>::default(), Family::<ByPeer, Whole>::default());
     for (node, missed) in &stats.unlinked {
         let peer = ByPeer { peer: node.clone() };
@@ -188,6 +220,8 @@ fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
         behind.get_or_create(&peer).set(link.behind.into());
         lag.get_or_create(&peer).set(link.lag);
         linked.get_or_create(&peer).set(1);
+        let (open, waiting) = link.repairing;
+        repairing.get_or_create(&peer).set(open + waiting);
         let silent_us = mono_us.saturating_sub(link.heard_us);
         silence.get_or_create(&peer).set(silent_us as f64 / 1e6);
     }
@@ -198,6 +232,8 @@ fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
     all.register("replication_unsent_bytes", about, unsent);
     let about = "1 while changes for a peer were left out, until everything is compared";
     all.register("replication_behind", about, behind);
+    let about = "Partitions that are repaired with a peer, or wait for it";
+    all.register("repair_partitions", about, repairing);
     let about = "Since a peer was last heard";
     all.register_with_unit("replication_silence", about, Unit::Seconds, silence);
 }

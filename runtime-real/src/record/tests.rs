@@ -15,8 +15,8 @@ use kernel::hlc::Stamp;
 use kernel::machine::{Command, ConnKind, Fetch, Fetched, Input, Machine, Output, Phase, Role, Room};
 use kernel::node::{Node, NodeConfig};
 use kernel::record::{Tail, Why};
-use kernel::wire::{Consistency, client};
 use kernel::wire::op::{Ask, Op};
+use kernel::wire::{Consistency, client};
 use sim::replay::{Verdict, replay};
 
 use super::queue::{Push, Queue};

@@ -15,6 +15,7 @@ use sim::endpoint::Endpoint;
 use sim::invariant::{Seen, Survivor, agree};
 use sim::model::{State, state_in};
 use sim::plan::{Header, Plan};
+use sim::replicas::ReplicaOf;
 
 use super::clients::{self, Task};
 use super::nodes;
@@ -309,7 +310,7 @@ impl World {
         let settled = |world: &Self| {
             let disks = world.disks();
             let disks: Vec<(usize, &VirtualDisk)> = disks.iter().enumerate().collect();
-            disks.iter().all(|(_, disk)| disk.is_idle()) && agree(&disks).is_ok()
+            disks.iter().all(|(_, disk)| disk.is_idle()) && agree(&disks, |_, _| true).is_ok()
         };
         self.until("all nodes hold the same", 60_000, settled).await;
         let memory = |node| {
@@ -325,6 +326,7 @@ impl World {
                 disk,
                 memory,
                 links: None,
+                replica_of: &ReplicaOf::All,
             })
             .collect();
         watch::see(&Seen::Quiet {

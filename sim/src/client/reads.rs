@@ -2,9 +2,9 @@
 
 use kernel::env::{ConnId, Limits};
 use kernel::store::RecordKey;
-use kernel::wire::Code;
 use kernel::wire::client::{Get, get_key};
 use kernel::wire::op::Timestamp;
+use kernel::wire::{Code, ReadConsistency};
 
 use super::{Action, Client, Found, Said};
 
@@ -13,16 +13,18 @@ use super::{Action, Client, Found, Said};
 pub(super) struct Reading {
     map: String,
     key: String,
+    level: ReadConsistency,
     /// Asked, on the line that is open now.
     pub asked: bool,
     pub not_before_us: u64,
 }
 
 impl Reading {
-    pub fn new(map: &str, key: &str) -> Self {
+    pub fn new(map: &str, key: &str, level: ReadConsistency) -> Self {
         Self {
             map: map.into(),
             key: key.into(),
+            level,
             asked: false,
             not_before_us: 0,
         }
@@ -36,10 +38,11 @@ impl Reading {
 
 /// Whether what was refused so may be asked again.
 pub(super) fn can_retry(code: u64) -> bool {
-    matches!(
-        Code::from_number(code),
-        Some(Code::Overloaded | Code::OutcomeUnknown | Code::NotReady | Code::StorageFull)
-    )
+    match Code::from_number(code) {
+        Some(Code::Overloaded | Code::OutcomeUnknown | Code::NotReady | Code::StorageFull) => true,
+        Some(Code::NoQuorum | Code::Behind | Code::ClockUnsure | Code::NotMember) => true,
+        _ => false,
+    }
 }
 
 impl Client {
@@ -53,14 +56,14 @@ impl Client {
                 id: &id.to_string(),
                 map: &read.map,
                 key: read.key.as_bytes(),
-                consistency: ReadConsistency::default(),
+                consistency: read.level,
             };
             read.asked = true;
-            asked.push((*id, read.name(), get_key(&get)));
+            asked.push((*id, read.name(), read.level, get_key(&get)));
         }
-        for (request, key, frame) in &asked {
-            let (request, key) = (*request, key.clone());
-            out.push(self.says(conn, Said::AsksToRead { request, key }));
+        for (request, key, level, frame) in &asked {
+            let (request, key, level) = (*request, key.clone(), *level);
+            out.push(self.says(conn, Said::AsksToRead { request, key, level }));
             out.push(Action::Send(conn, frame.clone()));
         }
         asked.len()

@@ -2,14 +2,15 @@
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use kernel::env::WriterId;
+use kernel::env::{NodeId, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::{Consistency, ReadConsistency, peer};
 use kernel::wire::query::query_unsub;
+use kernel::wire::{Consistency, ReadConsistency, peer};
 
+use super::repairs;
 use crate::model::Version;
 
 /// The secret of the nodes that have one.
@@ -245,11 +246,25 @@ fn part(u: &mut Unstructured<'_>, out: &mut Writer, deep: usize) -> Result<()> {
 pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let round = u.int_in_range(0..=3)?;
     Ok(match u.int_in_range(0..=6)? {
-        0 => peer::ping().into(),
+        0 => {
+            let (epoch, committed, wall_ms) = (u.int_in_range(0..=5)?, u.int_in_range(0..=99)?, u.arbitrary()?);
+            let ping = peer::Ping {
+                epoch,
+                committed,
+                wall_ms,
+            };
+            peer::ping(ping).into()
+        }
         1 => peer::proof(&u.arbitrary()?).into(),
         2 => {
             let hello = peer::Hello {
-                version: 1,
+                version: kernel::wire::PEER_PROTOCOL_VERSION,
+                id: NodeId(u.int_in_range(0..=3)?),
+                addr: u.choose(&["n0", "n1", "elsewhere"])?,
+                weight: u.int_in_range(0..=2)?,
+                zone: "",
+                cluster: u.int_in_range(0..=1)?,
+                epoch: u.int_in_range(0..=3)?,
                 name: u.choose(&["n0", "n1", "stranger", ""])?,
                 boot: WriterId(u.arbitrary()?),
                 routing: kernel::partition::Routing::new().digest(),
@@ -257,33 +272,15 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
             };
             peer::hello(&hello).into()
         }
-        3 => peer::digests(round, (0..271).map(|id| id % 3)).into(),
-        4 => {
-            let keys = [&b"m\0a"[..], b"m\0b", b"n\0"];
-            peer::want(round, &keys[..u.int_in_range(0..=3)?]).into()
+        3 => {
+            let ids = kernel::partition::PartitionId::all();
+            peer::digests(round, ids.map(|id| (id, id.index() as u128 % 3))).into()
         }
-        5 => {
-            let partition = kernel::partition::PartitionId::all().nth(u.int_in_range(0..=270)?);
-            let row = kernel::store::RecordKey::new("m", b"a", &kernel::env::Limits::default());
-            let rows = [(row.expect("a short name"), u.arbitrary()?)];
-            match partition {
-                Some(partition) => peer::summary(round, partition, None, None, &rows).into(),
-                None => peer::pong(0).into(),
-            }
-        }
+        4 => repairs::ask(u, round)?,
+        5 => repairs::answer(u, round)?,
         _ => {
-            let mut out = Writer::new();
-            out.map(2)
-                .text("type")
-                .text("CHANGES")
-                .text("payload")
-                .map(1)
-                .text("rows")
-                .map(1);
-            let stamp = Stamp::new(u.int_in_range(0..=2_000_000)?, 0, WriterId::of("p")).unwrap_or(Stamp::ZERO);
-            let record = kernel::crdt::Record::new(&kernel::crdt::Version::new(stamp, "p", Some(&value(u)?)));
-            out.bin(b"m\0a").bin(record.as_bytes());
-            out.into_vec()
+            let (key, record) = repairs::row(u)?;
+            peer::changes([(&key, &record)].into_iter(), u.int_in_range(0..=5)?, 1, || None).concat()
         }
     })
 }

@@ -14,6 +14,7 @@ use super::nothing_invented::name;
 use super::{Invariant, Seen, Survivor};
 use crate::client::{Said, Talk};
 use crate::model::{State, Version, merge, show};
+use crate::replicas::partition_of;
 use crate::written::Written;
 
 /// See the module.
@@ -62,7 +63,7 @@ impl NoResurrection {
             Said::Done { write, .. } if write.version.value.is_none() => {
                 merge(&mut told.dead, &write.key, &write.version);
             }
-            Said::AsksToRead { request, key } => {
+            Said::AsksToRead { request, key, .. } => {
                 let known = Known {
                     conn: talk.conn,
                     shown: told.shown.get(key).cloned(),
@@ -108,9 +109,10 @@ impl NoResurrection {
                     let expired = *held == dead && held.ttl_ms.is_some();
                     held.value.is_some() && *held <= dead && !expired
                 };
-                let held = survivors
-                    .iter()
-                    .map(|survivor| (survivor.node, survivor.memory.get(key)));
+                // What a node has that it is no replica of is nobody's answer.
+                let partition = partition_of(key);
+                let replicas = survivors.iter().filter(|left| left.replica_of.holds(partition));
+                let held = replicas.map(|left| (left.node, left.memory.get(key)));
                 let back = held.filter_map(|(at, held)| Some((at, held.filter(alive)?)));
                 if let Some((at, held)) = back.into_iter().next() {
                     let (held, key) = (show(key, Some(held)), name(key));

@@ -78,23 +78,12 @@ impl Node {
         values.map(|known| known.as_deref()).any(|known| known == value)
     }
 
-    /// The first row of a query that a client is shown and that was never on disk.
-    fn shown_early<'f>(&self, mut rows: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Option<(&'f [u8], &'f [u8])> {
-        let known = |key, value| {
-            let row = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-            self.rows.contains(&row)
-        };
-        rows.find(|(key, value)| !known(key, value))
-    }
-
     /// The first change that a peer is told of and that is not on disk.
     fn forwarded_early(&self, frame: &[u8]) -> Option<(Bytes, Version)> {
-        if !is_one_of(frame, &["CHANGES"]) {
+        if !is_one_of(frame, &["CHANGES", "RECORDS", "GIVE"]) {
             return None;
         }
-        let Ok(PeerMessage::Changes(mut rows)) = PeerMessage::decode(frame) else {
-            return None;
-        };
+        let mut rows = PeerMessage::decode(frame).ok()?.rows()?;
         rows.find_map(|row| {
             let (key, record) = row.ok()?;
             let record = Record::decode(Bytes::copy_from_slice(record), &Limits::default()).ok()?;
@@ -102,6 +91,17 @@ impl Node {
             let early = !self.ever_had(version.stamp, version.value);
             early.then(|| (Bytes::copy_from_slice(key), Version::of(&version)))
         })
+    }
+}
+
+impl ReadsDurable {
+    /// The first row of a query that a client is shown and that was never on a disk.
+    fn shown_early<'f>(&self, mut rows: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Option<(&'f [u8], &'f [u8])> {
+        let known = |key, value| {
+            let row = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+            self.nodes.values().any(|node| node.rows.contains(&row))
+        };
+        rows.find(|(key, value)| !known(key, value))
     }
 }
 
@@ -150,10 +150,12 @@ impl Invariant for ReadsDurable {
                     return Ok(());
                 }
                 let message = ServerMessage::decode(left.frame, Limits::default().depth);
+                let durable_clock = node.clock;
+                // What it shows may be another node's, which had it on disk when it told of it.
                 let early = match &message {
-                    Ok(ServerMessage::QueryResp { results, .. }) => node.shown_early(results.rows().flatten()),
+                    Ok(ServerMessage::QueryResp { results, .. }) => self.shown_early(results.rows().flatten()),
                     Ok(ServerMessage::QueryUpdate(Update { key, value, .. })) => {
-                        node.shown_early(value.iter().map(|value| (*key, *value)))
+                        self.shown_early(value.iter().map(|value| (*key, *value)))
                     }
                     _ => None,
                 };
@@ -168,7 +170,7 @@ impl Invariant for ReadsDurable {
                         found: Some((value, at)),
                         ..
                     }) => {
-                        let known = node.ever_had(at.stamp, Some(value));
+                        let known = self.nodes.values().any(|node| node.ever_had(at.stamp, Some(value)));
                         if !known {
                             let (writer, ms) = (at.writer, at.stamp.millis());
                             return Err(format!(
@@ -176,8 +178,8 @@ impl Invariant for ReadsDurable {
                             ));
                         }
                     }
-                    Ok(ServerMessage::AuthAck { clock: Some(clock) }) if time(clock) > node.clock => {
-                        let (told, durable) = (time(clock), node.clock);
+                    Ok(ServerMessage::AuthAck { clock: Some(clock) }) if time(clock) > durable_clock => {
+                        let (told, durable) = (time(clock), durable_clock);
                         return Err(format!(
                             "n{number} tells only a durable clock; it told {told:?}, and {durable:?} is"
                         ));

@@ -15,7 +15,7 @@ fn is_heartbeat(frame: &[u8]) -> bool {
     is_one_of(frame, &["PING", "PONG"])
         && matches!(
             PeerMessage::decode(frame),
-            Ok(PeerMessage::Ping | PeerMessage::Pong { .. })
+            Ok(PeerMessage::Ping(_) | PeerMessage::Pong { .. })
         )
 }
 

@@ -164,16 +164,16 @@ impl SessionGuarantees {
             };
         }
         match &talk.said {
-            Said::AsksToWrite { request, write } => {
+            Said::AsksToWrite { request, write, .. } => {
                 let id = (write.version.stamp, write.version.writer.clone());
                 session.writes(*request, write, self.stamped.get(&id).copied())
             }
-            Said::Done { request, write } => session.done(*request, write, talk.ordered),
+            Said::Done { request, write, .. } => session.done(*request, write, talk.ordered),
             Said::Refused { request, .. } => {
                 session.answered(*request);
                 Ok(())
             }
-            Said::AsksToRead { request, key } => {
+            Said::AsksToRead { request, key, .. } => {
                 let floor = session.floors.get(key).cloned();
                 session.asked.entry(*request).or_insert(floor);
                 Ok(())

@@ -1,10 +1,13 @@
 //! What the nodes that are left have come to in the end.
 
 use kernel::node::Node;
+use kernel::partition::PartitionId;
 
 use super::{End, Run};
 use crate::invariant::{Violation, agree, linked};
-use crate::model::{State, state_in};
+use crate::model::state_in;
+use crate::replicas::ReplicaOf;
+use crate::world::AtRest;
 
 impl Run<'_> {
     /// The names of the nodes that a node has links with. Over datagrams handshakes fail now and then, and nothing is promised.
@@ -13,12 +16,37 @@ impl Run<'_> {
         ordered.then(|| node.stats().links.into_iter().map(|link| link.node).collect())
     }
 
-    /// What each node holds in memory, and whom it has links with.
-    pub(super) fn memories(&self) -> Vec<(usize, State, Option<Vec<String>>)> {
+    /// The partitions of which a node is a replica, or about to be, by what it knows of the cluster.
+    fn replica_of(&self, node: usize) -> ReplicaOf {
+        let holds = |node: &Node| {
+            let state = node.cluster()?;
+            let own = |id: &PartitionId| state.placement(*id).holds(node.id());
+            Some(PartitionId::all().filter(own).collect())
+        };
+        let machine = self.world.hosts()[node].machine();
+        ReplicaOf::Some(machine.and_then(holds).unwrap_or_default())
+    }
+
+    /// The nodes that are left: what each holds in memory, whom it has links with, and of what it is a replica.
+    pub(super) fn survivors(&self) -> Vec<AtRest> {
         let hosts = self.world.hosts().iter().enumerate();
         let machines = hosts.filter_map(|(number, host)| Some((number, host.machine()?)));
-        let held = machines.map(|(number, node)| (number, state_in(node.store().rows()), self.links_of(node)));
-        held.collect()
+        let left = machines.map(|(number, node)| AtRest {
+            node: number,
+            memory: state_in(node.store().rows()),
+            links: self.links_of(node),
+            replica_of: self.replica_of(number),
+        });
+        left.collect()
+    }
+
+    /// Whether the disks of all replicas agree, or where they do not.
+    pub(super) fn compare_disks(&self) -> Result<(), String> {
+        let replica_of: Vec<ReplicaOf> = (0..self.world.hosts().len())
+            .map(|node| self.replica_of(node))
+            .collect();
+        let holds = |node: usize, partition: PartitionId| replica_of[node].holds(partition);
+        agree(&self.world.disks(), holds)
     }
 
     fn links(&self) -> Vec<(usize, Option<Vec<String>>)> {
@@ -42,7 +70,7 @@ impl Run<'_> {
                 expected: format!("{after_ms} ms after the last fault, {expected}"),
             })
         };
-        match (agree(&self.world.disks()), linked(&self.links())) {
+        match (self.compare_disks(), linked(&self.links())) {
             (Err(expected), _) => broken("convergence", expected),
             (_, Err(expected)) => broken("linked", expected),
             (Ok(()), Ok(())) => End::Stuck("the nodes agreed only now and then".into()),

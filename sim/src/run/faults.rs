@@ -5,6 +5,7 @@ use kernel::node::Node;
 
 use super::{Run, Token};
 use crate::disk::{Image, VirtualDisk};
+use crate::host::Host;
 use crate::plan::{Event, Fault, FaultKind, On};
 use crate::reached::Spot;
 
@@ -102,8 +103,8 @@ impl Run<'_> {
         let mut displaced = self.displaced.borrow_mut();
         let lost = displaced.len() + usize::from(!displaced.contains(&node));
         let nodes = self.plan.header.nodes as usize;
-        let survives = !self.founded || nodes == 1 || 2 * lost < nodes;
-        if survives && self.founded {
+        let survives = nodes == 1 || (self.complete && 2 * lost < nodes);
+        if survives && nodes > 1 {
             displaced.insert(node);
         }
         survives
@@ -113,7 +114,8 @@ impl Run<'_> {
     pub(super) fn note_members(&mut self) {
         let hosts = self.world.hosts();
         let is_member = |node: usize| hosts[node].machine().is_some_and(Node::is_member);
-        self.founded |= (0..hosts.len()).any(is_member);
+        let members = |host: &Host<Node>| host.machine()?.cluster().map(|state| state.members.len());
+        self.complete |= hosts.iter().filter_map(members).any(|members| members == hosts.len());
         self.displaced.borrow_mut().retain(|node| !is_member(*node));
     }
 
@@ -223,7 +225,10 @@ impl Run<'_> {
     pub(super) fn replace_unusable(&mut self) {
         for node in 0..self.left().count() {
             let host = &self.world.hosts()[node];
-            if host.disk().is_harmed() && matches!(host.phase(), Some(Phase::Failed { .. })) {
+            let failed = host.disk().is_harmed() && matches!(host.phase(), Some(Phase::Failed { .. }));
+            // An older disk was put in, from before the node was replaced: nobody counts it any more, and it joins anew.
+            if failed || host.phase() == Some(Phase::Removed) {
+                self.displaced.borrow_mut().insert(node);
                 self.world.replace_disk(node, Image::default());
                 self.world.boot(node);
             }

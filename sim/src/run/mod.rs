@@ -15,7 +15,7 @@ use crate::client::{Action, Client};
 use crate::disk::Image;
 use crate::holding::Looker;
 use crate::host::Host;
-use crate::invariant::{Invariant, Violation, Watched, agree, all};
+use crate::invariant::{Invariant, Violation, Watched, all};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
 use crate::world::{Between, Happening, Hook, Setup, World};
@@ -123,6 +123,9 @@ pub fn limits(header: &Header) -> Limits {
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
         anti_entropy_ms: header.anti_entropy_ms,
+        repair_bytes: header.chunk_bytes as usize,
+        // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
+        repair_list_items: if header.chunk_bytes < 1_000 { 0 } else { 16 },
         redial_ms: header.redial_ms,
         ..Limits::default()
     }
@@ -136,8 +139,8 @@ struct Run<'p> {
     older: Rc<RefCell<BTreeSet<usize>>>,
     /// Which nodes have lost the disk by which the others know them, and are not members again yet.
     displaced: Rc<RefCell<BTreeSet<usize>>>,
-    /// Whether there is a cluster.
-    founded: bool,
+    /// Whether every node was a member once.
+    complete: bool,
     /// Copies of disks, by the entry that wants them put back.
     images: BTreeMap<usize, Image>,
     /// Rare paths taken by machines that are gone.
@@ -183,7 +186,7 @@ impl<'p> Run<'p> {
             plan,
             older,
             displaced,
-            founded: false,
+            complete: false,
             images: BTreeMap::new(),
             taken,
             world,
@@ -241,8 +244,10 @@ impl<'p> Run<'p> {
         let header = &self.plan.header;
         // Who has lost its disk and did not become a member again cannot vote.
         let displaced = self.displaced.borrow().iter().filter(|node| **node < self.left().count()).count() as u64;
+        let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
-            nodes: header.nodes - header.dead.min(header.nodes) - displaced,
+            // Where some went before all had come, those that are left may be a minority of those that belong.
+            nodes: if self.complete || header.dead == 0 { survivors - displaced } else { 0 },
             of: header.nodes,
         };
         let end = match (self.world.broken(), at_rest) {
@@ -293,12 +298,33 @@ impl<'p> Run<'p> {
         }
         if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
-            return End::Stuck(format!("n{node} does not serve: {phase:?}"));
+            let standing = self.standing();
+            return End::Stuck(format!("n{node} does not serve: {phase:?}; {standing}"));
         }
         if !self.all_watch() {
             return End::Stuck("somebody has no answer to what it watches".into());
         }
         self.what_differs()
+    }
+
+    /// What each node takes for the cluster's state, for people.
+    fn standing(&self) -> String {
+        let hosts = self.world.hosts().iter().enumerate();
+        let nodes = hosts.filter_map(|(number, host)| {
+            let node = host.machine()?;
+            let stats = node.stats();
+            let links: Vec<&str> = stats.links.iter().map(|link| &*link.node).collect();
+            let members = node.cluster().map(|state| state.members.iter().map(|member| format!("{}={:04x}", member.name, member.id.0 >> 48)).collect::<Vec<_>>());
+            Some(format!(
+                "n{number}={:04x} is at version {} of [{}] with {} moves, linked with [{}]",
+                node.id().0 >> 48,
+                stats.epoch,
+                members.unwrap_or_default().join(" "),
+                stats.moves.0,
+                links.join(" ")
+            ))
+        });
+        nodes.collect::<Vec<_>>().join("; ")
     }
 
     fn act(&mut self, client: usize) {
@@ -310,9 +336,9 @@ impl<'p> Run<'p> {
                 Action::Wrote(write) => self.world.wrote(&write),
                 Action::Talked(talk) => self.world.talked(client, &talk),
                 Action::Intruded(what) => self.world.intruded(client, &what),
-                Action::Acknowledged(node, write) => {
+                Action::Acknowledged(node, write, level) => {
                     self.acknowledged += 1;
-                    self.world.acknowledged(node, &write);
+                    self.world.acknowledged(node, &write, level);
                 }
             }
         }
@@ -340,17 +366,28 @@ impl<'p> Run<'p> {
                 key,
                 value,
                 ttl_ms,
+                level,
             } => {
                 let value = Some((*value, *ttl_ms));
-                self.clients[*client].write(at_us, map, key, value, &mut self.actions);
+                self.clients[*client].write(at_us, map, key, value, *level, &mut self.actions);
                 self.act(*client);
             }
-            Event::Delete { client, map, key } => {
-                self.clients[*client].write(at_us, map, key, None, &mut self.actions);
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            } => {
+                self.clients[*client].write(at_us, map, key, None, *level, &mut self.actions);
                 self.act(*client);
             }
-            Event::Get { client, map, key } => {
-                self.clients[*client].read(at_us, map, key, &mut self.actions);
+            Event::Get {
+                client,
+                map,
+                key,
+                level,
+            } => {
+                self.clients[*client].read(at_us, map, key, *level, &mut self.actions);
                 self.act(*client);
             }
             Event::Watch { client, watch } => {
@@ -405,7 +442,7 @@ impl<'p> Run<'p> {
         if let Some((_, agreed)) = self.agreed.as_ref().filter(|(before, _)| *before == changes) {
             return *agreed;
         }
-        let agreed = agree(&disks).is_ok();
+        let agreed = self.compare_disks().is_ok();
         self.agreed = Some((changes, agreed));
         agreed
     }
@@ -431,7 +468,7 @@ impl<'p> Run<'p> {
         {
             self.sample(true);
             let views = views(&self.clients, &self.plan.header);
-            self.world.quiet(&self.memories(), &views);
+            self.world.quiet(&self.survivors(), &views);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());

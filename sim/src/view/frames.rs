@@ -7,6 +7,7 @@ use kernel::wire::Code;
 use kernel::wire::client::ClientMessage;
 use kernel::wire::op::Ops;
 use kernel::wire::peer::PeerMessage;
+use kernel::wire::repair::{Answered, Asked, Repair};
 use kernel::wire::server::ServerMessage;
 
 use super::words;
@@ -192,28 +193,92 @@ fn peer(message: PeerMessage<'_>) -> Summary {
     match message {
         PeerMessage::Hello(hello) => Summary::new(Kind::Handshake, format!("PEER_HELLO {}", hello.name), vec![]),
         PeerMessage::Proof(_) => Summary::new(Kind::Handshake, "PEER_PROOF", vec![]),
-        PeerMessage::Changes(rows) => {
-            let keys = keys_of(rows);
+        PeerMessage::Changes(changes) => {
+            let keys = keys_of(changes.rows);
             Summary::new(Kind::Changes, format!("CHANGES {}", shown(&keys)), keys)
         }
         PeerMessage::Digests { round, .. } => Summary::new(Kind::Repair, format!("DIGESTS round {round}"), vec![]),
-        PeerMessage::Summary(summary) => {
-            let keys = keys_of(summary.rows);
-            let text = format!(
-                "SUMMARY round {}, partition {}: {}",
-                summary.round,
-                summary.partition.index(),
-                shown(&keys)
-            );
-            Summary::new(Kind::Repair, text, keys)
+        PeerMessage::Repair { session, message } => {
+            let keys = message.rows().map(keys_of).unwrap_or_default();
+            Summary::new(Kind::Repair, repair(session, &message, &keys), keys)
         }
-        PeerMessage::Want { round, keys } => {
-            let keys: Vec<_> = keys.flatten().map(<[u8]>::to_vec).collect();
-            Summary::new(Kind::Repair, format!("WANT round {round}: {}", shown(&keys)), keys)
+        PeerMessage::Cluster(body) => word(body),
+        PeerMessage::Ping(ping) => {
+            Summary::new(Kind::Heartbeat, format!("PING epoch {}, committed {}", ping.epoch, ping.committed), vec![])
         }
-        PeerMessage::Ping => Summary::new(Kind::Heartbeat, "PING", vec![]),
         PeerMessage::Pong { taken } => Summary::new(Kind::Heartbeat, format!("PONG taken {taken}"), vec![]),
     }
+}
+
+/// What members say about the cluster.
+fn word(body: &[u8]) -> Summary {
+    use kernel::register::Message;
+    use kernel::wire::cluster::{Reply, Word};
+    let (kind, text) = match Word::decode(body) {
+        Some(Word::Register(message)) => {
+            let text = match message {
+                Message::Have { version } => format!("HAVE version {version}"),
+                Message::Prepare { version, ballot } => format!("PREPARE version {version} by {}", ballot.round),
+                Message::Promise { version, ballot, .. } => format!("PROMISE version {version} by {}", ballot.round),
+                Message::Accept { version, ballot, .. } => format!("ACCEPT version {version} by {}", ballot.round),
+                Message::Accepted { version, ballot } => format!("ACCEPTED version {version} by {}", ballot.round),
+                Message::Refused { version, .. } => format!("REFUSED version {version}"),
+                Message::Learn { version, .. } => format!("LEARN version {version}"),
+            };
+            (Kind::Handshake, text)
+        }
+        Some(Word::Filled(moves)) => (Kind::Repair, format!("FILLED {} partitions", moves.len())),
+        Some(Word::Pull { partition, since, .. }) => {
+            (Kind::Repair, format!("PULL partition {} of version {since}", partition.index()))
+        }
+        Some(Word::Part { partition, rows, next, .. }) => {
+            let more = if next.is_some() { ", and more" } else { "" };
+            (Kind::Repair, format!("PART of partition {}: {} records{more}", partition.index(), rows.len()))
+        }
+        Some(Word::Covered(partitions)) => (Kind::Repair, format!("COVERED {} partitions", partitions.len())),
+        Some(Word::Taken(numbers)) => (Kind::Done, format!("TAKEN {numbers:?}")),
+        Some(Word::Ask { request, .. }) => (Kind::Write, format!("ASK {request}")),
+        Some(Word::Answer { request, reply }) => {
+            let what = match reply {
+                Reply::Ops(results) => format!("{} writes", results.len()),
+                Reply::Frame(_) => "a frame".into(),
+                Reply::Refused(refusal) => format!("refused: {}", refusal.code.name()),
+            };
+            (Kind::Done, format!("ANSWER {request}: {what}"))
+        }
+        Some(Word::Read { request, .. }) => (Kind::Read, format!("READ {request}")),
+        Some(Word::Held { request, record }) => {
+            let held = if record.is_some() { "a record" } else { "nothing" };
+            (Kind::Read, format!("HELD {request}: {held}"))
+        }
+        None => (Kind::Handshake, "CLUSTER, unreadable".into()),
+    };
+    Summary::new(kind, text, vec![])
+}
+
+fn repair(session: u64, message: &Repair<'_>, keys: &[Vec<u8>]) -> String {
+    let said = match message {
+        Repair::Ask { partition, ask } => {
+            let partition = partition.index();
+            match ask {
+                Asked::Symbols { .. } => format!("SYMBOLS_ASK of partition {partition}"),
+                Asked::List { from } => format!("ITEMS_ASK of partition {partition}, from {from}"),
+                Asked::Want { at, items } => format!("WANT {} items of partition {partition}, from {at}", items.len()),
+                Asked::Give { .. } => format!("GIVE {}", shown(keys)),
+                Asked::End { whole: true } => format!("REPAIR_END of partition {partition}, whole"),
+                Asked::End { whole: false } => format!("REPAIR_END of partition {partition}"),
+            }
+        }
+        Repair::Answer(answer) => match answer {
+            Answered::Symbols { seal, .. } => format!("SYMBOLS of {} items", seal.total),
+            Answered::Items { seal, from, .. } => format!("ITEMS of {}, from {from}", seal.total),
+            Answered::Rows { .. } => format!("RECORDS {}", shown(keys)),
+            Answered::Taken { all: true, .. } => "TAKEN".to_string(),
+            Answered::Taken { .. } => "TAKEN, not all".to_string(),
+            Answered::Gone => "GONE".to_string(),
+        },
+    };
+    format!("{said} (repair {session})")
 }
 
 /// The whole name of a record.
@@ -331,7 +396,7 @@ mod tests {
         let keys: Vec<RecordKey> = (0..6)
             .map(|n| RecordKey::new("m", &[b'a' + n], &Limits::default()).unwrap())
             .collect();
-        let frames = peer::changes(keys.iter().map(|key| (key, &record)), 1 << 20);
+        let frames = peer::changes(keys.iter().map(|key| (key, &record)), 1, 1 << 20, || None);
         let said = reader.read(NODE, Endpoint::Node(1), &frames[0]);
         assert_eq!(said.text, "CHANGES m/a, m/b, m/c, m/d and 2 more");
         assert_eq!((said.kind, said.keys.len()), (Kind::Changes, 6));

@@ -73,6 +73,8 @@ pub(super) fn phase(phase: &Phase) -> String {
             format!("ready ({records} records, {log_entries} log entries found)")
         }
         Phase::Failed { error } => format!("failed: {error}"),
+        Phase::Joining => "joining".into(),
+        Phase::Removed => "removed".into(),
         Phase::Stopped => "stopped".into(),
     }
 }

@@ -120,6 +120,18 @@ fn a_move_that_got_another_target_is_not_closed_by_the_old_name() {
     assert_eq!(again.placement(id).since, version + 2, "who counted before does no longer");
 }
 
+#[test]
+fn a_state_is_small_and_comes_back() {
+    let (state, version) = grown(5);
+    let state = state.after(&Change::Remove(NodeId(2)), version + 1).unwrap();
+    let bytes = postcard::to_allocvec(&state).unwrap();
+    assert!(bytes.len() < 4_000, "{} bytes", bytes.len());
+    assert_eq!(postcard::from_bytes::<ClusterState>(&bytes), Ok(state));
+    for len in 0..bytes.len() {
+        assert!(postcard::from_bytes::<ClusterState>(&bytes[..len]).is_err());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     /// Whatever happens, in whatever order: a state stays sound, equal histories give equal bytes, and once all moves are closed

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use kernel::env::Limits;
+use kernel::partition::PartitionBy;
 use kernel::partition::table::WEIGHT_MAX;
 
 use super::field::Field;
@@ -23,7 +24,7 @@ pub struct Config {
     pub log: &'static str,
     pub log_level: &'static str,
     pub node: Option<String>,
-    pub partition_by: Vec<(String, u8)>,
+    pub partition_by: Vec<(String, PartitionBy)>,
     pub record: Option<PathBuf>,
     pub record_bytes: u64,
     pub limits: Limits,
@@ -141,9 +142,11 @@ pub const TABLE: &[Setting] = &[
     ),
     setting(
         "partition-by",
-        "MAP=SEPARATOR",
-        Field::Separators(|c| &mut c.partition_by),
-        "Keep keys of MAP together that are equal up to the first SEPARATOR, one ASCII character: the same on every node",
+        "MAP=[FIELD]SEPARATOR",
+        Field::Routes(|c| &mut c.partition_by),
+        "Keep keys of MAP together that are equal up to the first SEPARATOR, one ASCII character: the same on every node. \
+         With a FIELD (orders=tenantId/) a value is refused whose field is not that part of its key, and a query of some \
+         values of the field reads only where they are; declare it before the map holds anything",
     ),
     setting(
         "record",

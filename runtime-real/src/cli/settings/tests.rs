@@ -101,6 +101,20 @@ fn a_bad_value_is_told_with_its_name_its_place_and_what_was_expected() {
 }
 
 #[test]
+fn what_maps_route_by_is_shown_as_it_was_given() {
+    let file = Some("partition-by = [\"orders=tenantId/\", \"carts=:\"]\n");
+    let settings = resolve(&[], &[], file).unwrap();
+    assert_eq!(
+        row(&settings, "partition-by"),
+        words("orders=tenantId/,carts=:", "file")
+    );
+    let bad = resolve(&[("partition-by", "orders=tenantId")], &[], None)
+        .unwrap_err()
+        .to_string();
+    assert!(bad.contains("orders=tenantId/"), "an example: {bad}");
+}
+
+#[test]
 fn every_default_is_read_back_as_it_is_shown() {
     let (default, mut again) = (Config::default(), Config::default());
     for setting in TABLE {

@@ -9,6 +9,7 @@ use super::{Header, Plan};
 use crate::streams::{Draw, Streams};
 
 mod faults;
+mod levels;
 mod themes;
 mod workload;
 
@@ -28,6 +29,7 @@ pub(super) fn draw(seed: u64) -> Plan {
         themes::entries(theme, &header, &mut streams("theme").at(1, 0), &mut entries);
     }
     entries.sort_by_key(|entry| entry.at_us);
+    levels::all(&streams("levels"), &mut entries);
     Plan { header, entries }
 }
 

@@ -1,0 +1,48 @@
+//! What other nodes say about the cluster, and on behalf of their clients.
+
+use crate::env::{ConnId, Now};
+use crate::node::Node;
+use crate::node::moves::Part;
+use crate::wire::cluster::Word;
+
+impl Node {
+    /// Takes a word of a linked node. `false`: it makes no sense.
+    pub(super) fn heard_word(&mut self, conn: ConnId, body: &[u8], now: Now) -> bool {
+        let (Some(node), Some(word)) = (self.peers.node_at(conn), Word::decode(body)) else {
+            return false;
+        };
+        match word {
+            Word::Register(message) => self.register_message(node, message, now),
+            Word::Filled(moves) => self.filled(node, &moves, now),
+            Word::Pull {
+                partition,
+                since,
+                from,
+                digest,
+            } => self.give_part(conn, partition, since, from, digest),
+            Word::Part {
+                partition,
+                since,
+                from,
+                rows,
+                next,
+            } => {
+                let part = Part {
+                    partition,
+                    since,
+                    from,
+                    rows,
+                    next,
+                };
+                self.take_part(node, part, now);
+            }
+            Word::Covered(partitions) => self.covered(conn, &partitions),
+            Word::Taken(numbers) => self.waits.confirmed(node, &numbers),
+            Word::Ask { request, epoch, frame } => self.asked(conn, request, epoch, frame, now),
+            Word::Answer { request, reply } => self.node_answered(node, request, reply, now),
+            Word::Read { request, epoch, key } => self.tell_held(conn, request, epoch, key),
+            Word::Held { request, record } => self.held(node, request, record, now),
+        }
+        true
+    }
+}
