@@ -44,7 +44,8 @@ fn what_is_asked_comes_back_as_it_was_asked() {
         Ok(ClientMessage::ClusterLocate(read)) => assert_eq!(read, place),
         other => panic!("{other:?}"),
     }
-    let decoded = ClientMessage::decode(&admin::cluster_asked(), DEPTH);
+    let frame = admin::cluster_asked();
+    let decoded = ClientMessage::decode(&frame, DEPTH);
     assert!(matches!(decoded, Ok(ClientMessage::Cluster)), "{decoded:?}");
     let error = ClientMessage::decode(&message("CLUSTER_CHANGE", "change", "banish"), DEPTH).map(|_| ());
     assert_eq!(error, Err(Error::Choice { field: "change" }));

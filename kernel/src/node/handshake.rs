@@ -139,6 +139,9 @@ impl Node {
         };
         if let Some(reason) = refused {
             self.peers.put_off(dialled, limits.redial_ms.1);
+            if hello.name.len() <= limits.id_bytes {
+                self.peers.called(hello.name);
+            }
             return self.refuse_peer(conn, reason);
         }
         let Some(link) = self.peers.link(conn) else {

@@ -30,6 +30,9 @@ pub struct Peers {
     /// Why the next link that is lost is lost. It goes into the news and nowhere else.
     #[serde(skip)]
     reason: Option<String>,
+    /// What the other side calls itself there, where the link does not know it.
+    #[serde(skip)]
+    called: Option<String>,
     /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
     up: BTreeSet<ConnId>,
     /// The same by node: there is one link to each.
@@ -199,11 +202,11 @@ impl Peers {
 
     /// A connection is gone; if it was dialled, it is dialled again after a while.
     pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
-        let reason = self.reason.take();
+        let (reason, called) = (self.reason.take(), self.called.take());
         self.up.remove(&conn);
         self.nodes.retain(|_, link| *link != conn);
         if let Some(link) = self.links.remove(&conn) {
-            let node = link.stage.name().into();
+            let node = called.unwrap_or_else(|| link.stage.name().into());
             let lost = Some(reason.unwrap_or_else(|| "this node closed it".into()));
             self.tell(LinkNews { node, lost });
         }
@@ -219,6 +222,11 @@ impl Peers {
     /// Why the next connection that is lost is lost, for people.
     pub fn because(&mut self, reason: impl Into<String>) {
         self.reason = Some(reason.into());
+    }
+
+    /// What the other side of the next connection that is lost calls itself, for people.
+    pub fn called(&mut self, name: &str) {
+        self.called = Some(name.into());
     }
 
     pub(super) fn tell(&mut self, news: LinkNews) {
