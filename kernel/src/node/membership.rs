@@ -127,6 +127,11 @@ impl Membership {
         state.map_or(0, |state| state.cluster)
     }
 
+    /// Whether one more change may be wished for.
+    pub fn takes_wishes(&self) -> bool {
+        self.wishes.len() < WISHES_MAX
+    }
+
     /// Who acts as owner of each partition.
     pub fn routes(&self) -> &Routes {
         &self.routes
@@ -310,13 +315,18 @@ impl Node {
 
     /// Tells the other side what is agreed, if it knows less. Who was never told of the cluster is told once it belongs to it.
     pub(super) fn teach(&mut self, conn: ConnId) {
-        let Some(remote) = self.peers.link(conn).and_then(|link| link.remote().cloned()) else {
+        let version = self.membership.epoch();
+        let Some(remote) = self.peers.link(conn).and_then(Link::remote_mut) else {
             return;
         };
-        let version = self.membership.epoch();
-        if let Some(state) = self.membership.state()
+        let state = self.membership.state();
+        if let Some(state) = state.filter(|state| state.member(remote.id).is_some()) {
+            // It belongs here from now on, and wants to hear of it, too, when it does no longer.
+            remote.cluster = state.cluster;
+        }
+        if let Some(state) = state
             && remote.epoch < version
-            && (remote.cluster != 0 || state.member(remote.id).is_some())
+            && remote.cluster != 0
         {
             let learn = Word::Register(Message::Learn {
                 version,
@@ -411,7 +421,7 @@ impl Node {
     pub(super) fn wish(&mut self, change: Change, now: Now) -> Result<(), BadChange> {
         let state = self.membership.state().ok_or(BadChange::Nothing)?;
         state.after(&change, self.membership.epoch() + 1)?;
-        if self.membership.wishes.len() < WISHES_MAX {
+        if self.membership.takes_wishes() && !self.membership.wishes.contains(&change) {
             self.membership.wishes.push_back(change);
             self.membership.since_us = Some(now.mono_us);
         }
