@@ -271,6 +271,7 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         addr: "n:1",
         weight: 100,
         zone: "z",
+        cluster_name: "orrery",
         cluster: 4,
         epoch: 5,
         name: "n",

@@ -82,7 +82,7 @@ impl Node {
         let (stop, orders) = bounded(1);
         let (milestones, reached) = mpsc::channel();
         let thread = thread::spawn(move || {
-            host.run(Echo::default(), orders, move |milestone| {
+            host.run(|_| Ok(Echo::default()), orders, move |milestone| {
                 let _ = milestones.send(milestone);
             })
         });

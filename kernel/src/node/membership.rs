@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::liveness::{Boot, Health, Liveness, LivenessSettings};
 use crate::cluster::{BadChange, Change, ClusterState, Member, Routes};
 use crate::env::{ConnId, Mutants, NodeId, Now, WriterId};
 use crate::machine::StorageError;
 use crate::node::Node;
 use crate::node::link::{Link, Remote};
 use crate::partition::PartitionId;
-use crate::register::{Message, Register, Stored};
+use crate::register::{Agreed, Message, Register, Stored};
 use crate::session::{Place, Shows};
 use crate::wire::cluster::Word;
 use crate::wire::peer::Ping;
@@ -126,6 +127,11 @@ impl Membership {
         state.map_or(0, |state| state.cluster)
     }
 
+    /// Whether one more change may be wished for.
+    pub fn takes_wishes(&self) -> bool {
+        self.wishes.len() < WISHES_MAX
+    }
+
     /// Who acts as owner of each partition.
     pub fn routes(&self) -> &Routes {
         &self.routes
@@ -157,7 +163,7 @@ impl Membership {
 
 impl Node {
     /// Takes what storage holds of who the node is.
-    pub(super) fn find_itself(&mut self) -> Result<(), StorageError> {
+    pub(super) fn find_itself(&mut self, now: Now) -> Result<(), StorageError> {
         let read = |row: &str| self.store.system(row).cloned();
         let known: Option<Identity> = decode(read(IDENTITY_ROW))?;
         if known.is_none() && self.store.room_for(REGISTER_BYTES).is_err() {
@@ -181,6 +187,9 @@ impl Node {
         membership.joined = joined;
         membership.durable = stored.version;
         membership.register = Register::new(id, writer, stored, self.config.mutants);
+        let birth_ms = now.wall_ms;
+        let settings = LivenessSettings::paced(self.config.limits.probe_ms);
+        self.liveness = Liveness::new(id, Boot { birth_ms, writer }, settings, self.config.mutants);
         if membership.epoch() == 0 && self.config.join.is_empty() {
             let cluster = self.rng.next_u64().max(1);
             let founder = self.as_member();
@@ -190,7 +199,7 @@ impl Node {
         if !same {
             self.keep_identity();
         }
-        self.adopt();
+        self.adopt(now);
         Ok(())
     }
 
@@ -216,7 +225,7 @@ impl Node {
     }
 
     /// The cluster's state is another one, or other nodes are reached: what follows from it is made anew.
-    pub(super) fn adopt(&mut self) {
+    pub(super) fn adopt(&mut self, now: Now) {
         let own = self.membership.id;
         if self.membership.is_member() && !self.membership.joined {
             self.membership.joined = true;
@@ -228,6 +237,9 @@ impl Node {
         };
         let addrs: Vec<&str> = addrs.into_iter().filter(|addr| *addr != self.config.addr).collect();
         self.peers.aim(&addrs);
+        let state = self.membership.state().filter(|_| self.membership.is_member());
+        let members: Vec<NodeId> = state.map(|state| state.voters()).unwrap_or_default();
+        self.liveness.set_members(&members, now.mono_us);
         let mut filled = core::mem::take(&mut self.membership.filled);
         let mut applicants = core::mem::take(&mut self.membership.applicants);
         if let Some(state) = self.membership.state() {
@@ -247,7 +259,7 @@ impl Node {
     /// Who can be reached has changed.
     pub(super) fn reroute(&mut self) {
         let own = self.membership.id;
-        let alive = |node| node == own || self.peers.to(node).is_some();
+        let alive = |node| node == own || (self.peers.to(node).is_some() && self.liveness.state(node) != Health::Failed);
         self.membership.routes = match self.membership.state().filter(|_| self.membership.is_member()) {
             Some(state) => Routes::new(state, alive),
             None => Routes::default(),
@@ -303,13 +315,18 @@ impl Node {
 
     /// Tells the other side what is agreed, if it knows less. Who was never told of the cluster is told once it belongs to it.
     pub(super) fn teach(&mut self, conn: ConnId) {
-        let Some(remote) = self.peers.link(conn).and_then(|link| link.remote().cloned()) else {
+        let version = self.membership.epoch();
+        let Some(remote) = self.peers.link(conn).and_then(Link::remote_mut) else {
             return;
         };
-        let version = self.membership.epoch();
-        if let Some(state) = self.membership.state()
+        let state = self.membership.state();
+        if let Some(state) = state.filter(|state| state.member(remote.id).is_some()) {
+            // It belongs here from now on, and wants to hear of it, too, when it does no longer.
+            remote.cluster = state.cluster;
+        }
+        if let Some(state) = state
             && remote.epoch < version
-            && (remote.cluster != 0 || state.member(remote.id).is_some())
+            && remote.cluster != 0
         {
             let learn = Word::Register(Message::Learn {
                 version,
@@ -346,13 +363,13 @@ impl Node {
         let mut out = Vec::new();
         self.membership.register.receive(from, message, now.mono_us, &mut self.rng, &mut out);
         self.send_register(out);
-        self.noticed(before);
+        self.noticed(before, now);
     }
 
-    fn noticed(&mut self, before: u64) {
+    fn noticed(&mut self, before: u64, now: Now) {
         if self.membership.epoch() != before {
             self.membership.since_us = None;
-            self.adopt();
+            self.adopt(now);
             self.send_again();
             self.compare_again();
         }
@@ -404,7 +421,7 @@ impl Node {
     pub(super) fn wish(&mut self, change: Change, now: Now) -> Result<(), BadChange> {
         let state = self.membership.state().ok_or(BadChange::Nothing)?;
         state.after(&change, self.membership.epoch() + 1)?;
-        if self.membership.wishes.len() < WISHES_MAX {
+        if self.membership.takes_wishes() && !self.membership.wishes.contains(&change) {
             self.membership.wishes.push_back(change);
             self.membership.since_us = Some(now.mono_us);
         }
@@ -514,7 +531,7 @@ impl Node {
             }
         }
         self.send_register(out);
-        self.noticed(before);
+        self.noticed(before, now);
     }
 
     /// When it is this node's turn: at once for the first of those that it reaches, later for the others.

@@ -3,6 +3,8 @@
 //! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
+mod admin;
+mod alive;
 mod checkpoint;
 mod config;
 mod coordinate;
@@ -26,6 +28,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterState;
+use crate::cluster::liveness::{Boot, Liveness, LivenessSettings};
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
@@ -36,6 +39,7 @@ pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
 pub use stats::{LinkNews, LinkStats, RepairCounts, Stats};
 
+use admin::Orders;
 use flight::{Flight, Flights};
 use leftovers::Leftovers;
 use lifecycle::State;
@@ -68,8 +72,10 @@ pub struct Node {
     subscriptions: Subscriptions,
     peers: Peers,
     membership: Membership,
+    liveness: Liveness,
     waits: Waits,
     floors: Floors,
+    orders: Orders,
     fills: Fills,
     leftovers: Leftovers,
     /// Numbers of frames of changes that others confirm.
@@ -99,8 +105,10 @@ impl Node {
             store: Store::new(&config.store()),
             peers: Peers::default(),
             membership: Membership::new(config.mutants),
+            liveness: Liveness::new(NodeId(0), Boot::default(), LivenessSettings::default(), config.mutants),
             waits: Waits::default(),
             floors: Floors::default(),
+            orders: Orders::default(),
             fills: Fills::default(),
             leftovers: Leftovers::default(),
             numbers: 0,
@@ -190,12 +198,14 @@ impl Node {
     /// A connection is no more, whoever ended it.
     fn gone(&mut self, conn: ConnId, now: Now) {
         self.subscriptions.close_all(conn);
+        self.orders.gone(conn);
         self.to_confirm.remove(&conn);
         self.waits.forget(conn);
         self.floors.close(conn);
         let node = self.peers.node_at(conn);
         self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
+            self.liveness.connection_lost(node, now.mono_us);
             self.reroute();
             self.node_lost(node, now);
         }
@@ -210,6 +220,7 @@ impl Node {
         if self.state.is_serving() {
             self.rare_timers(now);
             self.peer_timers(now, out);
+            self.liveness_timers(now);
             self.membership_timers(now);
             self.fill_timers(now);
             self.drop_leftovers();
@@ -253,6 +264,7 @@ impl Node {
         let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
         self.set_tickets(waits_for);
         self.settle_waits(now);
+        self.settle_orders(now);
         if !self.store.staged().is_empty() || self.waits.is_fresh() {
             self.forward();
         }
@@ -396,8 +408,10 @@ impl Node {
             peers,
             expiry,
             self.membership_wake_us().filter(|_| serving && !self.draining),
+            self.liveness.wake_us().filter(|_| serving && !self.draining),
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
+            self.orders.wake_us(),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];

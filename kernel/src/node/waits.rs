@@ -390,3 +390,6 @@ impl Waits {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::host::{CLIENT, Disk, Host, PEER, put};
 type Line = [(usize, ConnId); 2];
 
 /// The connection of the client of each node.
-const CLIENT_CONN: ConnId = ConnId(1);
+pub const CLIENT_CONN: ConnId = ConnId(1);
 
 pub struct Net {
     pub hosts: Vec<Option<Host>>,

@@ -123,6 +123,7 @@ pub fn limits(header: &Header) -> Limits {
         max_drift_ms: header.max_drift_ms,
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
+        probe_ms: header.heartbeat_ms,
         anti_entropy_ms: header.anti_entropy_ms,
         repair_bytes: header.chunk_bytes as usize,
         // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
