@@ -248,7 +248,12 @@ impl<'p> Run<'p> {
     fn report(self, at_rest: bool) -> Report {
         let header = &self.plan.header;
         // Who has lost its disk and did not become a member again cannot vote.
-        let displaced = self.displaced.borrow().iter().filter(|node| **node < self.left().count()).count() as u64;
+        let displaced = self
+            .displaced
+            .borrow()
+            .iter()
+            .filter(|node| **node < self.left().count())
+            .count() as u64;
         let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
             // Where some went before all had come, those that are left may be a minority of those that belong.
@@ -296,44 +301,6 @@ impl<'p> Run<'p> {
             reached.insert(rare.name(), times);
         }
         reached
-    }
-
-    /// Nodes that all serve and still differ break a promise; whatever else is not done yet is only late.
-    fn why_not_at_rest(&self) -> End {
-        let idle = |client: &Client| client.is_idle();
-        if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
-            let standing = self.standing();
-            return End::Stuck(format!("c{client} still has requests that nobody answered; {standing}"));
-        }
-        if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
-            let phase = self.world.hosts()[node].phase();
-            let standing = self.standing();
-            return End::Stuck(format!("n{node} does not serve: {phase:?}; {standing}"));
-        }
-        if !self.all_watch() {
-            return End::Stuck("somebody has no answer to what it watches".into());
-        }
-        self.what_differs()
-    }
-
-    /// What each node takes for the cluster's state, for people.
-    fn standing(&self) -> String {
-        let hosts = self.world.hosts().iter().enumerate();
-        let nodes = hosts.filter_map(|(number, host)| {
-            let node = host.machine()?;
-            let stats = node.stats();
-            let links: Vec<&str> = stats.links.iter().map(|link| &*link.node).collect();
-            let members = node.cluster().map(|state| state.members.iter().map(|member| format!("{}={:04x}", member.name, member.id.0 >> 48)).collect::<Vec<_>>());
-            Some(format!(
-                "n{number}={:04x} is at version {} of [{}] with {} moves, linked with [{}]",
-                node.id().0 >> 48,
-                stats.epoch,
-                members.unwrap_or_default().join(" "),
-                stats.moves.0,
-                links.join(" ")
-            ))
-        });
-        nodes.collect::<Vec<_>>().join("; ")
     }
 
     fn act(&mut self, client: usize) {
@@ -442,7 +409,8 @@ impl<'p> Run<'p> {
         self.restart_older();
         // Who cannot use its disk is given an empty one, and is another node to the others.
         let hosts = self.world.hosts().iter().enumerate().take(survivors as usize);
-        let unusable = hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
+        let unusable =
+            hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
         let unusable: Vec<usize> = unusable.map(|(node, _)| node).collect();
         self.displaced.borrow_mut().extend(unusable);
         self.world.heal(survivors as usize);
