@@ -112,6 +112,9 @@ pub struct Client {
     /// What it watches: the query with the id `w0` is the first.
     views: Vec<View>,
     deadline_us: Option<u64>,
+    /// How often it has waited in vain: each time it waits twice as long from then on, up to a bound. Who never did would not live to
+    /// hear an answer that takes several nodes, far from each other.
+    in_vain: u32,
     /// The node has said on this line that it is asked too much at once.
     overloads: bool,
     refused: u64,
@@ -134,6 +137,7 @@ impl Client {
             reads: BTreeMap::new(),
             views: Vec::new(),
             deadline_us: None,
+            in_vain: 0,
             overloads: false,
             refused: 0,
             values_read: 0,
@@ -240,7 +244,7 @@ impl Client {
             (NetInput::Opened(conn, kind, _), Line::Dialling) => {
                 self.ordered = kind.ordered;
                 self.opened(*conn, out);
-                self.deadline_us = Some(at_us + self.config.patience_us);
+                self.deadline_us = Some(at_us + self.patience_us());
             }
             (NetInput::Opened(conn, ..), _) => out.push(Action::Close(*conn)),
             (NetInput::DialFailed(..), Line::Dialling) => self.move_on(at_us),
@@ -264,6 +268,7 @@ impl Client {
     /// Lets time pass.
     pub fn wake(&mut self, at_us: u64, out: &mut Vec<Action>) {
         if self.deadline_us.is_some_and(|deadline_us| deadline_us <= at_us) {
+            self.in_vain += 1;
             self.hang_up(at_us, out);
         }
         self.pump(at_us, out);
@@ -289,6 +294,12 @@ impl Client {
             // Over an exchange nothing more is asked, however long it takes.
             .filter(|_| matches!(self.line, Line::Ready(_)) && !self.config.exchange);
         [line, later, self.deadline_us].into_iter().flatten().min()
+    }
+
+    /// How long it waits for an answer by now.
+    fn patience_us(&self) -> u64 {
+        const DOUBLINGS: u32 = 4;
+        self.config.patience_us << self.in_vain.min(DOUBLINGS)
     }
 
     fn has_work(&self) -> bool {
@@ -377,7 +388,7 @@ impl Client {
         let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
         let greeting = matches!(self.line, Line::Greeting(_));
         let waiting = greeting || watching || !self.frames.is_empty() || self.awaits_reads();
-        self.deadline_us = waiting.then_some(at_us + self.config.patience_us);
+        self.deadline_us = waiting.then_some(at_us + self.patience_us());
     }
 
     fn hang_up(&mut self, at_us: u64, out: &mut Vec<Action>) {
@@ -419,7 +430,8 @@ impl Client {
                     asked = true;
                 }
                 if asked {
-                    self.deadline_us.get_or_insert(at_us + self.config.patience_us);
+                    let until_us = at_us + self.patience_us();
+                    self.deadline_us.get_or_insert(until_us);
                 }
             }
             _ => {}

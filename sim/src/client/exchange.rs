@@ -25,7 +25,7 @@ impl Client {
         if !self.ask_writes(at_us, conn, out) && self.ask_reads(at_us, conn, 1, out) == 0 {
             return self.end_exchange(at_us, conn, out);
         }
-        self.deadline_us = Some(at_us + self.config.patience_us);
+        self.deadline_us = Some(at_us + self.patience_us());
     }
 
     /// The answer is there, or there is nothing to ask: the next request has a connection of its own, to the same node.
