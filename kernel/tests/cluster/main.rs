@@ -5,5 +5,7 @@
 #[allow(dead_code)]
 mod host;
 mod membership;
+mod moves;
 mod net;
 mod quorums;
+mod sessions;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::env::{ConnId, Limits};
+use kernel::env::{ConnId, Limits, NodeId};
 use kernel::machine::{Input, Phase};
 use kernel::node::NodeConfig;
 use kernel::partition::PartitionId;
@@ -17,7 +17,7 @@ use crate::host::{CLIENT, Disk, Host, PEER, put};
 type Line = [(usize, ConnId); 2];
 
 /// The connection of the client of each node.
-const CLIENT_CONN: ConnId = ConnId(1);
+pub const CLIENT_CONN: ConnId = ConnId(1);
 
 pub struct Net {
     pub hosts: Vec<Option<Host>>,
@@ -36,6 +36,7 @@ pub fn config(node: usize) -> NodeConfig {
             heartbeat_ms: 100,
             silence_ms: 500,
             redial_ms: (20, 100),
+            anti_entropy_ms: 2_000,
             chunk_bytes: 300,
             ..Limits::default()
         },
@@ -177,6 +178,48 @@ impl Net {
             for host in self.hosts.iter_mut().flatten() {
                 host.advance(10);
             }
+        }
+    }
+
+    /// Goes on, one frame of each connection at a time, until something is so.
+    pub fn until(&mut self, what: impl Fn(&mut Self) -> bool) {
+        for _ in 0..20_000 {
+            if what(self) {
+                return;
+            }
+            self.dial();
+            if !self.carry() {
+                self.hosts.iter_mut().flatten().for_each(|host| host.advance(10));
+            }
+        }
+        panic!("it never came to that");
+    }
+
+    /// How many moves are open, in the eyes of a node.
+    pub fn moves(&mut self, node: usize) -> u64 {
+        self.host(node).node.stats().moves.0
+    }
+
+    /// The nodes that a key lies with, and those that it moves to, in the eyes of a node that is up.
+    pub fn placement(&mut self, node: usize, key: &str) -> (Vec<usize>, Vec<usize>) {
+        let host = self.host(node);
+        let state = host.node.cluster().expect("it is a member").clone();
+        let index = |id: &NodeId| {
+            let addr = &state.member(*id).expect("a member").addr;
+            self.configs.iter().position(|config| config.addr == *addr).expect("a node of this net")
+        };
+        let placement = state.placement(partition(key));
+        (placement.replicas.iter().map(index).collect(), placement.target.iter().map(index).collect())
+    }
+
+    /// Every node that is up holds what lies with it, and nothing else.
+    pub fn check_holders(&mut self, keys: &[String]) {
+        let any = self.hosts.iter().position(Option::is_some).expect("somebody is up");
+        for key in keys {
+            let (mut replicas, target) = self.placement(any, key);
+            replicas.sort_unstable();
+            assert!(target.is_empty());
+            assert_eq!(self.holders(key), replicas, "{key}");
         }
     }
 
