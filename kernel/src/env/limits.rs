@@ -46,6 +46,9 @@ pub struct Limits {
     pub heartbeat_ms: u64,
     /// Silence after which a peer's connection, or an unfinished handshake, is given up.
     pub silence_ms: u64,
+    /// Time between two rounds in which a member asks the others whether they are alive. All other times of the failure detector are
+    /// in proportion to it.
+    pub probe_ms: u64,
     /// Time between two comparisons of everything with a peer.
     pub anti_entropy_ms: u64,
     /// Partitions that are repaired with one peer at once, by either side; each holds a frozen view of the partition.
@@ -107,6 +110,7 @@ impl Default for Limits {
             chunk_bytes: 1 << 20,
             heartbeat_ms: 1_000,
             silence_ms: 5_000,
+            probe_ms: 200,
             anti_entropy_ms: 30_000,
             repair_sessions: 4,
             repair_symbols: 1 << 16,
@@ -204,6 +208,7 @@ impl Limits {
             ("chunk_bytes", size(self.chunk_bytes), 1, SIZE),
             ("heartbeat_ms", self.heartbeat_ms, 1, TIME_MS),
             ("silence_ms", self.silence_ms, 1, TIME_MS),
+            ("probe_ms", self.probe_ms, 10, 60_000),
             ("anti_entropy_ms", self.anti_entropy_ms, 1, TIME_MS),
             ("moves_at_once", size(self.moves_at_once), 1, SIZE),
             ("requests", size(self.requests), 1, SIZE),

@@ -59,14 +59,10 @@ impl Node {
         } = desk.take(ops, any_replica);
         let queued = matches!(asker, Asker::Client { conn, exchange: false } if self.waits.is_queued(conn));
         if elsewhere.is_empty() && replicate.is_empty() && !queued {
-            if let Asker::Client { conn, exchange: false } = asker {
-                for ((_, result), about) in outcomes.iter().zip(about) {
-                    if let (Some(Ok(_)), Some((key, stamp))) = (result, about) {
-                        self.floors.raise(conn, &key, stamp, now, &self.config.limits);
-                    }
-                }
-            }
-            self.answer_at_once(asker, outcomes, now);
+            let done = outcomes.iter().zip(about);
+            let done = done.filter_map(|((_, result), about)| about.filter(|_| matches!(result, Some(Ok(_)))));
+            let done = done.collect();
+            self.answer_at_once(asker, outcomes, done, now);
             return;
         }
         let outcomes = outcomes.into_iter().zip(about).collect();
@@ -74,12 +70,23 @@ impl Node {
     }
 
     /// All of it was done or refused here, and waits for nothing but this step's commit.
-    fn answer_at_once(&mut self, asker: Asker, outcomes: Vec<(&str, Option<Result<Consistency, Refusal>>)>, now: Now) {
+    fn answer_at_once(
+        &mut self,
+        asker: Asker,
+        outcomes: Vec<(&str, Option<Result<Consistency, Refusal>>)>,
+        done: Vec<(RecordKey, Stamp)>,
+        now: Now,
+    ) {
         let settled = outcomes.into_iter().filter_map(|(id, result)| Some(Outcome { id, result: result? }));
         let outcomes: Vec<Outcome<'_>> = settled.collect();
         match asker {
             Asker::Client { conn, exchange } => {
-                let request = self.desk(now).answer_taken(conn, outcomes, exchange);
+                let mut request = self.desk(now).answer_taken(conn, outcomes, exchange);
+                if let Some(Request::Ops { about, .. }) = &mut request
+                    && !exchange
+                {
+                    *about = done;
+                }
                 self.requests.extend(request);
             }
             Asker::Node { conn, request } => {
@@ -232,7 +239,7 @@ impl Node {
                 return None;
             }
             if let Some(stamp) = stamp.filter(|_| kind.push && !self.membership.place().is_alone()) {
-                self.floors.raise(conn, &key, stamp, now, &self.config.limits);
+                self.told(conn, &key, stamp, now);
             }
             return self.desk(now).read(conn, kind, get);
         }
@@ -411,6 +418,13 @@ impl Node {
         });
     }
 
+    /// A client was told of a version: it is shown nothing older on its connection, as long as that is open.
+    pub(super) fn told(&mut self, conn: ConnId, key: &RecordKey, stamp: Stamp, now: Now) {
+        if self.conns.get(conn).is_some() {
+            self.floors.raise(conn, key, stamp, now, &self.config.limits);
+        }
+    }
+
     /// Shows what a read by quorum found.
     pub(super) fn show(&mut self, number: u64, shown: &Shown, now: Now) {
         let Some(gathering) = self.waits.end(number) else {
@@ -421,7 +435,12 @@ impl Node {
         };
         let now_ms = self.store.now_ms();
         let version = shown.record.as_ref().map(Record::version);
-        if version.map(|version| version.stamp) < *floor {
+        let mut floor = *floor;
+        if let Asker::Client { conn, .. } = gathering.asker {
+            // Its client may have been told of more since it asked.
+            floor = floor.max(self.floors.of(conn, &shown.key, now, &self.config.limits));
+        }
+        if version.map(|version| version.stamp) < floor {
             return self.refuse(gathering, behind(), now);
         }
         let version = version.filter(|version| version.value_at(now_ms).is_some());
@@ -432,13 +451,27 @@ impl Node {
         }
     }
 
+    /// Whether a client was told of something newer than another node's answer after that node was asked: it knew only what was to be
+    /// shown at least by then.
+    fn is_behind(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) -> bool {
+        let Parts::Read { key, floor, .. } = parts else {
+            return false;
+        };
+        let told = self.floors.of(conn, key, now, &self.config.limits);
+        let shown = match ServerMessage::decode(frame, self.config.limits.depth) {
+            Ok(ServerMessage::Value { found: Some((_, at)), .. }) => Some(at.stamp),
+            _ => None,
+        };
+        told > *floor && shown < told
+    }
+
     /// Gives a client the answer that was found elsewhere.
     fn pass_on(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) {
         let Parts::Read { id, key, .. } = parts else {
             return;
         };
         if let Ok(ServerMessage::Value { found: Some((_, at)), .. }) = ServerMessage::decode(frame, self.config.limits.depth) {
-            self.floors.raise(conn, key, at.stamp, now, &self.config.limits);
+            self.told(conn, key, at.stamp, now);
         }
         let longest = self.conns.longest(conn, &self.config.limits);
         if frame.len() > longest {
@@ -468,6 +501,9 @@ impl Node {
                     return;
                 };
                 if let Asker::Client { conn, .. } = gathering.asker {
+                    if self.is_behind(conn, &gathering.parts, frame, now) {
+                        return self.refuse(gathering, behind(), now);
+                    }
                     self.pass_on(conn, &gathering.parts, frame, now);
                 }
             }
@@ -517,7 +553,7 @@ impl Node {
             Asker::Client { conn, exchange } => {
                 for part in &ops {
                     if let (Some(Ok(_)), Some((key, stamp))) = (&part.outcome, &part.about) {
-                        self.floors.raise(conn, key, *stamp, now, &self.config.limits);
+                        self.told(conn, key, *stamp, now);
                     }
                 }
                 let outcomes = ops.iter().map(|part| Outcome {

@@ -3,6 +3,7 @@
 //! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
+mod alive;
 mod checkpoint;
 mod config;
 mod coordinate;
@@ -26,6 +27,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterState;
+use crate::cluster::liveness::{Boot, Liveness, LivenessSettings};
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
@@ -68,6 +70,7 @@ pub struct Node {
     subscriptions: Subscriptions,
     peers: Peers,
     membership: Membership,
+    liveness: Liveness,
     waits: Waits,
     floors: Floors,
     fills: Fills,
@@ -99,6 +102,7 @@ impl Node {
             store: Store::new(&config.store()),
             peers: Peers::default(),
             membership: Membership::new(config.mutants),
+            liveness: Liveness::new(NodeId(0), Boot::default(), LivenessSettings::default(), config.mutants),
             waits: Waits::default(),
             floors: Floors::default(),
             fills: Fills::default(),
@@ -196,6 +200,7 @@ impl Node {
         let node = self.peers.node_at(conn);
         self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
+            self.liveness.connection_lost(node, now.mono_us);
             self.reroute();
             self.node_lost(node, now);
         }
@@ -210,6 +215,7 @@ impl Node {
         if self.state.is_serving() {
             self.rare_timers(now);
             self.peer_timers(now, out);
+            self.liveness_timers(now);
             self.membership_timers(now);
             self.fill_timers(now);
             self.drop_leftovers();
@@ -396,6 +402,7 @@ impl Node {
             peers,
             expiry,
             self.membership_wake_us().filter(|_| serving && !self.draining),
+            self.liveness.wake_us().filter(|_| serving && !self.draining),
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
             self.state.wake_us(),

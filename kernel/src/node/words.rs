@@ -14,6 +14,7 @@ impl Node {
         };
         match word {
             Word::Register(message) => self.register_message(node, message, now),
+            Word::Gossip(gossip) => self.gossip(node, &gossip, now),
             Word::Filled(moves) => self.filled(node, &moves, now),
             Word::Pull {
                 partition,

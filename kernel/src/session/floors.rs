@@ -29,6 +29,9 @@ struct Session {
 impl Floors {
     /// A client is told of a version of a key: that its write is done, or what there is.
     pub fn raise(&mut self, conn: ConnId, key: &RecordKey, stamp: Stamp, now: Now, limits: &Limits) {
+        if limits.session_keys == 0 {
+            return;
+        }
         let session = self.sessions.entry(conn).or_default();
         let told = (stamp, now.mono_us);
         match session.stamps.get_mut(key) {
@@ -54,11 +57,6 @@ impl Floors {
     /// A client is gone.
     pub fn close(&mut self, conn: ConnId) {
         self.sessions.remove(&conn);
-    }
-
-    /// What was told may have been lost.
-    pub fn clear(&mut self) {
-        self.sessions.clear();
     }
 }
 

@@ -71,6 +71,8 @@ pub enum Request {
         ops: Vec<(Box<str>, Option<Refusal>)>,
         /// Whether the answer is the body of an exchange.
         exchange: bool,
+        /// Of what was taken: what its client is shown nothing older than, once it is durable.
+        about: Vec<(RecordKey, Stamp)>,
     },
     /// A read.
     Read {
@@ -182,6 +184,7 @@ impl Desk<'_> {
             conn,
             ops: ops.collect(),
             exchange,
+            about: Vec::new(),
         })
     }
 
@@ -318,7 +321,9 @@ impl Desk<'_> {
     /// Answers a request whose commit failed: of a write nobody knows, a read has to be asked again.
     pub fn fail(&mut self, request: &Request) {
         match request {
-            Request::Ops { conn, ops, exchange } => {
+            Request::Ops {
+                conn, ops, exchange, ..
+            } => {
                 ops.iter()
                     .for_each(|_| self.counts.add(Kind::Write, Some(Code::OutcomeUnknown)));
                 let unknown = || Refusal {

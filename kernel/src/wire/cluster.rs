@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterState;
+use crate::cluster::liveness::Gossip;
 use crate::partition::PartitionId;
 use crate::register::Message;
 use crate::wire::server::Refusal;
@@ -18,6 +19,8 @@ use crate::wire::{Code, Consistency, peer};
 pub enum Word<'a> {
     /// About the register that holds the cluster's state.
     Register(Message<ClusterState>),
+    /// Who is alive.
+    Gossip(Gossip),
     /// These moves, each with the version that opened it, are filled as far as the sender is concerned.
     Filled(Vec<(PartitionId, u64)>),
     /// What do you hold of this partition? For who is being filled with it.
