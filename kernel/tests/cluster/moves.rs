@@ -10,7 +10,10 @@ fn filled(nodes: usize) -> (Net, Vec<String>) {
     let mut net = Net::of(nodes);
     let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
     for (n, key) in keys.iter().enumerate() {
-        assert_eq!(net.write(n % nodes, key, 5, n as u8, Consistency::Quorum), ["ack REPLICATED"]);
+        assert_eq!(
+            net.write(n % nodes, key, 5, n as u8, Consistency::Quorum),
+            ["ack REPLICATED"]
+        );
     }
     (net, keys)
 }
@@ -22,7 +25,11 @@ fn check(net: &mut Net, keys: &[String]) {
     net.run(6_000);
     net.check_holders(keys);
     for (n, key) in keys.iter().enumerate() {
-        assert_eq!(net.read(0, key, ReadConsistency::Quorum), [format!("value {n}")], "{key}");
+        assert_eq!(
+            net.read(0, key, ReadConsistency::Quorum),
+            [format!("value {n}")],
+            "{key}"
+        );
     }
 }
 
@@ -86,7 +93,11 @@ fn who_gives_dies_while_another_is_filled() {
     let disk = net.crash(1);
     net.settle();
     for (n, key) in keys.iter().enumerate() {
-        assert_eq!(net.read(3, key, ReadConsistency::Quorum), [format!("value {n}")], "{key}");
+        assert_eq!(
+            net.read(3, key, ReadConsistency::Quorum),
+            [format!("value {n}")],
+            "{key}"
+        );
     }
     net.boot(1, disk);
     check(&mut net, &keys);
@@ -125,7 +136,10 @@ fn during_a_move_a_quorum_is_both_majorities() {
     net.until(|net| net.moves(0) > 0 && net.host(3).node.is_member());
     let key = moving_to(&mut net, 3, &keys);
     let (old, new) = net.placement(0, &key);
-    let leaves = *old.iter().find(|node| !new.contains(node)).expect("somebody gives it away");
+    let leaves = *old
+        .iter()
+        .find(|node| !new.contains(node))
+        .expect("somebody gives it away");
     let stays: Vec<usize> = old.iter().copied().filter(|node| *node != leaves).collect();
     // On one side a majority of the new replicas, on the other one of the old.
     net.split(&[stays[0], 3], &[stays[1], leaves]);
@@ -154,11 +168,18 @@ fn what_a_quorum_has_taken_during_a_move_is_read_during_and_after_it() {
     net.split(&[3], &[0, 1, 2]);
     net.run(1_000);
     assert!(net.moves(0) > 0);
-    assert_eq!(net.write(1, &key, 7, 77, Consistency::Quorum), ["ack REPLICATED"], "two of the old are two of the new");
+    assert_eq!(
+        net.write(1, &key, 7, 77, Consistency::Quorum),
+        ["ack REPLICATED"],
+        "two of the old are two of the new"
+    );
     for node in 0..3 {
         assert_eq!(net.read(node, &key, ReadConsistency::Quorum), ["value 77"]);
     }
-    assert!(net.write(1, &key, 8, 78, Consistency::Strong)[0].starts_with("424 "), "all of both");
+    assert!(
+        net.write(1, &key, 8, 78, Consistency::Strong)[0].starts_with("424 "),
+        "all of both"
+    );
     net.heal();
     net.settle();
     net.run(6_000);

@@ -134,7 +134,11 @@ impl Net {
                     peer: Some(peer),
                 };
                 self.host(node).step(input);
-                self.host(to).step(Input::Opened { conn, kind: PEER, peer: None });
+                self.host(to).step(Input::Opened {
+                    conn,
+                    kind: PEER,
+                    peer: None,
+                });
             }
         }
     }
@@ -206,10 +210,16 @@ impl Net {
         let state = host.node.cluster().expect("it is a member").clone();
         let index = |id: &NodeId| {
             let addr = &state.member(*id).expect("a member").addr;
-            self.configs.iter().position(|config| config.addr == *addr).expect("a node of this net")
+            self.configs
+                .iter()
+                .position(|config| config.addr == *addr)
+                .expect("a node of this net")
         };
         let placement = state.placement(partition(key));
-        (placement.replicas.iter().map(index).collect(), placement.target.iter().map(index).collect())
+        (
+            placement.replicas.iter().map(index).collect(),
+            placement.target.iter().map(index).collect(),
+        )
     }
 
     /// Every node that is up holds what lies with it, and nothing else.
@@ -231,13 +241,19 @@ impl Net {
                 return self.run(300);
             }
         }
-        let states = self.hosts.iter().flatten().map(|host| (host.phases.last().copied(), host.node.stats()));
+        let states = self
+            .hosts
+            .iter()
+            .flatten()
+            .map(|host| (host.phases.last().copied(), host.node.stats()));
         panic!("not settled: {:#?}", states.collect::<Vec<_>>());
     }
 
     fn is_settled(&self) -> bool {
         let up: Vec<&Host> = self.hosts.iter().flatten().collect();
-        let ready = up.iter().all(|host| matches!(host.phases.last(), Some(Phase::Ready { .. })));
+        let ready = up
+            .iter()
+            .all(|host| matches!(host.phases.last(), Some(Phase::Ready { .. })));
         let states: Vec<_> = up.iter().map(|host| host.node.cluster()).collect();
         let same = states.windows(2).all(|pair| pair[0] == pair[1]);
         ready && same && states.iter().flatten().all(|state| state.moves() == 0)

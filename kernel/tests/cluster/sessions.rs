@@ -13,7 +13,9 @@ fn owner_apart() -> (Net, String, Vec<usize>, usize) {
     let key = net.key_owned_by(2);
     assert_eq!(net.write(0, &key, 5, 1, Consistency::Quorum), ["ack REPLICATED"]);
     let (replicas, _) = net.placement(0, &key);
-    let elsewhere = (0..5).find(|node| !replicas.contains(node)).expect("three of five hold it");
+    let elsewhere = (0..5)
+        .find(|node| !replicas.contains(node))
+        .expect("three of five hold it");
     net.split(&replicas[..1], &replicas[1..]);
     net.run(1_000);
     (net, key, replicas, elsewhere)
@@ -30,7 +32,9 @@ fn a_client_reads_its_writes_when_another_replica_acts_as_owner_or_is_told_that_
         assert!(said[0].starts_with(BEHIND), "{said:?}");
     }
     // Another client was told of nothing.
-    let other = (0..5).find(|node| !replicas.contains(node) && *node != at).expect("two of five do not hold it");
+    let other = (0..5)
+        .find(|node| !replicas.contains(node) && *node != at)
+        .expect("two of five do not hold it");
     assert_eq!(net.read(other, &key, ReadConsistency::Owner), ["value 1"]);
     net.boot(replicas[0], disk);
     net.heal();
@@ -42,7 +46,9 @@ fn a_client_reads_its_writes_when_another_replica_acts_as_owner_or_is_told_that_
 #[test]
 fn what_a_client_has_read_it_does_not_read_older() {
     let (mut net, key, replicas, at) = owner_apart();
-    let writer = (0..5).find(|node| !replicas.contains(node) && *node != at).expect("two of five do not hold it");
+    let writer = (0..5)
+        .find(|node| !replicas.contains(node) && *node != at)
+        .expect("two of five do not hold it");
     assert_eq!(net.write(writer, &key, 6, 2, Consistency::Eventual), ["ack PERSISTED"]);
     assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["value 2"]);
     net.crash(replicas[0]);

@@ -129,7 +129,8 @@ fn strangers_are_turned_away() {
         wire.carry(&mut b, &mut a);
         let news = [a.node.take_news(), b.node.take_news()].concat();
         assert!(
-            news.iter().any(|news| news.lost.is_some_and(|lost| lost.contains(word))),
+            news.iter()
+                .any(|news| news.lost.is_some_and(|lost| lost.contains(word))),
             "{news:?}"
         );
         assert!(!a.closed.is_empty() || !b.closed.is_empty());
