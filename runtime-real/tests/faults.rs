@@ -20,6 +20,7 @@ use runtime_real::client::{Client, ClientError, Place};
 use runtime_real::driver::{Driver, LogState, LogStore, RecordStore, Settings, disk};
 use runtime_real::net::{Health, Page, Rules, Server, SmolNet, SystemClock};
 use smol::LocalExecutor;
+use smol::net::TcpListener;
 
 const ROOM: Room = Room { bytes: 1 << 30 };
 
@@ -144,9 +145,9 @@ impl Running {
                     health: Health::default(),
                     metrics: Page::default(),
                 };
-                let listen = "127.0.0.1:0".parse().unwrap();
-                let (server, accepted) = Server::bind(listen, rules, Rc::clone(&executor)).await.unwrap();
-                sender.send(server.addr().unwrap().to_string()).unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                sender.send(listener.local_addr().unwrap().to_string()).unwrap();
+                let (server, accepted) = Server::new(listener, rules, Rc::clone(&executor));
                 executor.spawn(server.run()).detach();
                 let (disk, log, records) = disk(stores.clone(), stores);
                 let threads = [

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_lite::future::{block_on, or};
 use futures_lite::{Stream, StreamExt};
 use kernel::crdt::Version;
-use kernel::env::{Limits, SeededRng, WriterId};
+use kernel::env::{Limits, NodeId, SeededRng, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
 use kernel::partition::PartitionId;
@@ -55,7 +55,14 @@ fn frames_of_clients() -> Vec<Bytes> {
 
 fn frames_of_peers() -> Vec<Bytes> {
     let hello = peer::Hello {
-        version: 1,
+        version: kernel::wire::PEER_PROTOCOL_VERSION,
+        id: NodeId(5),
+        addr: "nowhere:1",
+        weight: 1,
+        zone: "",
+        cluster_name: "orrery",
+        cluster: 0,
+        epoch: 0,
         name: "liar",
         boot: WriterId(7),
         routing: 0,
@@ -66,7 +73,8 @@ fn frames_of_peers() -> Vec<Bytes> {
         peer::proof(&[2; 32]),
         peer::digests(1, PartitionId::all().map(|id| (id, 3))),
         repair::ask(1, PartitionId::new(7).expect("one of 271"), &repair_ask()),
-        peer::ping(),
+        peer::refused("no"),
+        peer::ping(peer::Ping::default()),
     ]
 }
 

@@ -73,10 +73,16 @@ fn links_are_seen_in_the_metrics_and_in_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let addrs = free_addrs::<2>();
     let start = |who: usize, name: &str| {
-        let args = ["--listen", &addrs[who], "--peer", &addrs[1 - who], "--node", name];
-        Process::start_with(&dir.path().join(name), &args)
+        let join = ["--join", &addrs[0]];
+        let args = ["--listen", &addrs[who], "--node", name, "--heartbeat", "100ms"];
+        Process::start_with(&dir.path().join(name), &[&args[..], &join[..2 * who]].concat())
     };
     let (a, b) = (start(0, "north"), start(1, "south"));
+    eventually("all partitions are where they belong", || {
+        let page = scrape(&a, &[]);
+        let still = page.contains("orrery_cluster_members 2\n") && page.contains("orrery_cluster_moves 0\n");
+        (still && page.contains("orrery_partitions_orphaned 0\n")).then_some(())
+    });
     a.ok(&["set", "m", "k", "1"]);
     eventually("the change is forwarded", || {
         let page = scrape(&a, &[]);
@@ -123,6 +129,8 @@ fn metrics_are_for_those_who_know_the_secret_and_nothing_shows_it() {
         "trace",
         "--listen",
         "0.0.0.0:0",
+        "--advertise",
+        "127.0.0.1:0",
     ];
     let mut node = Process::start_with(&dir.path().join("data"), &more);
     node.addr = node.addr.replace("0.0.0.0", "127.0.0.1");

@@ -20,6 +20,8 @@ pub struct NodeConfig {
     /// Addresses of members of the cluster that it is to join, in the form that the host dials. A node that belongs to no cluster and
     /// has none to join begins one.
     pub join: Vec<String>,
+    /// What people call the cluster that it is meant for: a node that is meant for another one is refused.
+    pub cluster_name: String,
     /// How many replicas each partition should have, in a cluster that this node begins.
     pub replicas: u32,
     /// How much it should hold, relative to the other members; at least 1.
@@ -45,6 +47,7 @@ impl NodeConfig {
             name: name.into(),
             addr: name.into(),
             join: Vec::new(),
+            cluster_name: "orrery".into(),
             replicas: 3,
             weight: 100,
             zone: String::new(),
@@ -64,6 +67,11 @@ impl NodeConfig {
         self.limits.check()?;
         if self.name.is_empty() || self.name.len() > self.limits.id_bytes {
             return Err(BadConfig::Name {
+                limit: self.limits.id_bytes,
+            });
+        }
+        if self.cluster_name.is_empty() || self.cluster_name.len() > self.limits.id_bytes {
+            return Err(BadConfig::ClusterName {
                 limit: self.limits.id_bytes,
             });
         }
@@ -93,6 +101,12 @@ pub enum BadConfig {
     /// The name is empty or too long: peers would refuse it.
     #[error("the node's name is empty or over {limit} bytes")]
     Name {
+        /// The limit.
+        limit: usize,
+    },
+    /// The same of the cluster's name.
+    #[error("the cluster's name is empty or over {limit} bytes")]
+    ClusterName {
         /// The limit.
         limit: usize,
     },

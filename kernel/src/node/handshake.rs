@@ -1,5 +1,7 @@
 //! How two nodes get to know each other: who each is, where it belongs, and that it knows the secret.
 
+use alloc::format;
+
 use crate::env::{ConnId, Now, PeerId, WriterId};
 use crate::node::link::{Link, Remote, Stage};
 use crate::node::{LinkNews, Node};
@@ -17,6 +19,7 @@ impl Node {
             addr: &self.config.addr,
             weight: self.config.weight,
             zone: &self.config.zone,
+            cluster_name: &self.config.cluster_name,
             cluster: self.membership.cluster(),
             epoch: self.membership.durable(),
             name: &self.config.name,
@@ -63,6 +66,15 @@ impl Node {
         let understood = match message {
             Some(PeerMessage::Hello(hello)) if link.stage == Stage::Hello => self.peer_hello(conn, hello),
             Some(PeerMessage::Proof(proof)) => self.peer_proof(conn, proof, now),
+            Some(PeerMessage::Refused(reason)) => {
+                // The last that it says. Whoever answers can say it, and nothing but the news depends on it.
+                let node = link.stage.name();
+                let node = if node.is_empty() { "the other side" } else { node };
+                let reason = format!("{node} refused this node: {reason}");
+                self.peers.because(reason);
+                self.close(conn, now);
+                true
+            }
             // On a connection without order, what follows a handshake can overtake it; and repeats are no sin.
             Some(_) if link.remote().is_none() => true,
             Some(PeerMessage::Hello(_)) => true,
@@ -114,6 +126,8 @@ impl Node {
             Some("it has this node's id: its data is a copy of this node's")
         } else if own_cluster != 0 && hello.cluster != 0 && hello.cluster != own_cluster {
             Some("it belongs to another cluster")
+        } else if hello.cluster_name != self.config.cluster_name {
+            Some("it is meant for a cluster of another name: see --cluster-name")
         } else if hello.routing != self.config.routing.digest() {
             Some("its maps route in another way: every node needs the same --partition-by")
         } else if hello.name.is_empty() || hello.name.len() > limits.id_bytes || hello.name == self.config.name {
@@ -125,8 +139,10 @@ impl Node {
         };
         if let Some(reason) = refused {
             self.peers.put_off(dialled, limits.redial_ms.1);
-            self.peers.because(reason);
-            return false;
+            if hello.name.len() <= limits.id_bytes {
+                self.peers.called(hello.name);
+            }
+            return self.refuse_peer(conn, reason);
         }
         let Some(link) = self.peers.link(conn) else {
             return false;
@@ -137,6 +153,13 @@ impl Node {
         let proof = self.proof(is_dialler, &self.config.name, self.boot_id(), &remote.nonce, &own_nonce);
         self.outbox.push(conn, peer::proof(&proof), Shows::Nothing);
         true
+    }
+
+    /// Says why the other side cannot be linked with, to it and to whoever reads the log.
+    fn refuse_peer(&mut self, conn: ConnId, reason: &'static str) -> bool {
+        self.outbox.push_last(conn, peer::refused(reason));
+        self.peers.because(reason);
+        false
     }
 
     /// What only a node that knows the secret can say, about itself, on this connection, in this role.
@@ -161,8 +184,7 @@ impl Node {
         let expected = self.proof(!is_dialler, &remote.name, remote.boot, &nonce, &remote.nonce);
         // BLAKE3's digests compare in constant time.
         if blake3::Hash::from(expected) != *proof {
-            self.peers.because("it does not know the secret");
-            return false;
+            return self.refuse_peer(conn, "it does not know the secret");
         }
         self.conns.set_access(conn, Access::Granted);
         self.link_up(conn, remote, now);

@@ -71,6 +71,16 @@ pub struct Remote {
     pub nonce: [u8; 32],
 }
 
+impl Stage {
+    /// What the other side calls itself; empty before it has said so.
+    pub fn name(&self) -> &str {
+        match self {
+            Stage::Hello => "",
+            Stage::Proof(remote) | Stage::Up(remote) => &remote.name,
+        }
+    }
+}
+
 impl Link {
     /// A fresh connection.
     pub fn new(dialled: Option<PeerId>, nonce: [u8; 32], now_us: u64) -> Self {

@@ -272,11 +272,11 @@ impl Node {
     }
 
     pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, _now: Now) {
-        if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut) {
-            if *epoch < ping.epoch {
-                *epoch = ping.epoch;
-                self.fills.stir();
-            }
+        if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut)
+            && *epoch < ping.epoch
+        {
+            *epoch = ping.epoch;
+            self.fills.stir();
         }
         self.teach(conn);
     }
@@ -316,13 +316,18 @@ impl Node {
 
     /// Tells the other side what is agreed, if it knows less. Who was never told of the cluster is told once it belongs to it.
     pub(super) fn teach(&mut self, conn: ConnId) {
-        let Some(remote) = self.peers.link(conn).and_then(|link| link.remote().cloned()) else {
+        let version = self.membership.epoch();
+        let Some(remote) = self.peers.link(conn).and_then(Link::remote_mut) else {
             return;
         };
-        let version = self.membership.epoch();
-        if let Some(state) = self.membership.state()
+        let state = self.membership.state();
+        if let Some(state) = state.filter(|state| state.member(remote.id).is_some()) {
+            // It belongs here from now on, and wants to hear of it, too, when it does no longer.
+            remote.cluster = state.cluster;
+        }
+        if let Some(state) = state
             && remote.epoch < version
-            && (remote.cluster != 0 || state.member(remote.id).is_some())
+            && remote.cluster != 0
         {
             let learn = Word::Register(Message::Learn {
                 version,

@@ -3,6 +3,7 @@
 //! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
+mod admin;
 mod alive;
 mod checkpoint;
 mod config;
@@ -40,6 +41,7 @@ pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
 pub use stats::{LinkNews, LinkStats, RepairCounts, Stats};
 
+use admin::Orders;
 use flight::{Flight, Flights};
 use leftovers::Leftovers;
 use lifecycle::State;
@@ -75,6 +77,7 @@ pub struct Node {
     liveness: Liveness,
     waits: Waits,
     floors: Floors,
+    orders: Orders,
     fills: Fills,
     leftovers: Leftovers,
     /// Numbers of frames of changes that others confirm.
@@ -107,6 +110,7 @@ impl Node {
             liveness: Liveness::new(NodeId(0), Boot::default(), LivenessSettings::default(), config.mutants),
             waits: Waits::default(),
             floors: Floors::default(),
+            orders: Orders::default(),
             fills: Fills::default(),
             leftovers: Leftovers::default(),
             numbers: 0,
@@ -196,6 +200,7 @@ impl Node {
     /// A connection is no more, whoever ended it.
     fn gone(&mut self, conn: ConnId, now: Now) {
         self.subscriptions.close_all(conn);
+        self.orders.gone(conn);
         self.to_confirm.remove(&conn);
         self.waits.forget(conn);
         self.floors.close(conn);
@@ -261,6 +266,7 @@ impl Node {
         let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
         self.set_tickets(waits_for);
         self.settle_waits(now);
+        self.settle_orders(now);
         if !self.store.staged().is_empty() || self.waits.is_fresh() {
             self.forward();
         }
@@ -368,6 +374,7 @@ impl Node {
             self.liveness.wake_us().filter(|_| serving && !self.draining),
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
+            self.orders.wake_us(),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];

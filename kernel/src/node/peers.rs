@@ -12,7 +12,7 @@ use crate::env::{ConnId, Limits, Mutant, NodeId, Now, PeerId, SeededRng};
 use crate::machine::{Dial, Output};
 use crate::node::LinkNews;
 use crate::node::Node;
-use crate::node::link::{Link, Stage};
+use crate::node::link::Link;
 use crate::session::Shows;
 use crate::wire::peer;
 
@@ -29,7 +29,10 @@ pub struct Peers {
     news: Vec<LinkNews>,
     /// Why the next link that is lost is lost. It goes into the news and nowhere else.
     #[serde(skip)]
-    reason: Option<&'static str>,
+    reason: Option<String>,
+    /// What the other side calls itself there, where the link does not know it.
+    #[serde(skip)]
+    called: Option<String>,
     /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
     up: BTreeSet<ConnId>,
     /// The same by node: there is one link to each.
@@ -179,8 +182,8 @@ impl Peers {
     }
 
     /// Why the next link that is lost is lost, unless it is known better.
-    pub(super) fn because_at_least(&mut self, reason: &'static str) {
-        self.reason.get_or_insert(reason);
+    pub(super) fn because_at_least(&mut self, reason: &str) {
+        self.reason.get_or_insert_with(|| reason.into());
     }
 
     /// A connection that was dialled is open.
@@ -199,15 +202,12 @@ impl Peers {
 
     /// A connection is gone; if it was dialled, it is dialled again after a while.
     pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
-        let reason = self.reason.take();
+        let (reason, called) = (self.reason.take(), self.called.take());
         self.up.remove(&conn);
         self.nodes.retain(|_, link| *link != conn);
         if let Some(link) = self.links.remove(&conn) {
-            let node = match &link.stage {
-                Stage::Hello => String::new(),
-                Stage::Proof(remote) | Stage::Up(remote) => remote.name.clone(),
-            };
-            let lost = Some(reason.unwrap_or("this node closed it"));
+            let node = called.unwrap_or_else(|| link.stage.name().into());
+            let lost = Some(reason.unwrap_or_else(|| "this node closed it".into()));
             self.tell(LinkNews { node, lost });
         }
         let dialled = self
@@ -220,8 +220,13 @@ impl Peers {
     }
 
     /// Why the next connection that is lost is lost, for people.
-    pub fn because(&mut self, reason: &'static str) {
-        self.reason = Some(reason);
+    pub fn because(&mut self, reason: impl Into<String>) {
+        self.reason = Some(reason.into());
+    }
+
+    /// What the other side of the next connection that is lost calls itself, for people.
+    pub fn called(&mut self, name: &str) {
+        self.called = Some(name.into());
     }
 
     pub(super) fn tell(&mut self, news: LinkNews) {

@@ -86,7 +86,11 @@ impl Node {
                 Repair::Ask { partition, ask } => self.answer_ask(conn, session, partition, ask, now),
                 Repair::Answer(answer) => self.take_answer(conn, session, answer, bytes, now),
             },
-            PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Ping(_) | PeerMessage::Pong { .. } => true,
+            PeerMessage::Hello(_)
+            | PeerMessage::Proof(_)
+            | PeerMessage::Refused(_)
+            | PeerMessage::Ping(_)
+            | PeerMessage::Pong { .. } => true,
         }
     }
 

@@ -7,9 +7,10 @@ use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::node::waits::Asker;
 use crate::session::{Access, Kind, Request, Shows};
+use crate::wire::admin;
 use crate::wire::client::ClientMessage;
 use crate::wire::query::QuerySub;
-use crate::wire::server::{self, Refusal, Status};
+use crate::wire::server::{self, Refusal};
 use crate::wire::{Code, Error};
 
 impl Node {
@@ -102,7 +103,8 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, kind: ConnKind, message: ClientMessage<'_>, now: Now) {
         let early = self.config.mutants.is(Mutant::ServeWhileRecovering) && matches!(message, ClientMessage::Get(_));
-        if !early && !self.serves() && !matches!(message, ClientMessage::Status if self.state.is_serving()) {
+        let about = matches!(message, ClientMessage::Status | ClientMessage::Cluster) && self.state.is_serving();
+        if !early && !about && !self.serves() {
             self.not_ready(conn, message, now);
             return;
         }
@@ -124,9 +126,20 @@ impl Node {
             }
             ClientMessage::Status => {
                 self.tally.operations.add(Kind::Status, None);
-                let frame = server::status(&self.status());
+                let frame = admin::status(&self.status());
                 self.outbox.push(conn, frame, Shows::State);
                 Some(Request::Read { conn, id: "".into() })
+            }
+            ClientMessage::Cluster => {
+                self.tally.operations.add(Kind::Cluster, None);
+                let frame = admin::cluster(&self.cluster_status());
+                self.outbox.push(conn, frame, Shows::State);
+                Some(Request::Read { conn, id: "".into() })
+            }
+            ClientMessage::ClusterLocate(at) => self.locate(conn, &at, now),
+            ClientMessage::ClusterChange(asked) => {
+                self.change_cluster(conn, &asked, now);
+                None
             }
             ClientMessage::Ping { timestamp } => {
                 self.tally.operations.add(Kind::Ping, None);
@@ -183,19 +196,6 @@ impl Node {
             ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, code, reason),
             ClientMessage::Get(get) => desk.refuse(conn, code, reason.into(), get.id),
             _ => desk.refuse(conn, code, reason.into(), ""),
-        }
-    }
-
-    fn status(&self) -> Status {
-        let digests = crate::partition::PartitionId::all().map(|id| self.store.partition(id).digest());
-        Status {
-            node: self.config.name.clone(),
-            records: self.store.len() as u64,
-            committed: self.store.committed_number(),
-            applied: self.store.applied_number(),
-            connections: self.conns.len() as u64,
-            peers: self.peers.status(),
-            digest: digests.fold(0, u128::wrapping_add),
         }
     }
 }

@@ -114,7 +114,7 @@ pub struct LinkNews {
     /// The peer's name; empty if it is not known yet.
     pub node: String,
     /// Why the link is gone; `None` if it is up now.
-    pub lost: Option<&'static str>,
+    pub lost: Option<String>,
 }
 
 /// The counters that the node itself keeps.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::msgpack::{Kind, Reader, Writer};
+use crate::wire::admin::{ChangeAsked, Locate};
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::op::{Ask, Op, Ops, key, of_concern, write_key};
 use crate::wire::query::{QuerySub, read_unsub};
@@ -33,6 +34,12 @@ pub enum ClientMessage<'a> {
     },
     /// `STATUS`: how are you? (An extension.)
     Status,
+    /// `CLUSTER`: how is the cluster? (An extension.)
+    Cluster,
+    /// `CLUSTER_CHANGE`: somebody is to leave it. (An extension.)
+    ClusterChange(ChangeAsked<'a>),
+    /// `CLUSTER_LOCATE`: where does a key lie? (An extension.)
+    ClusterLocate(Locate<'a>),
     /// `PING`: are you there?
     Ping {
         /// The client's time, given back.
@@ -80,6 +87,9 @@ impl<'a> ClientMessage<'a> {
                 id: read_unsub(frame.payload()?)?,
             }),
             Some("STATUS") => Ok(Self::Status),
+            Some("CLUSTER") => Ok(Self::Cluster),
+            Some("CLUSTER_CHANGE") => Ok(Self::ClusterChange(ChangeAsked::read(frame.payload()?)?)),
+            Some("CLUSTER_LOCATE") => Ok(Self::ClusterLocate(Locate::read(frame.payload()?)?)),
             Some("PING") => {
                 let mut timestamp = None;
                 each_field(&mut frame.top(), |name, reader| match name {

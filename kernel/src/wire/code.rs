@@ -14,6 +14,8 @@ pub enum Code {
     AuthFailed,
     /// There is no message of this type.
     UnknownType,
+    /// What is asked of the cluster cannot be done as it is. Nothing was done.
+    NotPossible,
     /// The stamp is further ahead of this node's clock than allowed: a clock is wrong.
     ClockDrift,
     /// The operation's id is older than the window in which a retry is recognized: it may have been done long ago.
@@ -42,11 +44,12 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Code; 16] = [
+    pub const ALL: [Code; 17] = [
         Code::BadRequest,
         Code::AuthRequired,
         Code::AuthFailed,
         Code::UnknownType,
+        Code::NotPossible,
         Code::ClockDrift,
         Code::RetryTooOld,
         Code::Behind,
@@ -68,6 +71,7 @@ impl Code {
             Code::AuthRequired => 401,
             Code::AuthFailed => 403,
             Code::UnknownType => 404,
+            Code::NotPossible => 406,
             Code::ClockDrift => 409,
             Code::RetryTooOld => 410,
             Code::Behind => 412,
@@ -95,6 +99,7 @@ impl Code {
             Code::AuthRequired => "AuthRequired",
             Code::AuthFailed => "AuthFailed",
             Code::UnknownType => "UnknownType",
+            Code::NotPossible => "NotPossible",
             Code::ClockDrift => "ClockDrift",
             Code::RetryTooOld => "RetryTooOld",
             Code::Behind => "Behind",
@@ -122,6 +127,7 @@ impl Code {
             Code::AuthRequired => "present the cluster's secret as the token",
             Code::AuthFailed => "check the token against the node's --cluster-secret-file",
             Code::UnknownType => "check the message's type against the protocol",
+            Code::NotPossible => "look at what there is with `cluster status`, then ask for what can be done",
             Code::ClockDrift => "set the clock of the device that wrote, then write again",
             Code::RetryTooOld => "read what is there; if it was not done, ask for it as a new operation",
             Code::Behind => "wait a moment and ask again, or ask another node",

@@ -10,7 +10,7 @@
 //! | client | `GET` (ours) | `payload`: `id`, `mapName`, `key`, `consistency` |
 //! | client | `QUERY_SUB` | `payload`: `queryId`, `mapName`, `query`, `fields` |
 //! | client | `QUERY_UNSUB` | `payload`: `queryId` |
-//! | client | `STATUS` (ours) | |
+//! | client | `STATUS`, `CLUSTER`, `CLUSTER_CHANGE`, `CLUSTER_LOCATE` (ours) | see [`admin`] |
 //! | client | `PING` | `timestamp` |
 //! | node | `AUTH_REQUIRED` | |
 //! | node | `AUTH_ACK` | `protocolVersion`, `open`, `serverHlc` |
@@ -21,9 +21,9 @@
 //! | node | `VALUE` (ours) | `payload`: `id`, `mapName`, `key`, `found`, `record` |
 //! | node | `QUERY_RESP` | `payload`: `queryId`, `results` |
 //! | node | `QUERY_UPDATE` | `payload`: `queryId`, `key`, `value`, `changeType` |
-//! | node | `STATUS_RESP` (ours) | `payload` |
+//! | node | `STATUS_RESP`, `CLUSTER_RESP` (ours) | see [`admin`] |
 //! | node | `PONG` | `timestamp`, `serverTime` |
-//! | peer | `PEER_HELLO`, `PEER_PROOF`, `CHANGES`, `DIGESTS`, `PING`, `PONG` | see [`peer`] |
+//! | peer | `PEER_HELLO`, `PEER_PROOF`, `PEER_REFUSED`, `CHANGES`, `DIGESTS`, `PING`, `PONG` | see [`peer`] |
 //! | peer | of a repair: `SYMBOLS_ASK`, `ITEMS_ASK`, `WANT`, `GIVE`, `REPAIR_END`, and their answers | see [`repair`] |
 //!
 //! An operation is `id`, `mapName`, `key`, `opType` (`PUT`, `REMOVE`), `record` (`value`, `timestamp`), and optionally
@@ -48,6 +48,7 @@
 //! |---|---|---|---|
 //! | 400 | `BadRequest` | no | never helps |
 //! | 401, 403 | `AuthRequired`, `AuthFailed` | no | with the right token |
+//! | 406 | `NotPossible` | no | when things are otherwise |
 //! | 404, 422 | `UnknownType`, `Unsupported` | no | at a node that can |
 //! | 409 | `ClockDrift` | no | with a clock that is right |
 //! | 410 | `RetryTooOld` | perhaps, long ago | as a new operation |
@@ -64,6 +65,7 @@
 //! A time stamp is `millis`, `counter`, `nodeId`. JavaScript sends whole numbers
 //! as floats, absent fields as null, and fields that nobody asked for: all are accepted.
 
+pub mod admin;
 pub mod client;
 pub mod cluster;
 mod code;

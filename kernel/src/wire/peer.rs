@@ -19,6 +19,8 @@ pub enum PeerMessage<'a> {
     Hello(Hello<'a>),
     /// `PEER_PROOF`: I know the cluster's secret.
     Proof(&'a [u8]),
+    /// `PEER_REFUSED`: I close this connection, for this reason. The last frame on it, and for people: whoever connects can send it.
+    Refused(&'a str),
     /// `CHANGES`: versions that you may lack.
     Changes(Changes<'a>),
     /// `CLUSTER`: what the members of a cluster say to each other about it, in an encoding of its own ([`Word`](super::cluster::Word)).
@@ -81,6 +83,8 @@ pub struct Hello<'a> {
     pub weight: u32,
     /// What it shares its fate with.
     pub zone: &'a str,
+    /// What people call the cluster that it is meant for.
+    pub cluster_name: &'a str,
     /// The cluster that it belongs to; 0 for none yet.
     pub cluster: u64,
     /// The version of the cluster's state that it has on disk.
@@ -159,6 +163,7 @@ struct Raw<'a> {
     addr: Option<&'a str>,
     weight: Option<u64>,
     zone: Option<&'a str>,
+    cluster_name: Option<&'a str>,
     cluster: Option<u64>,
     epoch: Option<u64>,
     number: Option<u64>,
@@ -168,6 +173,7 @@ struct Raw<'a> {
     routing: Option<u64>,
     nonce: Option<&'a [u8]>,
     proof: Option<&'a [u8]>,
+    reason: Option<&'a str>,
     round: Option<u64>,
     taken: Option<u64>,
     digests: Option<&'a [u8]>,
@@ -185,6 +191,7 @@ impl<'a> Raw<'a> {
             "addr" => put(&mut raw.addr, "addr", reader, Reader::text),
             "weight" => put(&mut raw.weight, "weight", reader, Reader::u64),
             "zone" => put(&mut raw.zone, "zone", reader, Reader::text),
+            "clusterName" => put(&mut raw.cluster_name, "clusterName", reader, Reader::text),
             "cluster" => put(&mut raw.cluster, "cluster", reader, Reader::u64),
             "epoch" => put(&mut raw.epoch, "epoch", reader, Reader::u64),
             "number" => put(&mut raw.number, "number", reader, Reader::u64),
@@ -194,6 +201,7 @@ impl<'a> Raw<'a> {
             "routing" => put(&mut raw.routing, "routing", reader, Reader::u64),
             "nonce" => put(&mut raw.nonce, "nonce", reader, Reader::bin),
             "proof" => put(&mut raw.proof, "proof", reader, Reader::bin),
+            "reason" => put(&mut raw.reason, "reason", reader, Reader::text),
             "taken" => put(&mut raw.taken, "taken", reader, Reader::u64),
             "round" => put(&mut raw.round, "round", reader, Reader::u64),
             "digests" => put(&mut raw.digests, "digests", reader, Reader::bin),
@@ -211,6 +219,7 @@ impl<'a> Raw<'a> {
             addr: need(self.addr, "addr")?,
             weight: u32::try_from(need(self.weight, "weight")?).map_err(|_| Error::Range { field: "weight" })?,
             zone: need(self.zone, "zone")?,
+            cluster_name: need(self.cluster_name, "clusterName")?,
             cluster: need(self.cluster, "cluster")?,
             epoch: need(self.epoch, "epoch")?,
             name: need(self.name, "name")?,
@@ -250,6 +259,7 @@ impl<'a> PeerMessage<'a> {
         match kind {
             "PEER_HELLO" => Ok(Self::Hello(payload()?.hello()?)),
             "PEER_PROOF" => Ok(Self::Proof(need(payload()?.proof, "proof")?)),
+            "PEER_REFUSED" => Ok(Self::Refused(short(need(payload()?.reason, "reason")?))),
             "CHANGES" => Ok(Self::Changes(payload()?.changes()?)),
             "CLUSTER" => Ok(Self::Cluster(need(payload()?.body, "body")?)),
             "DIGESTS" => {
@@ -288,12 +298,13 @@ pub(super) fn message(kind: &str, fields: usize) -> Writer {
 
 /// Writes `PEER_HELLO`.
 pub fn hello(hello: &Hello<'_>) -> Bytes {
-    let mut out = message("PEER_HELLO", 11);
+    let mut out = message("PEER_HELLO", 12);
     out.text("protocolVersion").u64(hello.version);
     out.text("id").u64(hello.id.0);
     out.text("addr").text(hello.addr);
     out.text("weight").u64(hello.weight.into());
     out.text("zone").text(hello.zone);
+    out.text("clusterName").text(hello.cluster_name);
     out.text("cluster").u64(hello.cluster);
     out.text("epoch").u64(hello.epoch);
     out.text("name").text(hello.name);
@@ -308,6 +319,20 @@ pub fn proof(proof: &[u8; 32]) -> Bytes {
     let mut out = message("PEER_PROOF", 1);
     out.text("proof").bin(proof);
     out.into_bytes()
+}
+
+/// The longest reason that is sent or shown, in bytes.
+const REASON_BYTES: usize = 200;
+
+/// Writes `PEER_REFUSED`. A reason that is too long is cut.
+pub fn refused(reason: &str) -> Bytes {
+    let mut out = message("PEER_REFUSED", 1);
+    out.text("reason").text(short(reason));
+    out.into_bytes()
+}
+
+fn short(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(REASON_BYTES)]
 }
 
 /// Writes `CHANGES`, as many frames as it takes at about `chunk_bytes` each. `number` gives each of them its number, if it is to have

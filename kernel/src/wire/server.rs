@@ -207,43 +207,6 @@ pub fn value(id: &str, map: &str, key: &[u8], version: Option<Version<'_>>) -> B
     out.into_bytes()
 }
 
-/// How a node is: the answer to `STATUS`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// The node's name.
-    pub node: String,
-    /// Keys that have a version, deleted ones included.
-    pub records: u64,
-    /// The last log entry that is durable.
-    pub committed: u64,
-    /// The last log entry that the records hold.
-    pub applied: u64,
-    /// Open connections, those of peers included.
-    pub connections: u64,
-    /// Each configured peer: its address, its name as far as known, and whether it is linked.
-    pub peers: Vec<(String, String, bool)>,
-    /// The sum of all partitions' digests: equal on two nodes when they hold the same.
-    pub digest: u128,
-}
-
-/// Writes `STATUS_RESP`.
-pub fn status(status: &Status) -> Bytes {
-    let mut out = Writer::new();
-    out.map(2).text("type").text("STATUS_RESP").text("payload");
-    out.map(7).text("node").text(&status.node);
-    out.text("records").u64(status.records);
-    out.text("committed").u64(status.committed);
-    out.text("applied").u64(status.applied);
-    out.text("connections").u64(status.connections);
-    out.text("digest").text(&alloc::format!("{:032x}", status.digest));
-    out.text("peers").list(status.peers.len());
-    for (addr, name, linked) in &status.peers {
-        out.map(3).text("addr").text(addr).text("node").text(name);
-        out.text("linked").bool(*linked);
-    }
-    out.into_bytes()
-}
-
 /// An operation that an acknowledgement names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Done<'a> {
@@ -318,6 +281,11 @@ pub enum ServerMessage<'a> {
         /// The map.
         payload: &'a [u8],
     },
+    /// `CLUSTER_RESP`: the same, of what was asked about the cluster.
+    Cluster {
+        /// The map.
+        payload: &'a [u8],
+    },
 }
 
 impl<'a> ServerMessage<'a> {
@@ -371,6 +339,9 @@ impl<'a> ServerMessage<'a> {
             }
             "QUERY_UPDATE" => Ok(Self::QueryUpdate(read_update(frame.payload()?)?)),
             "STATUS_RESP" => Ok(Self::Status {
+                payload: frame.payload()?.rest(),
+            }),
+            "CLUSTER_RESP" => Ok(Self::Cluster {
                 payload: frame.payload()?.rest(),
             }),
             _ => Err(Error::UnknownType),

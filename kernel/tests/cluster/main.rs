@@ -1,6 +1,7 @@
 //! Several nodes behind the contract, and a perfect network between them that can be cut. What goes wrong by itself is the
 //! simulator's.
 
+mod admin;
 #[path = "../node/host.rs"]
 #[allow(dead_code)]
 mod host;

@@ -29,7 +29,7 @@ pub enum ClientError {
         hint: &'static str,
     },
     /// A write left, and nobody knows what became of it.
-    #[error("nobody knows whether it was written: {reason}")]
+    #[error("nobody knows whether it was done: {reason}")]
     Unknown {
         /// What happened.
         reason: String,
@@ -60,7 +60,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => "is a node running there? Start one, or say where it is with --addr",
             Self::Refused { hint, .. } => hint,
-            Self::Unknown { .. } => "read what is there, or write again",
+            Self::Unknown { .. } => "look at what is there, or ask for the same again",
         }
     }
 
@@ -110,7 +110,7 @@ impl ClientError {
         )
     }
 
-    /// What it means when a write has left: without a word from the node, nobody knows.
+    /// What it means when a write, or a change of the cluster, has left: without a word from the node, nobody knows.
     pub(super) fn after_a_write(self) -> Self {
         match self {
             Self::Unreachable { .. } => Self::Unknown {

@@ -14,6 +14,7 @@ use futures_lite::future::or;
 use kernel::crdt::Version;
 use kernel::env::{Limits, WriterId};
 use kernel::hlc::{Hlc, Stamp};
+use kernel::wire::admin::{self, ChangeAsked, Locate};
 use kernel::wire::client::{self as say, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::{Done, ServerMessage};
@@ -165,10 +166,31 @@ impl Client {
 
     /// How the node is, as MessagePack.
     pub async fn status(&mut self) -> Result<Vec<u8>, ClientError> {
-        self.send(say::status()).await?;
+        self.about(say::status()).await
+    }
+
+    /// How the cluster is in the node's eyes, as MessagePack.
+    pub async fn cluster(&mut self) -> Result<Vec<u8>, ClientError> {
+        self.about(admin::cluster_asked()).await
+    }
+
+    /// Where a key lies, as MessagePack.
+    pub async fn locate(&mut self, at: Place<'_>) -> Result<Vec<u8>, ClientError> {
+        let (map, key) = (at.map, at.key.as_bytes());
+        self.about(admin::locate(&Locate { map, key })).await
+    }
+
+    /// Changes the member list, and says what was changed, as MessagePack.
+    pub async fn change(&mut self, asked: ChangeAsked<'_>) -> Result<Vec<u8>, ClientError> {
+        let done = self.about(admin::change_asked(&asked)).await;
+        done.map_err(ClientError::after_a_write)
+    }
+
+    async fn about(&mut self, frame: Bytes) -> Result<Vec<u8>, ClientError> {
+        self.send(frame).await?;
         let reply = self.receive().await?;
         match self.read(&reply)? {
-            ServerMessage::Status { payload } => Ok(payload.to_vec()),
+            ServerMessage::Status { payload } | ServerMessage::Cluster { payload } => Ok(payload.to_vec()),
             other => Err(ClientError::unexpected(&self.addr, &other)),
         }
     }

@@ -76,7 +76,34 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
             "Bytes that may be committed before storage is full",
             stats.room_bytes,
         ),
-        ("peers", "Nodes that this one was told of", stats.peers),
+        ("peers", "Nodes that this one dials", stats.peers),
+        ("cluster_members", "Members of the cluster", stats.members),
+        (
+            "cluster_epoch",
+            "The version of the cluster's state that this node knows",
+            stats.epoch,
+        ),
+        (
+            "cluster_moves",
+            "Partitions that are moving, in the whole cluster",
+            stats.moves.0,
+        ),
+        (
+            "cluster_moves_here",
+            "Partitions that are moving to this node",
+            stats.moves.1,
+        ),
+        (
+            "partitions_owned",
+            "Partitions that this node acts as owner of",
+            stats.owned,
+        ),
+        (
+            "partitions_orphaned",
+            "Partitions of which no replica can be reached from here",
+            stats.orphans,
+        ),
+        ("requests_waiting", "Requests that wait for other nodes", stats.waiting),
         (
             "replication_links",
             "Links to peers that are up",
@@ -94,6 +121,11 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
             stats.forwarded,
         ),
         ("replication_taken", "Changes taken from peers", stats.taken),
+        (
+            "moved_bytes",
+            "Bytes of records given to nodes that partitions move to",
+            stats.moved_bytes,
+        ),
         (
             "replication_rounds",
             "Comparisons of everything with a peer",

@@ -56,7 +56,7 @@ impl Gate {
             ),
             Role::Peer => !matches!(
                 PeerMessage::decode(frame),
-                Ok(PeerMessage::Hello(_) | PeerMessage::Proof(_))
+                Ok(PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Refused(_))
             ),
         };
         if is_in {
@@ -145,7 +145,7 @@ mod tests {
             let mut byte = [0];
             let mut reading = pin!(stream.read(&mut byte));
             assert!(poll_once(&mut reading).await.is_none());
-            gate.pass(Role::Peer, &kernel::wire::peer::ping());
+            gate.pass(Role::Peer, &kernel::wire::peer::ping(peer::Ping::default()));
             assert_eq!(reading.await.unwrap(), 1);
         });
     }

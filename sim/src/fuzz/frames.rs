@@ -5,6 +5,7 @@ use bytes::Bytes;
 use kernel::env::{NodeId, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
+use kernel::wire::admin::{self, ChangeAsked, Locate, Order};
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::query_unsub;
@@ -59,7 +60,7 @@ pub(super) fn from_client(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut 
         }
         5..=7 => Built::plain(subscribe(u)?),
         8 => Built::plain(query_unsub(u.choose(&TEXTS)?)),
-        9 if u.ratio(1, 2)? => Built::plain(client::status()),
+        9 if u.ratio(1, 2)? => Built::plain(about(u)?),
         9 => Built::plain(client::ping(u.arbitrary()?)),
         _ => {
             let opens = u.ratio(2, 3)?;
@@ -68,6 +69,23 @@ pub(super) fn from_client(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut 
                 opens,
                 ..Built::plain(client::auth(token))
             }
+        }
+    })
+}
+
+/// What whoever runs the cluster asks.
+fn about(u: &mut Unstructured<'_>) -> Result<Bytes> {
+    Ok(match u.int_in_range(0..=3)? {
+        0 => client::status(),
+        1 => admin::cluster_asked(),
+        2 => {
+            let (map, key) = (*u.choose(&MAPS)?, u.choose(&KEYS)?.as_bytes());
+            admin::locate(&Locate { map, key })
+        }
+        _ => {
+            let order = *u.choose(&[Order::Remove, Order::Leave])?;
+            let node = u.choose(&["", "n0", "n1", "nobody"])?;
+            admin::change_asked(&ChangeAsked { order, node })
         }
     })
 }
@@ -263,6 +281,7 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
                 addr: u.choose(&["n0", "n1", "elsewhere"])?,
                 weight: u.int_in_range(0..=2)?,
                 zone: "",
+                cluster_name: u.choose(&["orrery", "another"])?,
                 cluster: u.int_in_range(0..=1)?,
                 epoch: u.int_in_range(0..=3)?,
                 name: u.choose(&["n0", "n1", "stranger", ""])?,

@@ -319,7 +319,7 @@ impl Guest {
         let shows = matches!(
             message,
             Ok(ServerMessage::OpAck { .. } | ServerMessage::Value { .. } | ServerMessage::QueryResp { .. })
-                | Ok(ServerMessage::QueryUpdate(_) | ServerMessage::Status { .. })
+                | Ok(ServerMessage::QueryUpdate(_) | ServerMessage::Status { .. } | ServerMessage::Cluster { .. })
         );
         assert!(
             !shows || entry.granted || entry.damaged,

@@ -88,6 +88,15 @@ impl Reader {
             }
             ClientMessage::QueryUnsub { id } => Summary::new(Kind::Read, format!("QUERY_UNSUB {id}"), vec![]),
             ClientMessage::Status => Summary::new(Kind::Read, "STATUS", vec![]),
+            ClientMessage::Cluster => Summary::new(Kind::Read, "CLUSTER", vec![]),
+            ClientMessage::ClusterChange(asked) => {
+                let text = format!("CLUSTER_CHANGE {} {}", asked.order.word(), asked.node);
+                Summary::new(Kind::Write, text, vec![])
+            }
+            ClientMessage::ClusterLocate(at) => {
+                let key = name(at.map, at.key);
+                Summary::new(Kind::Read, format!("CLUSTER_LOCATE {}", words::key(&key)), vec![key])
+            }
             ClientMessage::Ping { .. } => Summary::new(Kind::Heartbeat, "PING", vec![]),
         }
     }
@@ -156,6 +165,7 @@ impl Reader {
                 Summary::new(Kind::Read, text, vec![key])
             }
             ServerMessage::Status { .. } => Summary::new(Kind::Read, "STATUS_RESP", vec![]),
+            ServerMessage::Cluster { .. } => Summary::new(Kind::Read, "CLUSTER_RESP", vec![]),
         }
     }
 
@@ -193,6 +203,7 @@ fn peer(message: PeerMessage<'_>) -> Summary {
     match message {
         PeerMessage::Hello(hello) => Summary::new(Kind::Handshake, format!("PEER_HELLO {}", hello.name), vec![]),
         PeerMessage::Proof(_) => Summary::new(Kind::Handshake, "PEER_PROOF", vec![]),
+        PeerMessage::Refused(reason) => Summary::new(Kind::Refused, format!("PEER_REFUSED {reason}"), vec![]),
         PeerMessage::Changes(changes) => {
             let keys = keys_of(changes.rows);
             Summary::new(Kind::Changes, format!("CHANGES {}", shown(&keys)), keys)

@@ -15,12 +15,19 @@ const TURN_MS: u64 = 150;
 /// Most changes that people asked for and that wait for their turn.
 const WISHES_MAX: usize = 64;
 
+impl Membership {
+    /// Whether one more change may be wished for.
+    pub fn takes_wishes(&self) -> bool {
+        self.wishes.len() < WISHES_MAX
+    }
+}
+
 impl Node {
     /// Somebody who runs the cluster wants a change.
     pub(in crate::node) fn wish(&mut self, change: Change, now: Now) -> Result<(), BadChange> {
         let state = self.membership.state().ok_or(BadChange::Nothing)?;
         state.after(&change, self.membership.epoch() + 1)?;
-        if self.membership.wishes.len() < WISHES_MAX {
+        if self.membership.takes_wishes() && !self.membership.wishes.contains(&change) {
             self.membership.wishes.push_back(change);
             self.membership.since_us = Some(now.mono_us);
         }

@@ -1,6 +1,7 @@
 //! How the values of settings are read and written.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use kernel::partition::PartitionBy;
@@ -12,15 +13,17 @@ use super::table::Config;
 const SIZE_MAX: u64 = 1 << 30;
 
 /// Sizes of what is kept on disk, in bytes.
-const DISK_SIZES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 30;
+const DISK_SIZES: RangeInclusive<u64> = 1 << 20..=64 << 30;
 
 /// Where a setting's value goes, and with that, how it is read.
 #[derive(Debug)]
 pub enum Field {
     Path(fn(&mut Config) -> &mut PathBuf),
     MaybePath(fn(&mut Config) -> &mut Option<PathBuf>),
+    Text(fn(&mut Config) -> &mut String),
     MaybeText(fn(&mut Config) -> &mut Option<String>),
     Listen(fn(&mut Config) -> &mut SocketAddr),
+    MaybeAddress(fn(&mut Config) -> &mut Option<String>),
     Addresses(fn(&mut Config) -> &mut Vec<String>),
     Routes(fn(&mut Config) -> &mut Vec<(String, PartitionBy)>),
     Choice(&'static [&'static str], fn(&mut Config) -> &mut &'static str),
@@ -28,6 +31,7 @@ pub enum Field {
     Size64(fn(&mut Config) -> &mut u64),
     /// Of what is kept on disk.
     DiskSize(fn(&mut Config) -> &mut u64),
+    Number(RangeInclusive<u32>, fn(&mut Config) -> &mut u32),
     Count(fn(&mut Config) -> &mut usize),
     /// In milliseconds.
     Duration(fn(&mut Config) -> &mut u64),
@@ -41,16 +45,16 @@ impl Field {
 
     /// Whether the value is a number without a unit.
     pub fn is_number(&self) -> bool {
-        matches!(self, Self::Count(_))
+        matches!(self, Self::Count(_) | Self::Number(..))
     }
 
     /// What a value has to be.
     pub fn expected(&self) -> String {
         match self {
             Self::Path(_) | Self::MaybePath(_) => "a path".into(),
-            Self::MaybeText(_) => "a text".into(),
+            Self::Text(_) | Self::MaybeText(_) => "a text".into(),
             Self::Listen(_) => "an address as IP:PORT, such as 127.0.0.1:7878".into(),
-            Self::Addresses(_) => "an address as HOST:PORT".into(),
+            Self::MaybeAddress(_) | Self::Addresses(_) => "an address as HOST:PORT".into(),
             Self::Routes(_) => {
                 "MAP=SEPARATOR or MAP=FIELD and the separator, such as orders=tenantId/: one ASCII character, \
                  after a field one that is no letter and no digit"
@@ -59,6 +63,7 @@ impl Field {
             Self::Choice(choices, _) => format!("one of {}", choices.join(", ")),
             Self::Size(_) | Self::Size64(_) => "a size from 1 byte to 1GiB, such as 512KiB or 16MiB".into(),
             Self::DiskSize(_) => "a size from 1MiB to 64GiB, such as 512MiB".into(),
+            Self::Number(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::Count(_) => "a whole number from 1 to 10000000".into(),
             Self::Duration(_) => "a duration from 1ms to 365d, such as 250ms, 10s or 5m".into(),
         }
@@ -87,14 +92,17 @@ impl Field {
         match self {
             Self::Path(at) => *at(config) = some_text(value)?.into(),
             Self::MaybePath(at) => *at(config) = Some(some_text(value)?.into()),
+            Self::Text(at) => *at(config) = value.into(),
             Self::MaybeText(at) => *at(config) = Some(value.into()),
             Self::Listen(at) => *at(config) = value.parse().ok()?,
+            Self::MaybeAddress(at) => *at(config) = Some(address(value)?),
             Self::Addresses(at) => at(config).push(address(value)?),
             Self::Routes(at) => at(config).push(route(value)?),
             Self::Choice(choices, at) => *at(config) = choices.iter().find(|choice| **choice == value)?,
             Self::Size(at) => *at(config) = usize::try_from(size(value)?).ok()?,
             Self::Size64(at) => *at(config) = size(value)?,
             Self::DiskSize(at) => *at(config) = bytes(value).filter(|bytes| DISK_SIZES.contains(bytes))?,
+            Self::Number(range, at) => *at(config) = value.parse().ok().filter(|number| range.contains(number))?,
             Self::Count(at) => *at(config) = value.parse().ok().filter(|count| (1..=10_000_000).contains(count))?,
             Self::Duration(at) => *at(config) = duration_ms(value)?,
         }
@@ -107,7 +115,8 @@ impl Field {
         match self {
             Self::Path(at) => vec![at(config).display().to_string()],
             Self::MaybePath(at) => at(config).iter().map(|path| path.display().to_string()).collect(),
-            Self::MaybeText(at) => at(config).iter().cloned().collect(),
+            Self::Text(at) => vec![at(config).clone()],
+            Self::MaybeText(at) | Self::MaybeAddress(at) => at(config).iter().cloned().collect(),
             Self::Listen(at) => vec![at(config).to_string()],
             Self::Addresses(at) => at(config).clone(),
             Self::Routes(at) => at(config)
@@ -117,6 +126,7 @@ impl Field {
             Self::Choice(_, at) => vec![at(config).to_string()],
             Self::Size(at) => vec![size_text(*at(config) as u64)],
             Self::Size64(at) | Self::DiskSize(at) => vec![size_text(*at(config))],
+            Self::Number(_, at) => vec![at(config).to_string()],
             Self::Count(at) => vec![at(config).to_string()],
             Self::Duration(at) => vec![duration_text(*at(config))],
         }
