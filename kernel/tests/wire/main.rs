@@ -1,18 +1,10 @@
 //! The protocol as others speak it: frames are built here by an independent MessagePack library.
 
-use kernel::cluster::repair::{Answer, Ask as RepairAsk, Seal};
-use kernel::crdt::{Record, Version};
-use kernel::env::{Limits, NodeId, SeededRng, WriterId};
+use kernel::crdt::Version;
+use kernel::env::WriterId;
 use kernel::hlc::Stamp;
-use kernel::merkle::Item;
-use kernel::partition::PartitionId;
-use kernel::reconcile::ShortItem;
-use kernel::store::RecordKey;
 use kernel::wire::client::{self, ClientMessage};
-use kernel::wire::cluster::Word;
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::peer::{self, PeerMessage, Ping};
-use kernel::wire::repair::{self, Answered, Asked, Repair};
 use kernel::wire::server::{self, Outcome, Refusal, ServerMessage};
 use kernel::wire::{Code, Consistency, Error, ReadConsistency};
 use rmpv::Value;

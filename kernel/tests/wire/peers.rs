@@ -1,7 +1,7 @@
 //! What nodes say to each other, and whatever else comes in frames.
 
 use kernel::cluster::repair::{Answer, Ask as RepairAsk, Seal};
-use kernel::crdt::{Record, Version};
+use kernel::crdt::Record;
 use kernel::env::{Limits, NodeId, SeededRng, WriterId};
 use kernel::hlc::Stamp;
 use kernel::merkle::Item;
@@ -10,12 +10,9 @@ use kernel::reconcile::ShortItem;
 use kernel::store::RecordKey;
 use kernel::wire::client::{self, ClientMessage};
 use kernel::wire::cluster::Word;
-use kernel::wire::op::{Ask, Op};
 use kernel::wire::peer::{self, PeerMessage, Ping};
 use kernel::wire::repair::{self, Answered, Asked, Repair};
-use kernel::wire::server::{self, Outcome, Refusal, ServerMessage};
-use kernel::wire::{Code, Consistency, Error, ReadConsistency};
-use rmpv::Value;
+use kernel::wire::server::{self, ServerMessage};
 
 use crate::{DEPTH, op};
 
