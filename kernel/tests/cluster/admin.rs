@@ -216,6 +216,9 @@ fn what_cannot_be_done_is_refused_by_name() {
         "2 members are called \"twin\": give the id",
     );
     let id = net.id(1);
+    // What the one gives away the other is to confirm: while it cannot, the first is leaving.
+    net.crash(2);
+    net.run(1_000);
     net.change(0, Order::Leave, &id).expect("an id is not ambiguous");
     refused(
         net.change(0, Order::Leave, &id),

@@ -100,7 +100,7 @@ fn of_a_repair() -> Vec<bytes::Bytes> {
         key_hash: 5 << 40,
         digest: 6 << 80,
     };
-    let key = RecordKey::new("m", b"k", &Limits::default()).unwrap();
+    let key = RecordKey::new("m", b"k", &Limits::default()).expect("a short key");
     let rows = vec![(key, Record::new(&op().version))];
     let (question, batch) = (vec![7; 9], vec![8; 18]);
     let asks = [
@@ -132,7 +132,7 @@ fn of_a_repair() -> Vec<bytes::Bytes> {
         Answer::Taken { upto: 2, all: true },
         Answer::Gone,
     ];
-    let partition = PartitionId::new(270).unwrap();
+    let partition = PartitionId::new(270).expect("in range");
     let asks = asks.iter().map(|ask| repair::ask(1, partition, ask));
     asks.chain(answers.iter().map(|answer| repair::answer(1, answer)))
         .collect()
