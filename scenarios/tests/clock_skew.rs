@@ -20,7 +20,9 @@ fn nodes_a_minute_apart_converge() {
 
 #[test]
 fn five_nodes_a_minute_apart_agree_on_who_belongs_and_read_what_a_quorum_has() {
-    let mut story = Story::of_nodes(5).skewed(&[30_000, -30_000, 0, 29_000, -29_000]).by_quorum();
+    let mut story = Story::of_nodes(5)
+        .skewed(&[30_000, -30_000, 0, 29_000, -29_000])
+        .by_quorum();
     for client in 0..5 {
         story = story
             .writes(client, &KEYS, 2_000 + 10 * client as u64..6_000, 60)

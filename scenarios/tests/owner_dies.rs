@@ -10,9 +10,12 @@ const KEYS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k",
 fn killed_in_turn(nodes: usize) -> Story {
     let mut story = Story::of_nodes(nodes).and_clients(3).by_quorum();
     for client in 0..3 {
-        story = story
-            .writes(client, &KEYS, 2_000 + 7 * client as u64..9_000, 60)
-            .reads(client, KEYS[client], 2_500..9_500, 90);
+        story = story.writes(client, &KEYS, 2_000 + 7 * client as u64..9_000, 60).reads(
+            client,
+            KEYS[client],
+            2_500..9_500,
+            90,
+        );
     }
     for node in 0..nodes {
         let at_ms = 3_000 + 6_000 * node as u64 / nodes as u64;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kernel::machine::Input;
 use kernel::env::Limits;
+use kernel::machine::Input;
 use kernel::msgpack::Reader;
 use kernel::store::RecordKey;
 use kernel::wire::server::ServerMessage;

@@ -147,14 +147,30 @@ impl Story {
     /// A client deletes a key.
     pub fn deletes(self, client: usize, key: &str, at_ms: u64) -> Self {
         let (map, key, level) = ("story".into(), key.into(), self.writing);
-        self.at(at_ms, Event::Delete { client, map, key, level })
+        self.at(
+            at_ms,
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            },
+        )
     }
 
     /// A client reads a key, every so many milliseconds.
     pub fn reads(mut self, client: usize, key: &str, during_ms: Range<u64>, every_ms: usize) -> Self {
         for at_ms in during_ms.step_by(every_ms) {
             let (map, key, level) = ("story".into(), key.into(), self.reading);
-            self = self.at(at_ms, Event::Get { client, map, key, level });
+            self = self.at(
+                at_ms,
+                Event::Get {
+                    client,
+                    map,
+                    key,
+                    level,
+                },
+            );
         }
         self
     }

@@ -7,9 +7,9 @@ use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::node::waits::Asker;
 use crate::session::{Access, Kind, Request, Shows};
+use crate::wire::admin;
 use crate::wire::client::ClientMessage;
 use crate::wire::query::QuerySub;
-use crate::wire::admin;
 use crate::wire::server::{self, Refusal};
 use crate::wire::{Code, Error};
 

@@ -6,5 +6,7 @@ mod admin;
 #[allow(dead_code)]
 mod host;
 mod membership;
+mod moves;
 mod net;
 mod quorums;
+mod sessions;

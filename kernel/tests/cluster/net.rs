@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::env::{ConnId, Limits};
+use kernel::env::{ConnId, Limits, NodeId};
 use kernel::machine::{Input, Phase};
 use kernel::node::NodeConfig;
 use kernel::partition::PartitionId;
@@ -36,6 +36,7 @@ pub fn config(node: usize) -> NodeConfig {
             heartbeat_ms: 100,
             silence_ms: 500,
             redial_ms: (20, 100),
+            anti_entropy_ms: 2_000,
             chunk_bytes: 300,
             ..Limits::default()
         },
@@ -133,7 +134,11 @@ impl Net {
                     peer: Some(peer),
                 };
                 self.host(node).step(input);
-                self.host(to).step(Input::Opened { conn, kind: PEER, peer: None });
+                self.host(to).step(Input::Opened {
+                    conn,
+                    kind: PEER,
+                    peer: None,
+                });
             }
         }
     }
@@ -180,6 +185,54 @@ impl Net {
         }
     }
 
+    /// Goes on, one frame of each connection at a time, until something is so.
+    pub fn until(&mut self, what: impl Fn(&mut Self) -> bool) {
+        for _ in 0..20_000 {
+            if what(self) {
+                return;
+            }
+            self.dial();
+            if !self.carry() {
+                self.hosts.iter_mut().flatten().for_each(|host| host.advance(10));
+            }
+        }
+        panic!("it never came to that");
+    }
+
+    /// How many moves are open, in the eyes of a node.
+    pub fn moves(&mut self, node: usize) -> u64 {
+        self.host(node).node.stats().moves.0
+    }
+
+    /// The nodes that a key lies with, and those that it moves to, in the eyes of a node that is up.
+    pub fn placement(&mut self, node: usize, key: &str) -> (Vec<usize>, Vec<usize>) {
+        let host = self.host(node);
+        let state = host.node.cluster().expect("it is a member").clone();
+        let index = |id: &NodeId| {
+            let addr = &state.member(*id).expect("a member").addr;
+            self.configs
+                .iter()
+                .position(|config| config.addr == *addr)
+                .expect("a node of this net")
+        };
+        let placement = state.placement(partition(key));
+        (
+            placement.replicas.iter().map(index).collect(),
+            placement.target.iter().map(index).collect(),
+        )
+    }
+
+    /// Every node that is up holds what lies with it, and nothing else.
+    pub fn check_holders(&mut self, keys: &[String]) {
+        let any = self.hosts.iter().position(Option::is_some).expect("somebody is up");
+        for key in keys {
+            let (mut replicas, target) = self.placement(any, key);
+            replicas.sort_unstable();
+            assert!(target.is_empty());
+            assert_eq!(self.holders(key), replicas, "{key}");
+        }
+    }
+
     /// Lets time pass until all nodes that are up agree and nothing moves.
     pub fn settle(&mut self) {
         for _ in 0..300 {
@@ -188,13 +241,19 @@ impl Net {
                 return self.run(300);
             }
         }
-        let states = self.hosts.iter().flatten().map(|host| (host.phases.last().copied(), host.node.stats()));
+        let states = self
+            .hosts
+            .iter()
+            .flatten()
+            .map(|host| (host.phases.last().copied(), host.node.stats()));
         panic!("not settled: {:#?}", states.collect::<Vec<_>>());
     }
 
     fn is_settled(&self) -> bool {
         let up: Vec<&Host> = self.hosts.iter().flatten().collect();
-        let ready = up.iter().all(|host| matches!(host.phases.last(), Some(Phase::Ready { .. })));
+        let ready = up
+            .iter()
+            .all(|host| matches!(host.phases.last(), Some(Phase::Ready { .. })));
         let states: Vec<_> = up.iter().map(|host| host.node.cluster()).collect();
         let same = states.windows(2).all(|pair| pair[0] == pair[1]);
         ready && same && states.iter().flatten().all(|state| state.moves() == 0)

@@ -123,7 +123,11 @@ impl Node {
             let changes = changes.map(|change| change.key.as_bytes().len() + change.record.as_bytes().len());
             let content = changes.chain(said.system.values().map(Bytes::len));
             // What the node keeps of itself is small, and waits for nobody.
-            let system: u64 = said.system.iter().map(|(name, row)| system_bytes(name.len(), row.len())).sum();
+            let system: u64 = said
+                .system
+                .iter()
+                .map(|(name, row)| system_bytes(name.len(), row.len()))
+                .sum();
             self.entries.push_back(Entry {
                 ticket: commit.ticket,
                 bytes: (bytes.len() as u64).saturating_sub(system),

@@ -248,7 +248,12 @@ impl<'p> Run<'p> {
     fn report(self, at_rest: bool) -> Report {
         let header = &self.plan.header;
         // Who has lost its disk and did not become a member again cannot vote.
-        let displaced = self.displaced.borrow().iter().filter(|node| **node < self.left().count()).count() as u64;
+        let displaced = self
+            .displaced
+            .borrow()
+            .iter()
+            .filter(|node| **node < self.left().count())
+            .count() as u64;
         let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
             // Where some went before all had come, those that are left may be a minority of those that belong.
@@ -323,7 +328,13 @@ impl<'p> Run<'p> {
             let node = host.machine()?;
             let stats = node.stats();
             let links: Vec<&str> = stats.links.iter().map(|link| &*link.node).collect();
-            let members = node.cluster().map(|state| state.members.iter().map(|member| format!("{}={:04x}", member.name, member.id.0 >> 48)).collect::<Vec<_>>());
+            let members = node.cluster().map(|state| {
+                state
+                    .members
+                    .iter()
+                    .map(|member| format!("{}={:04x}", member.name, member.id.0 >> 48))
+                    .collect::<Vec<_>>()
+            });
             Some(format!(
                 "n{number}={:04x} is at version {} of [{}] with {} moves, linked with [{}]",
                 node.id().0 >> 48,
@@ -442,7 +453,8 @@ impl<'p> Run<'p> {
         self.restart_older();
         // Who cannot use its disk is given an empty one, and is another node to the others.
         let hosts = self.world.hosts().iter().enumerate().take(survivors as usize);
-        let unusable = hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
+        let unusable =
+            hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
         let unusable: Vec<usize> = unusable.map(|(node, _)| node).collect();
         self.displaced.borrow_mut().extend(unusable);
         self.world.heal(survivors as usize);
