@@ -227,6 +227,9 @@ mutants! {
     PruneOrIntersects = "prune-or-intersects",
     /// Who gathers the answers of many skips none of the first records, though each of those who answered was told not to.
     GatherForgetsOffset = "gather-forgets-offset",
+    // Queries that other nodes have a part in.
+    /// A node answers for all partitions that it is asked for, whether it holds them or not.
+    AnswersForOthers = "answers-for-others",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

@@ -234,6 +234,7 @@ impl Node {
     pub(super) fn reroute(&mut self) {
         let own = self.membership.id;
         let alive = |node| node == own || self.peers.to(node).is_some();
+        self.scatter.rerouted = true;
         self.membership.routes = match self.membership.state().filter(|_| self.membership.is_member()) {
             Some(state) => Routes::new(state, alive),
             None => Routes::default(),

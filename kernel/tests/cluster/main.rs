@@ -6,4 +6,5 @@
 mod host;
 mod membership;
 mod net;
+mod queries;
 mod quorums;
