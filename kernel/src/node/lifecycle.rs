@@ -96,9 +96,16 @@ impl Node {
                 }
                 out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
-                if let Err(error) = self.find_itself() {
-                    self.state = State::Failed;
-                    return announce(out, Phase::Failed { error });
+                match self.find_itself() {
+                    Ok(()) => {}
+                    Err(StorageError::Full) => {
+                        self.state = State::RetryAt(now.mono_us + RETRY_MS * 1_000);
+                        return;
+                    }
+                    Err(error) => {
+                        self.state = State::Failed;
+                        return announce(out, Phase::Failed { error });
+                    }
                 }
                 self.found = (records, log_entries);
                 self.advance(now);

@@ -29,6 +29,10 @@ const TURN_MS: u64 = 150;
 /// Most changes that people asked for and that wait for their turn.
 const WISHES_MAX: usize = 64;
 
+/// Bytes of the smallest states that a register keeps, with what comes on top; and how long it waits where there is no room for that.
+const REGISTER_BYTES: u64 = 8 << 10;
+const NO_ROOM_MS: u64 = 1_000;
+
 /// Who the node is in its cluster.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Membership {
@@ -52,6 +56,10 @@ pub struct Membership {
     since_us: Option<u64>,
     /// Register messages of this node to itself: they are taken once what they rest on is durable.
     loopback: Vec<Message<ClusterState>>,
+    /// How large the row was that was written last.
+    row_bytes: u64,
+    /// Storage was full: nothing is proposed until then.
+    held_until_us: u64,
 }
 
 /// What is kept of a node's identity.
@@ -77,6 +85,8 @@ impl Membership {
             wishes: VecDeque::new(),
             since_us: None,
             loopback: Vec::new(),
+            row_bytes: 0,
+            held_until_us: 0,
         }
     }
 
@@ -150,6 +160,10 @@ impl Node {
     pub(super) fn find_itself(&mut self) -> Result<(), StorageError> {
         let read = |row: &str| self.store.system(row).cloned();
         let known: Option<Identity> = decode(read(IDENTITY_ROW))?;
+        if known.is_none() && self.store.room_for(REGISTER_BYTES).is_err() {
+            // Who it is could not even be written down.
+            return Err(StorageError::Full);
+        }
         let stored: Option<Stored<ClusterState>> = decode(read(CLUSTER_ROW))?;
         // Data that belongs to a node of another name was copied here: it is not that node that starts.
         let same = known.as_ref().is_some_and(|identity| identity.name == self.config.name);
@@ -306,8 +320,23 @@ impl Node {
         }
     }
 
+    /// Whether storage has room for what the register may have to keep in this step. Without, it says and hears nothing: others ask
+    /// again, and a majority of them needs nobody whose disk is full.
+    fn has_room(&mut self) -> bool {
+        // What is promised, accepted and chosen: two states, and some more.
+        let most = 2 * self.membership.row_bytes + REGISTER_BYTES;
+        let room = self.store.room_for(most).is_ok();
+        if !room {
+            self.store.fell_short();
+        }
+        room
+    }
+
     /// A message about the register.
     pub(super) fn register_message(&mut self, from: NodeId, message: Message<ClusterState>, now: Now) {
+        if !self.has_room() {
+            return;
+        }
         if let Message::Learn { value, .. } = &message {
             let foreign = self.membership.state().is_some_and(|state| state.cluster != value.cluster);
             if foreign || !value.is_sound() {
@@ -354,6 +383,7 @@ impl Node {
     pub(super) fn stage_membership(&mut self) {
         if self.membership.register.take_dirty() {
             let row = encode(self.membership.register.stored());
+            self.membership.row_bytes = row.len() as u64;
             self.store.put_system(CLUSTER_ROW, row);
         }
     }
@@ -465,6 +495,13 @@ impl Node {
     pub(super) fn membership_timers(&mut self, now: Now) {
         let before = self.membership.epoch();
         let mut out = Vec::new();
+        let due = self.membership_wake_us().is_some_and(|due_us| due_us <= now.mono_us);
+        if due && !self.has_room() {
+            self.membership.held_until_us = now.mono_us + NO_ROOM_MS * 1_000;
+        }
+        if self.membership.held_until_us > now.mono_us {
+            return;
+        }
         self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
         if !self.membership.is_member() || !self.may_change() {
             self.membership.since_us = None;
@@ -493,7 +530,8 @@ impl Node {
     /// When something here is due.
     pub(super) fn membership_wake_us(&self) -> Option<u64> {
         let turn_us = self.turn_us().filter(|_| !self.membership.register.is_proposing());
-        [self.membership.register.wake_us(), turn_us].into_iter().flatten().min()
+        let due_us = [self.membership.register.wake_us(), turn_us].into_iter().flatten().min();
+        due_us.map(|due_us| due_us.max(self.membership.held_until_us))
     }
 }
 
