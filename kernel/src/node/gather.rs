@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::env::{ConnId, Mutant, NodeId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::node::scatter::{Gathering, News, Settled};
+use crate::node::gathering::{Gathering, News, Settled};
 use crate::partition::PartitionSet;
 use crate::query::{Change, Ranked, Said};
 use crate::session::{Asked, Kind, Name, Request, Shows, answer, read_query, refusal_of_query};

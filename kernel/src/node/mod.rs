@@ -8,6 +8,7 @@ mod config;
 mod coordinate;
 mod flight;
 mod gather;
+mod gathering;
 mod handshake;
 mod leftovers;
 mod lifecycle;

@@ -178,7 +178,7 @@ mod tests {
             let all: Vec<Said> = rows.into_iter().map(|(key, value)| said(&key, value.map(|n| vec![n & 0x7f]))).collect();
             let chunks = chunks(&all, chunk, 1_000).unwrap();
             let read = chunks.iter().flatten().map(|row| row.said("m", &Limits::default()).unwrap());
-            prop_assert_eq!(read.collect::<Vec<_>>(), all);
+            prop_assert_eq!(&read.collect::<Vec<_>>(), &all);
             for rows in &chunks {
                 let bytes: usize = rows.iter().map(SentRow::bytes).sum();
                 prop_assert!(rows.len() == 1 || bytes <= chunk);
