@@ -1,21 +1,20 @@
 //! Answering queries: from what this node holds where it acts as owner of all that can match, and else by asking those who do.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::env::{ConnId, Mutant, NodeId, Now};
+use crate::env::{ConnId, NodeId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::node::gathering::{Gathering, News, Settled};
+use crate::node::gathering::{AskedOver, Gathering, News};
 use crate::partition::PartitionSet;
-use crate::query::{Change, Ranked, Said};
-use crate::session::{Asked, Kind, Name, Request, Shows, answer, read_query, refusal_of_query};
+use crate::query::{Ranked, Said};
+use crate::session::{Asked, Kind, Name, Request, Shows, read_query, refusal_of_query};
 use crate::wire::Code;
 use crate::wire::cluster::{Word, refusal};
 use crate::wire::gather::{Rows, SentRow, Watch, query_bytes};
-use crate::wire::query::{Explained, QuerySub, query_update};
-use crate::wire::server::{self, Refusal};
+use crate::wire::query::{Explained, QuerySub};
+use crate::wire::server::Refusal;
 
 impl Node {
     /// Answers a query; on a connection that can be pushed to it is live from then on, unless only the answer is wanted.
@@ -31,7 +30,13 @@ impl Node {
         }
     }
 
-    fn open_query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Result<Option<Request>, Refusal> {
+    fn open_query(
+        &mut self,
+        conn: ConnId,
+        kind: ConnKind,
+        sub: QuerySub<'_>,
+        now: Now,
+    ) -> Result<Option<Request>, Refusal> {
         let query = read_query(sub, &self.config.limits)?;
         self.close_query(conn, sub.id);
         let (limits, mutants) = (&self.config.limits, self.config.mutants);
@@ -51,7 +56,8 @@ impl Node {
                 explained: plan.map(|plan| Explained { plan, nodes: 1 }),
                 longest: limits.frame_bytes.min(kind.frame_bytes),
             };
-            self.subscriptions.open(conn, asked, &self.store, limits, &mut self.outbox)?;
+            self.subscriptions
+                .open(conn, asked, &self.store, limits, &mut self.outbox)?;
             self.tally.operations.add(Kind::Query, None);
             self.tally.queries.add(within.len(), 1);
             // If the commit fails that a live one's answer waits for, it is answered anew after the recovery: an error on top
@@ -63,7 +69,15 @@ impl Node {
             return Err(refusal(Code::Overloaded, "too many requests wait for other nodes"));
         }
         let deadline_us = now.mono_us + limits.request_ms * 1_000;
-        let mut gathering = Gathering::new(query, within, once, Some(deadline_us), &self.config.routing, limits, mutants);
+        let mut gathering = Gathering::new(
+            query,
+            within,
+            once,
+            Some(deadline_us),
+            &self.config.routing,
+            limits,
+            mutants,
+        );
         gathering.explain = plan;
         let name: Name = (conn, sub.id.into());
         self.scatter.put(name.clone(), gathering);
@@ -103,14 +117,14 @@ impl Node {
         }
     }
 
-    fn end_gathering(&mut self, name: &Name) -> Option<Gathering> {
+    pub(super) fn end_gathering(&mut self, name: &Name) -> Option<Gathering> {
         let gone = self.scatter.remove(name)?;
         self.drop_askings(gone.requests());
         Some(gone)
     }
 
     /// Askings count no more: who was asked is told.
-    fn drop_askings(&mut self, askings: Vec<(Option<ConnId>, u64)>) {
+    pub(super) fn drop_askings(&mut self, askings: Vec<AskedOver>) {
         for (conn, request) in askings {
             self.scatter.forget(request);
             match conn {
@@ -155,9 +169,15 @@ impl Node {
         let Some(gathering) = self.scatter.get_mut(name) else {
             return;
         };
-        if gathering.deadline_us.is_some_and(|deadline_us| deadline_us <= now.mono_us) {
+        if gathering
+            .deadline_us
+            .is_some_and(|deadline_us| deadline_us <= now.mono_us)
+        {
             let missing = gathering.wanted.difference(gathering.answered()).len();
-            let reason = format!("{missing} of {} partitions did not answer in time: ask again", gathering.wanted.len());
+            let reason = format!(
+                "{missing} of {} partitions did not answer in time: ask again",
+                gathering.wanted.len()
+            );
             return self.refuse_query(name, refusal(Code::NotReady, reason), now);
         }
         let late = gathering.pass(now.mono_us);
@@ -211,7 +231,15 @@ impl Node {
     }
 
     /// Rows of a source's answer.
-    fn take_rows(&mut self, name: &Name, node: NodeId, part: u32, rows: Vec<Ranked>, covers: Option<PartitionSet>, now: Now) -> Result<(), Refusal> {
+    fn take_rows(
+        &mut self,
+        name: &Name,
+        node: NodeId,
+        part: u32,
+        rows: Vec<Ranked>,
+        covers: Option<PartitionSet>,
+        now: Now,
+    ) -> Result<(), Refusal> {
         let limits = &self.config.limits;
         let late_us = now.mono_us + (limits.request_ms * 250).max(1_000);
         let Some(gathering) = self.scatter.get_mut(name) else {
@@ -236,11 +264,18 @@ impl Node {
         let Some((name, node)) = self.scatter.of_request(rows.request, Some(conn)) else {
             return;
         };
-        let map = self.scatter.get_mut(&name).map(|gathering| gathering.query().map.clone()).unwrap_or_default();
-        let ranked = rows.rows.iter().filter_map(|row| match row.said(&map, &self.config.limits)? {
-            Said::Has(ranked) => Some(ranked),
-            Said::Left(_) => None,
-        });
+        let map = self
+            .scatter
+            .get_mut(&name)
+            .map(|gathering| gathering.query().map.clone())
+            .unwrap_or_default();
+        let ranked = rows
+            .rows
+            .iter()
+            .filter_map(|row| match row.said(&map, &self.config.limits)? {
+                Said::Has(ranked) => Some(ranked),
+                Said::Left(_) => None,
+            });
         let ranked = ranked.collect();
         match self.take_rows(&name, node, rows.part, ranked, rows.covers, now) {
             Ok(()) => self.scatter.look_at(&name),
@@ -253,8 +288,15 @@ impl Node {
         let Some((name, node)) = self.scatter.of_request(request, Some(conn)) else {
             return self.drop_askings(alloc::vec![(Some(conn), request)]);
         };
-        let map = self.scatter.get_mut(&name).map(|gathering| gathering.query().map.clone()).unwrap_or_default();
-        let said = rows.iter().filter_map(|row| row.said(&map, &self.config.limits)).collect();
+        let map = self
+            .scatter
+            .get_mut(&name)
+            .map(|gathering| gathering.query().map.clone())
+            .unwrap_or_default();
+        let said = rows
+            .iter()
+            .filter_map(|row| row.said(&map, &self.config.limits))
+            .collect();
         self.take_said(&name, node, request, Some(number), said, now);
     }
 
@@ -289,12 +331,19 @@ impl Node {
                 unknown.push(*request);
                 continue;
             };
-            match self.scatter.get_mut(&name).and_then(|gathering| gathering.heard(*request)) {
+            match self
+                .scatter
+                .get_mut(&name)
+                .and_then(|gathering| gathering.heard(*request))
+            {
                 Some(known) if known < *number => self.source_failed(&name, node, *request, now),
                 _ => heard.push((*request, *number)),
             }
         }
-        for (word, is_empty) in [(Word::Heard(heard.clone()), heard.is_empty()), (Word::Unwatch(unknown.clone()), unknown.is_empty())] {
+        for (word, is_empty) in [
+            (Word::Heard(heard.clone()), heard.is_empty()),
+            (Word::Unwatch(unknown.clone()), unknown.is_empty()),
+        ] {
             if !is_empty {
                 self.outbox.push(conn, word.to_frame(), Shows::Nothing);
             }
@@ -303,7 +352,11 @@ impl Node {
 
     fn source_failed(&mut self, name: &Name, node: NodeId, request: u64, now: Now) {
         if let Some(gathering) = self.scatter.get_mut(name) {
-            let conn = gathering.requests().into_iter().find(|(_, of)| *of == request).and_then(|(conn, _)| conn);
+            let conn = gathering
+                .requests()
+                .into_iter()
+                .find(|(_, of)| *of == request)
+                .and_then(|(conn, _)| conn);
             gathering.failed(node, request, now.mono_us);
             self.drop_askings(alloc::vec![(conn, request)]);
             self.scatter.look_at(name);
@@ -331,106 +384,6 @@ impl Node {
                 self.scatter.look_at(&name);
             }
         }
-    }
-
-    /// Takes the round, if it is complete, and gives the client what comes of it.
-    fn settle_query(&mut self, name: &Name, now: Now) {
-        let Some(gathering) = self.scatter.get_mut(name) else {
-            return;
-        };
-        if gathering.is_once() {
-            if gathering.wanted.difference(gathering.answered()).is_empty() {
-                self.answer_query(name, now);
-                self.end_gathering(name);
-            }
-            return;
-        }
-        match gathering.settle() {
-            Ok(None) => {}
-            Ok(Some(Settled { changes, dropped })) => {
-                let is_first = gathering.deadline_us.take().is_some();
-                self.drop_askings(dropped);
-                match is_first {
-                    true => self.answer_query(name, now),
-                    false => self.tell_changes(name, changes, now),
-                }
-            }
-            Err(error) => self.refuse_query(name, refusal_of_query(&error), now),
-        }
-    }
-
-    /// The whole answer.
-    fn answer_query(&mut self, name: &Name, now: Now) {
-        let Some(gathering) = self.scatter.get_mut(name) else {
-            return;
-        };
-        let nodes = gathering.nodes.len();
-        let explained = gathering.explain.take().map(|plan| Explained { plan, nodes });
-        let (rows, once, partitions) = (gathering.rows(), gathering.is_once(), gathering.wanted.len());
-        let (conn, id) = name;
-        let longest = self.conns.longest(*conn, &self.config.limits);
-        if let Err(refused) = answer(*conn, id, &rows, explained.as_ref(), longest, &mut self.outbox) {
-            return self.refuse_query(name, refused, now);
-        }
-        self.tally.operations.add(Kind::Query, None);
-        self.tally.queries.add(partitions, nodes);
-        let (conn, id) = name.clone();
-        self.requests.extend(once.then_some(Request::Read { conn, id }));
-    }
-
-    /// Tells a client of changes. One that reads too slowly is given a whole answer once it has caught up.
-    fn tell_changes(&mut self, name: &Name, changes: Vec<Change>, now: Now) {
-        if changes.is_empty() || self.scatter.stale.contains(name) {
-            return;
-        }
-        let (conn, id) = name;
-        let limits = &self.config.limits;
-        if self.conns.is_full(*conn, limits) {
-            if !self.config.mutants.is(Mutant::SlowWatcherSkipped) {
-                self.scatter.stale.insert(name.clone());
-            }
-            return;
-        }
-        let longest = self.conns.longest(*conn, limits);
-        for Change { change, key, value } in changes {
-            let frame = query_update(id, key.key(), value.as_deref(), change);
-            if frame.len() > longest {
-                let reason = "a change of the answer does not fit one frame".to_string();
-                return self.refuse_query(name, refusal(Code::TooLarge, reason), now);
-            }
-            // A row that moves up may be one that this node holds and has not on disk yet.
-            self.outbox.push(*conn, frame, Shows::Update);
-        }
-    }
-
-    /// Gives whole answers to those who lost count, once they can take them and there is one.
-    fn answer_stale(&mut self, now: Now) {
-        if self.scatter.stale.is_empty() || self.config.mutants.is(Mutant::StaleForEver) {
-            return;
-        }
-        let most = self.config.limits.unsent_bytes / 2;
-        for name in self.scatter.stale.clone() {
-            let drained = self.conns.get(name.0).is_some_and(|conn| conn.unsent_bytes <= most);
-            let whole = self.scatter.get_mut(&name).is_some_and(|gathering| gathering.wanted == gathering.answered());
-            if drained && whole {
-                self.scatter.stale.remove(&name);
-                self.answer_query(&name, now);
-            }
-        }
-    }
-
-    /// A query is over, and its client is told why.
-    fn refuse_query(&mut self, name: &Name, refused: Refusal, now: Now) {
-        let Some(gone) = self.end_gathering(name) else {
-            return;
-        };
-        let (conn, id) = name;
-        if gone.deadline_us.is_some() {
-            let mut desk = self.desk(now);
-            desk.doing = Kind::Query;
-            return desk.refuse(*conn, refused.code, refused.reason, id);
-        }
-        self.outbox.push(*conn, server::error(&refused, id), Shows::Nothing);
     }
 
     /// What this node had in memory is gone: what was asked once is refused, and what is live is gathered anew.

@@ -16,6 +16,9 @@ use crate::partition::{PartitionSet, Routing};
 use crate::query::{Answer, Change, Error, Explain, Gather, GatheredLive, Query, Ranked, Row, Said};
 use crate::store::RecordKey;
 
+/// Over which link something was asked (none: of this node itself), and by which number.
+pub type AskedOver = (Option<ConnId>, u64);
+
 /// How long after a node did not answer for a partition it is asked again: at first, and at most.
 const RETRY_MS: (u64, u64) = (100, 1_600);
 
@@ -83,7 +86,15 @@ pub enum News {
 
 impl Gathering {
     /// Nobody was asked yet. `deadline_us`: for the first answer; `None` for a query that was answered before, by this node alone.
-    pub fn new(query: Query, wanted: PartitionSet, once: bool, deadline_us: Option<u64>, routing: &Routing, limits: &Limits, mutants: Mutants) -> Self {
+    pub fn new(
+        query: Query,
+        wanted: PartitionSet,
+        once: bool,
+        deadline_us: Option<u64>,
+        routing: &Routing,
+        limits: &Limits,
+        mutants: Mutants,
+    ) -> Self {
         Self {
             wanted,
             explain: None,
@@ -124,11 +135,14 @@ impl Gathering {
     }
 
     fn askings(&self) -> impl Iterator<Item = &Source> {
-        self.round.values().map(|asking| &asking.source).chain(self.sources.values())
+        self.round
+            .values()
+            .map(|asking| &asking.source)
+            .chain(self.sources.values())
     }
 
     /// All askings that count, for who ends it: by link.
-    pub fn requests(&self) -> Vec<(Option<ConnId>, u64)> {
+    pub fn requests(&self) -> Vec<AskedOver> {
         self.askings().map(|source| (source.conn, source.request)).collect()
     }
 
@@ -142,27 +156,36 @@ impl Gathering {
 
     /// When something is due.
     pub fn next_us(&self) -> Option<u64> {
-        let late = self.round.values().filter(|asking| !asking.complete).map(|asking| asking.late_us);
+        let late = self
+            .round
+            .values()
+            .filter(|asking| !asking.complete)
+            .map(|asking| asking.late_us);
         late.chain(self.retry_us).chain(self.deadline_us).min()
     }
 
     /// Time has passed: what was declined may be asked again, and what nobody answered. Returned are askings that count no more.
-    pub fn pass(&mut self, now_us: u64) -> Vec<(Option<ConnId>, u64)> {
+    pub fn pass(&mut self, now_us: u64) -> Vec<AskedOver> {
         if self.retry_us.take_if(|retry_us| *retry_us <= now_us).is_some() {
             self.declined = PartitionSet::none();
         }
         let late = |asking: &Asking| !asking.complete && asking.late_us <= now_us;
-        let late: Vec<NodeId> = self.round.iter().filter(|(_, asking)| late(asking)).map(|(node, _)| *node).collect();
+        let late: Vec<NodeId> = self
+            .round
+            .iter()
+            .filter(|(_, asking)| late(asking))
+            .map(|(node, _)| *node)
+            .collect();
         late.iter().filter_map(|node| self.drop_asking(*node)).collect()
     }
 
-    fn drop_asking(&mut self, node: NodeId) -> Option<(Option<ConnId>, u64)> {
+    fn drop_asking(&mut self, node: NodeId) -> Option<AskedOver> {
         let Asking { source, .. } = self.round.remove(&node)?;
         Some((source.conn, source.request))
     }
 
     /// Whom to ask for what; and askings that count no more, because they are made anew or are not needed.
-    pub fn plan(&mut self, routes: &Routes) -> (Vec<(NodeId, PartitionSet)>, Vec<(Option<ConnId>, u64)>) {
+    pub fn plan(&mut self, routes: &Routes) -> (Vec<(NodeId, PartitionSet)>, Vec<AskedOver>) {
         let mut wants: BTreeMap<NodeId, PartitionSet> = BTreeMap::new();
         let missing = match &self.answers {
             Answers::Once(gather) => self.wanted.difference(gather.answered()),
@@ -180,7 +203,12 @@ impl Gathering {
                 }
             }
         }
-        let unneeded: Vec<NodeId> = self.round.keys().filter(|node| !wants.contains_key(node)).copied().collect();
+        let unneeded: Vec<NodeId> = self
+            .round
+            .keys()
+            .filter(|node| !wants.contains_key(node))
+            .copied()
+            .collect();
         let has_limit = self.query().limit.is_some();
         let has = |node: NodeId, set: PartitionSet| match self.round.get(&node) {
             Some(asking) => asking.partitions == set,
@@ -258,14 +286,26 @@ impl Gathering {
     /// A link is gone, and with it what was asked over it. Returned are the askings that count no more.
     pub fn link_gone(&mut self, conn: ConnId) -> Vec<u64> {
         let over = |source: &Source| source.conn == Some(conn);
-        let gone = self.askings().filter(|source| over(source)).map(|source| source.request).collect();
+        let gone = self
+            .askings()
+            .filter(|source| over(source))
+            .map(|source| source.request)
+            .collect();
         self.round.retain(|_, asking| !over(&asking.source));
         self.sources.retain(|_, source| !over(source));
         gone
     }
 
     /// A chunk of an answer. `Err` if more is answered than may be held.
-    pub fn take_rows(&mut self, node: NodeId, part: u32, rows: Vec<Ranked>, covers: Option<PartitionSet>, late_us: u64, limits: &Limits) -> Result<News, Error> {
+    pub fn take_rows(
+        &mut self,
+        node: NodeId,
+        part: u32,
+        rows: Vec<Ranked>,
+        covers: Option<PartitionSet>,
+        late_us: u64,
+        limits: &Limits,
+    ) -> Result<News, Error> {
         let Some(asking) = self.round.get_mut(&node) else {
             return Ok(News::None);
         };
@@ -312,7 +352,10 @@ impl Gathering {
 
     /// What a source says of its answer, the `number`th time.
     pub fn told(&mut self, node: NodeId, request: u64, number: Option<u64>, said: Vec<Said>) -> Result<News, Error> {
-        let asking = self.round.get_mut(&node).filter(|asking| asking.source.request == request);
+        let asking = self
+            .round
+            .get_mut(&node)
+            .filter(|asking| asking.source.request == request);
         let is_early = asking.as_ref().is_some_and(|asking| !asking.complete);
         let (source, rows) = match asking {
             Some(asking) => (&mut asking.source, Some(&mut asking.rows)),
@@ -345,7 +388,9 @@ impl Gathering {
 
     /// How often a source was heard.
     pub fn heard(&self, request: u64) -> Option<u64> {
-        self.askings().find(|source| source.request == request).map(|source| source.told)
+        self.askings()
+            .find(|source| source.request == request)
+            .map(|source| source.told)
     }
 
     /// Takes the answers of the round, if all of them are there and together leave no partition out. Returned are the changes, and
@@ -370,7 +415,11 @@ impl Gathering {
         let mut dropped = Vec::new();
         for (source, asking) in core::mem::take(&mut self.round) {
             let (partitions, rows) = (asking.partitions, asking.rows.into_values().collect());
-            answers.push(Answer { source, partitions, rows });
+            answers.push(Answer {
+                source,
+                partitions,
+                rows,
+            });
             if let Some(old) = self.sources.insert(source, asking.source) {
                 dropped.push((old.conn, old.request));
             }
@@ -402,7 +451,15 @@ impl Gathering {
             explain: self.explain.take(),
             nodes: core::mem::take(&mut self.nodes),
             due_us: self.due_us,
-            ..Self::new(query, self.wanted, self.is_once(), self.deadline_us, routing, limits, mutants)
+            ..Self::new(
+                query,
+                self.wanted,
+                self.is_once(),
+                self.deadline_us,
+                routing,
+                limits,
+                mutants,
+            )
         };
     }
 }
@@ -413,7 +470,7 @@ pub struct Settled {
     /// What it does to the answer.
     pub changes: Vec<Change>,
     /// Askings that count no more, by link.
-    pub dropped: Vec<(Option<ConnId>, u64)>,
+    pub dropped: Vec<AskedOver>,
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod requests;
 mod scatter;
 mod source;
 mod stats;
+mod tell;
 mod waits;
 mod words;
 

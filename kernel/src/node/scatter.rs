@@ -36,7 +36,10 @@ impl Scatter {
 
     fn names(&self, conn: ConnId) -> impl Iterator<Item = &Name> {
         let first: Name = (conn, "".into());
-        self.table.range(first..).map(|(name, _)| name).take_while(move |(of, _)| *of == conn)
+        self.table
+            .range(first..)
+            .map(|(name, _)| name)
+            .take_while(move |(of, _)| *of == conn)
     }
 
     /// All of a connection.
@@ -124,6 +127,10 @@ impl Scatter {
     /// Those that something is awaited for over this link.
     pub fn over(&self, conn: ConnId) -> Vec<Name> {
         let over = |gathering: &Gathering| gathering.requests().iter().any(|(over, _)| *over == Some(conn));
-        self.table.iter().filter(|(_, gathering)| over(gathering)).map(|(name, _)| name.clone()).collect()
+        self.table
+            .iter()
+            .filter(|(_, gathering)| over(gathering))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 }

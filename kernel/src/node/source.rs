@@ -113,7 +113,14 @@ impl Sources {
     }
 
     /// Tells of what was changed or has expired: all of a step as one change. Returned is what this node tells itself.
-    pub fn tell(&mut self, keys: &[&RecordKey], store: &Store, conns: &Conns, limits: &Limits, outbox: &mut Outbox) -> Told {
+    pub fn tell(
+        &mut self,
+        keys: &[&RecordKey],
+        store: &Store,
+        conns: &Conns,
+        limits: &Limits,
+        outbox: &mut Outbox,
+    ) -> Told {
         let mut own = Vec::new();
         if self.table.is_empty() {
             return own;
@@ -161,7 +168,15 @@ impl Sources {
 
 impl Source {
     /// Says it over a link. `false`: there was nothing to say.
-    fn send(&mut self, conn: ConnId, request: u64, said: &[Said], chunk_bytes: usize, longest: usize, outbox: &mut Outbox) -> Result<bool, Refusal> {
+    fn send(
+        &mut self,
+        conn: ConnId,
+        request: u64,
+        said: &[Said],
+        chunk_bytes: usize,
+        longest: usize,
+        outbox: &mut Outbox,
+    ) -> Result<bool, Refusal> {
         for rows in chunks(said, chunk_bytes, longest).map_err(|reason| refusal(Code::TooLarge, reason))? {
             self.told += 1;
             let number = self.told;
@@ -184,9 +199,15 @@ impl Node {
         floors: &[(RecordKey, Stamp)],
     ) -> Result<(PartitionSet, Vec<Ranked>), Refusal> {
         let (place, limits) = (self.membership.place(), &self.config.limits);
-        let lacks = |(key, stamp): &&(RecordKey, Stamp)| self.store.get(key).is_none_or(|version| version.stamp < *stamp);
-        let behind = floors.iter().filter(lacks).map(|(key, _)| self.store.partition_of(key)).collect();
-        let holds = |id: &crate::partition::PartitionId| place.holds(*id) || self.config.mutants.is(Mutant::AnswersForOthers);
+        let lacks =
+            |(key, stamp): &&(RecordKey, Stamp)| self.store.get(key).is_none_or(|version| version.stamp < *stamp);
+        let behind = floors
+            .iter()
+            .filter(lacks)
+            .map(|(key, _)| self.store.partition_of(key))
+            .collect();
+        let holds =
+            |id: &crate::partition::PartitionId| place.holds(*id) || self.config.mutants.is(Mutant::AnswersForOthers);
         let held: PartitionSet = partitions.iter().filter(holds).collect();
         let covers = held.difference(behind);
         let error = |error| refusal_of_query(&error);
@@ -195,7 +216,10 @@ impl Node {
             return Ok((covers, rows.iter().map(|row| query.ranked(row)).collect()));
         }
         if self.sources.len() >= limits.sources {
-            return Err(refusal(Code::Overloaded, "a node keeps as many parts of live queries as it may"));
+            return Err(refusal(
+                Code::Overloaded,
+                "a node keeps as many parts of live queries as it may",
+            ));
         }
         let (live, rows) = Live::open(query, &self.store, &covers, limits).map_err(error)?;
         let rows = rows.iter().map(|row| live.query().ranked(row)).collect();
@@ -219,23 +243,35 @@ impl Node {
             }
             return;
         } else {
-            watch.query(&limits).map_err(|error| refusal_of_query(&error)).and_then(|query| {
-                let floors = watch.floors(&limits);
-                let (covers, rows) = self.open_source((Some(conn), request), query, watch.partitions, watch.once, &floors)?;
-                self.give_rows(conn, request, covers, rows)
-            })
+            watch
+                .query(&limits)
+                .map_err(|error| refusal_of_query(&error))
+                .and_then(|query| {
+                    let floors = watch.floors(&limits);
+                    let (covers, rows) =
+                        self.open_source((Some(conn), request), query, watch.partitions, watch.once, &floors)?;
+                    self.give_rows(conn, request, covers, rows)
+                })
         };
         if let Err(refusal) = answered {
             self.sources.close((Some(conn), request));
-            self.outbox.push(conn, Word::Ended { request, refusal }.to_frame(), Shows::Nothing);
+            self.outbox
+                .push(conn, Word::Ended { request, refusal }.to_frame(), Shows::Nothing);
         }
     }
 
-    fn give_rows(&mut self, conn: ConnId, request: u64, covers: PartitionSet, rows: Vec<Ranked>) -> Result<(), Refusal> {
+    fn give_rows(
+        &mut self,
+        conn: ConnId,
+        request: u64,
+        covers: PartitionSet,
+        rows: Vec<Ranked>,
+    ) -> Result<(), Refusal> {
         let limits = &self.config.limits;
         let said: Vec<Said> = rows.into_iter().map(Said::Has).collect();
         let longest = self.conns.longest(conn, limits);
-        let mut chunks = chunks(&said, limits.chunk_bytes, longest).map_err(|reason| refusal(Code::TooLarge, reason))?;
+        let mut chunks =
+            chunks(&said, limits.chunk_bytes, longest).map_err(|reason| refusal(Code::TooLarge, reason))?;
         if chunks.is_empty() {
             chunks.push(Vec::new());
         }
@@ -258,18 +294,33 @@ impl Node {
             return;
         }
         let limits = &self.config.limits;
-        let drained = |conn| self.conns.get(conn).is_none_or(|conn| conn.unsent_bytes <= limits.unsent_bytes / 2);
-        let told: Vec<_> = self.sources.ended.iter().filter(|(conn, _)| drained(*conn)).copied().collect();
+        let drained = |conn| {
+            self.conns
+                .get(conn)
+                .is_none_or(|conn| conn.unsent_bytes <= limits.unsent_bytes / 2)
+        };
+        let told: Vec<_> = self
+            .sources
+            .ended
+            .iter()
+            .filter(|(conn, _)| drained(*conn))
+            .copied()
+            .collect();
         for (conn, request) in told {
             self.sources.ended.remove(&(conn, request));
             let refusal = refusal(Code::NotReady, "the link could not keep up");
-            self.outbox.push(conn, Word::Ended { request, refusal }.to_frame(), Shows::Nothing);
+            self.outbox
+                .push(conn, Word::Ended { request, refusal }.to_frame(), Shows::Nothing);
         }
     }
 
     /// With a heartbeat: how much was told of what, as long as it is not known to be heard.
     pub(super) fn tell_upto(&mut self, conn: ConnId) {
-        let of_link = self.sources.unheard.range((Some(conn), 0)..=(Some(conn), u64::MAX)).take(LISTED);
+        let of_link = self
+            .sources
+            .unheard
+            .range((Some(conn), 0)..=(Some(conn), u64::MAX))
+            .take(LISTED);
         let told = |asking: &Asking| Some((asking.1, self.sources.table.get(asking)?.told));
         let list: Vec<(u64, u64)> = of_link.filter_map(told).collect();
         if !list.is_empty() {
@@ -281,7 +332,12 @@ impl Node {
     pub(super) fn heard_upto(&mut self, conn: ConnId, list: &[(u64, u64)]) {
         for (request, number) in list {
             let asking = (Some(conn), *request);
-            if self.sources.table.get(&asking).is_none_or(|source| source.told == *number) {
+            if self
+                .sources
+                .table
+                .get(&asking)
+                .is_none_or(|source| source.told == *number)
+            {
                 self.sources.unheard.remove(&asking);
             }
         }
@@ -299,14 +355,17 @@ impl Node {
     pub(super) fn tell_watchers(&mut self, now: Now) {
         let expired = core::mem::take(&mut self.expired);
         let mutants = self.config.mutants;
-        let silent = |change: &&crate::store::Change| mutants.is(Mutant::DeletesNotTold) && change.record.version().is_tombstone();
+        let silent = |change: &&crate::store::Change| {
+            mutants.is(Mutant::DeletesNotTold) && change.record.version().is_tombstone()
+        };
         let changed = self.store.staged().iter().filter(|change| !silent(change));
         let news: Vec<&RecordKey> = changed.map(|change| &change.key).chain(&expired).collect();
         if news.is_empty() {
             return;
         }
         let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
-        self.subscriptions.tell(news.iter().copied(), &self.store, conns, limits, outbox);
+        self.subscriptions
+            .tell(news.iter().copied(), &self.store, conns, limits, outbox);
         for (request, said) in self.sources.tell(&news, &self.store, conns, limits, outbox) {
             self.told_itself(request, said, now);
         }

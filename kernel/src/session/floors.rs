@@ -52,7 +52,13 @@ impl Floors {
     }
 
     /// What a client must at least be shown of the keys of a map.
-    pub fn of_map(&self, conn: ConnId, map: &str, now: Now, limits: &Limits) -> impl Iterator<Item = (&RecordKey, Stamp)> {
+    pub fn of_map(
+        &self,
+        conn: ConnId,
+        map: &str,
+        now: Now,
+        limits: &Limits,
+    ) -> impl Iterator<Item = (&RecordKey, Stamp)> {
         let stamps = self.sessions.get(&conn).into_iter().flat_map(|session| &session.stamps);
         let kept_us = limits.session_ms * 1_000;
         let kept = stamps.filter(move |(key, (_, told_us))| key.map() == map && told_us + kept_us > now.mono_us);

@@ -117,7 +117,14 @@ impl Subscriptions {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn open(&mut self, conn: ConnId, ask: Asked<'_>, store: &Store, limits: &Limits, outbox: &mut Outbox) -> Result<(), Refusal> {
+    pub fn open(
+        &mut self,
+        conn: ConnId,
+        ask: Asked<'_>,
+        store: &Store,
+        limits: &Limits,
+        outbox: &mut Outbox,
+    ) -> Result<(), Refusal> {
         let Asked {
             id,
             query,
@@ -127,10 +134,13 @@ impl Subscriptions {
             longest,
         } = ask;
         if once {
-            let rows = query.run(store, &within, limits).map_err(|error| refusal_of_query(&error))?;
+            let rows = query
+                .run(store, &within, limits)
+                .map_err(|error| refusal_of_query(&error))?;
             return answer(conn, id, &projected(&query, rows), explained.as_ref(), longest, outbox);
         }
-        let (live, rows) = Live::open(query.clone(), store, &within, limits).map_err(|error| refusal_of_query(&error))?;
+        let (live, rows) =
+            Live::open(query.clone(), store, &within, limits).map_err(|error| refusal_of_query(&error))?;
         answer(conn, id, &projected(&query, rows), explained.as_ref(), longest, outbox)?;
         let name: Name = (conn, id.into());
         self.by_map.entry(query.map.clone()).or_default().push(name.clone());
@@ -148,7 +158,9 @@ impl Subscriptions {
     /// Takes those away whose partitions this node does not act for any more.
     pub fn take_foreign(&mut self, acts_for: impl Fn(PartitionSet) -> bool) -> Vec<(Name, Query, PartitionSet)> {
         let foreign = self.table.iter().filter(|(_, s)| !acts_for(s.within));
-        let foreign: Vec<_> = foreign.map(|(name, s)| (name.clone(), s.query.clone(), s.within)).collect();
+        let foreign: Vec<_> = foreign
+            .map(|(name, s)| (name.clone(), s.query.clone(), s.within))
+            .collect();
         for ((conn, id), ..) in &foreign {
             self.close(*conn, id);
         }

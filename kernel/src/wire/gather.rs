@@ -47,7 +47,8 @@ impl Watch<'_> {
     /// What the client has been told of; keys that are none are left out.
     pub fn floors(&self, limits: &Limits) -> Vec<(RecordKey, Stamp)> {
         let floors = self.floors.iter();
-        let floors = floors.filter_map(|(key, stamp)| Some((RecordKey::new(self.map, key, limits).ok()?, Stamp::from_bytes(*stamp))));
+        let floors = floors
+            .filter_map(|(key, stamp)| Some((RecordKey::new(self.map, key, limits).ok()?, Stamp::from_bytes(*stamp))));
         floors.collect()
     }
 }

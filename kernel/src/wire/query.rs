@@ -143,7 +143,9 @@ impl Explained {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let texts = |reader: &mut Reader<'_>| {
             let len = reader.list()?;
-            (0..len).map(|_| Ok(String::from(reader.text()?))).collect::<Result<Vec<String>, msgpack::Error>>()
+            (0..len)
+                .map(|_| Ok(String::from(reader.text()?)))
+                .collect::<Result<Vec<String>, msgpack::Error>>()
         };
         let (mut partitions, mut of, mut nodes, mut offset, mut limit) = (None, None, None, None, None);
         let (mut pruned_by, mut order) = (None, None);
@@ -178,7 +180,11 @@ pub fn query_resp(id: &str, rows: &[Row], explained: Option<&Explained>) -> Byte
     let mut out = Writer::with_capacity(64 + bytes);
     out.map(2).text("type").text("QUERY_RESP").text("payload");
     let fields = 2 + usize::from(explained.is_some());
-    out.map(fields).text("queryId").text(id).text("results").list(rows.len());
+    out.map(fields)
+        .text("queryId")
+        .text(id)
+        .text("results")
+        .list(rows.len());
     for row in rows {
         out.map(2).text("key");
         write_key(row.key.key(), &mut out);

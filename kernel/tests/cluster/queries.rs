@@ -41,7 +41,10 @@ impl Told {
                     self.updates += 1;
                     match update.value {
                         Some(value) => _ = self.rows.insert(text(update.key), number(value)),
-                        None => assert!(self.rows.remove(&text(update.key)).is_some(), "it leaves and was not there"),
+                        None => assert!(
+                            self.rows.remove(&text(update.key)).is_some(),
+                            "it leaves and was not there"
+                        ),
                     }
                 }
                 ServerMessage::Error { code, reason, .. } => self.refused.push(format!("{code} {reason}")),
@@ -80,7 +83,10 @@ fn spread(nodes: usize, keys: u8) -> Net {
     let mut net = Net::of(nodes);
     for n in 0..keys {
         let node = usize::from(n) % nodes;
-        assert_eq!(net.write(node, &format!("k{n:02}"), 5, n, Consistency::Eventual), ["ack PERSISTED"]);
+        assert_eq!(
+            net.write(node, &format!("k{n:02}"), 5, n, Consistency::Eventual),
+            ["ack PERSISTED"]
+        );
     }
     net.run(200);
     net
@@ -244,7 +250,9 @@ fn a_node_alone_that_others_join_goes_on_telling() {
     }
     net.run(100);
     told.hear(&mut net, 0, conn);
-    let raised = (0..30).map(|n| (format!("k{n:02}"), n + 50)).collect::<BTreeMap<_, _>>();
+    let raised = (0..30)
+        .map(|n| (format!("k{n:02}"), n + 50))
+        .collect::<BTreeMap<_, _>>();
     assert_eq!(told.rows, raised);
 }
 
@@ -263,7 +271,10 @@ fn partitions_that_nobody_answers_for_are_counted() {
     assert!(told.refused.is_empty());
     net.run(200);
     told.hear(&mut net, 0, conn);
-    assert_eq!(told.refused, ["503 271 of 271 partitions did not answer in time: ask again".replace("271 of", &format!("{orphans} of"))]);
+    assert_eq!(
+        told.refused,
+        ["503 271 of 271 partitions did not answer in time: ask again".replace("271 of", &format!("{orphans} of"))]
+    );
     let (conn, mut told) = {
         let conn = net.open(0, CLIENT);
         net.host(0).receive(conn, &query_sub("q", &Query::of("m")));
@@ -317,7 +328,11 @@ fn a_condition_on_what_a_map_routes_by_asks_one_partition_and_one_node() {
         let mut routing = Routing::new();
         let (field, separator) = ("tenantId".into(), b'/');
         routing.declare("m", PartitionBy::Field { field, separator });
-        NodeConfig { routing, mutants, ..config(node) }
+        NodeConfig {
+            routing,
+            mutants,
+            ..config(node)
+        }
     };
     let mut net = Net::of(0);
     (0..5).for_each(|node| _ = net.add(routed(node, Mutants::default())));
@@ -342,7 +357,11 @@ fn a_condition_on_what_a_map_routes_by_asks_one_partition_and_one_node() {
         assert_eq!((plan.partitions, plan.of, nodes), (1, 271, 1));
         assert_eq!(plan.pruned_by, ["tenantId = \"abc\""]);
         let after = net.host(node).node.stats().queries;
-        let asked = (after.answers - before.answers, after.partitions - before.partitions, after.nodes - before.nodes);
+        let asked = (
+            after.answers - before.answers,
+            after.partitions - before.partitions,
+            after.nodes - before.nodes,
+        );
         assert_eq!(asked, (1, 1, 1));
         elsewhere += usize::from(net.host(node).node.store().len() < 20);
         let all = ask(&mut net, node, &Query::of("m"));
@@ -394,6 +413,13 @@ fn sources() {
     net.run(50);
     let mut told = Told::default();
     told.hear(&mut net, 1, conn);
-    assert_eq!(told.refused, ["429 a node keeps as many parts of live queries as it may"]);
-    assert_eq!(ask(&mut net, 1, &Query::of("m")).answers, 1, "what is asked once is not kept");
+    assert_eq!(
+        told.refused,
+        ["429 a node keeps as many parts of live queries as it may"]
+    );
+    assert_eq!(
+        ask(&mut net, 1, &Query::of("m")).answers,
+        1,
+        "what is asked once is not kept"
+    );
 }

@@ -146,7 +146,9 @@ async fn explain(args: &QueryArgs, query: &Query, writer: String) -> Result<(), 
     let (rows, explained) = client.explain(query).await?;
     let mut out = Output::new();
     match explained {
-        Some(explained) => explanation(&explained, rows).iter().try_for_each(|line| out.line(line))?,
+        Some(explained) => explanation(&explained, rows)
+            .iter()
+            .try_for_each(|line| out.line(line))?,
         None => out.line(&"the node does not say how")?,
     }
     out.flush()

@@ -23,7 +23,10 @@ fn routes(alive: &[u64]) -> Routes {
     let mut state = ClusterState::born(7, 3, founder);
     for id in 2..4 {
         let id = NodeId(id);
-        state.members.push(Member { id, ..state.members[0].clone() });
+        state.members.push(Member {
+            id,
+            ..state.members[0].clone()
+        });
     }
     state.placements[0].replicas = vec![NodeId(1), NodeId(2)];
     state.placements[1].replicas = vec![NodeId(2), NodeId(3)];
@@ -31,9 +34,20 @@ fn routes(alive: &[u64]) -> Routes {
 }
 
 fn gathering(limit: Option<usize>, once: bool) -> Gathering {
-    let query = Query { limit, ..Query::of("m") };
+    let query = Query {
+        limit,
+        ..Query::of("m")
+    };
     let (routing, limits) = (Routing::new(), Limits::default());
-    Gathering::new(query, ids(&[0, 1]), once, Some(5_000), &routing, &limits, Mutants::default())
+    Gathering::new(
+        query,
+        ids(&[0, 1]),
+        once,
+        Some(5_000),
+        &routing,
+        &limits,
+        Mutants::default(),
+    )
 }
 
 /// A key that lies in a partition, with a row that sorts by it.
@@ -67,7 +81,8 @@ impl Asked {
         let (asks, _) = self.gathering.plan(&routes(alive));
         for (node, partitions) in &asks {
             self.requests += 1;
-            self.gathering.ask(*node, Some(ConnId(node.0)), self.requests, *partitions, 1_000);
+            self.gathering
+                .ask(*node, Some(ConnId(node.0)), self.requests, *partitions, 1_000);
         }
         asks.into_iter().map(|(node, set)| (node.0, set)).collect()
     }
@@ -75,7 +90,10 @@ impl Asked {
     fn answer(&mut self, node: u64, rows: Vec<Ranked>, covers: &[u64]) {
         let node = NodeId(node);
         let asked = self.gathering.asked_of(node).unwrap().1;
-        let news = self.gathering.take_rows(node, 0, rows, Some(ids(covers)), 1_000, &Limits::default()).unwrap();
+        let news = self
+            .gathering
+            .take_rows(node, 0, rows, Some(ids(covers)), 1_000, &Limits::default())
+            .unwrap();
         assert!(matches!(news, News::None));
         self.gathering.decline(asked.difference(ids(covers)), 0);
     }
@@ -106,7 +124,10 @@ impl Asked {
 fn the_owners_are_asked_and_their_answers_taken_at_once() {
     let mut asked = Asked::open(None);
     assert_eq!(asked.shown(), [1, 2, 3].into());
-    let told = asked.gathering.told(NodeId(1), 1, Some(1), vec![Said::Has(row(0, 4))]).unwrap();
+    let told = asked
+        .gathering
+        .told(NodeId(1), 1, Some(1), vec![Said::Has(row(0, 4))])
+        .unwrap();
     assert!(matches!(told, News::Changes(changes) if changes.len() == 1));
 }
 
@@ -120,7 +141,10 @@ fn when_an_owner_is_lost_the_next_one_takes_over_and_nothing_is_seen_of_it() {
         assert_eq!(asked.shown(), before, "what it had said stays until then");
         asked.answer(3, vec![row(1, 2), row(1, 3)], &[1]);
         // What the new one tells before all of the round is there is not lost.
-        asked.gathering.told(NodeId(3), 3, Some(1), vec![Said::Left(row(1, 3).row.key)]).unwrap();
+        asked
+            .gathering
+            .told(NodeId(3), 3, Some(1), vec![Said::Left(row(1, 3).row.key)])
+            .unwrap();
         let changes = asked.settle().unwrap().changes;
         assert_eq!(changes.len(), usize::from(limit.is_none()));
         assert_eq!(asked.shown(), [1, 2].into());
@@ -131,11 +155,19 @@ fn when_an_owner_is_lost_the_next_one_takes_over_and_nothing_is_seen_of_it() {
 fn a_source_that_lost_a_partition_is_asked_anew_where_the_answer_has_an_end() {
     for (limit, asks) in [(None, vec![(2, ids(&[0, 1]))]), (Some(9), vec![(2, ids(&[0, 1]))])] {
         let mut asked = Asked::open(limit.map(|_: usize| 3));
-        assert_eq!(asked.plan(&[2, 3]), asks, "node 1 is dead and its partition is node 2's");
+        assert_eq!(
+            asked.plan(&[2, 3]),
+            asks,
+            "node 1 is dead and its partition is node 2's"
+        );
         asked.answer(2, vec![row(0, 1), row(1, 2), row(1, 3)], &[0, 1]);
         let settled = asked.settle().unwrap();
         assert!(settled.changes.is_empty(), "{:?}", settled.changes);
-        assert_eq!(settled.dropped.len(), 2, "what was asked before of either counts no more");
+        assert_eq!(
+            settled.dropped.len(),
+            2,
+            "what was asked before of either counts no more"
+        );
         // It is back.
         let back = asked.plan(&[1, 2, 3]);
         match limit {
@@ -166,7 +198,12 @@ fn what_a_node_declines_is_asked_again_after_a_while() {
 #[test]
 fn frames_that_are_missing_are_noticed_and_those_that_come_twice_are_not_counted() {
     let mut asked = Asked::open(None);
-    let mut told = |number, n| asked.gathering.told(NodeId(1), 1, Some(number), vec![Said::Has(row(0, n))]).unwrap();
+    let mut told = |number, n| {
+        asked
+            .gathering
+            .told(NodeId(1), 1, Some(number), vec![Said::Has(row(0, n))])
+            .unwrap()
+    };
     assert!(matches!(told(1, 4), News::Changes(_)));
     assert!(matches!(told(1, 5), News::None));
     assert!(matches!(told(3, 6), News::Gap));
@@ -175,7 +212,10 @@ fn frames_that_are_missing_are_noticed_and_those_that_come_twice_are_not_counted
     asked.gathering.pass(100_000);
     assert_eq!(asked.plan(&[1, 2, 3]), [(1, ids(&[0]))]);
     let limits = Limits::default();
-    let early = asked.gathering.take_rows(NodeId(1), 1, vec![], Some(ids(&[0])), 1_000, &limits).unwrap();
+    let early = asked
+        .gathering
+        .take_rows(NodeId(1), 1, vec![], Some(ids(&[0])), 1_000, &limits)
+        .unwrap();
     assert!(matches!(early, News::Gap), "the first chunk is missing");
 }
 
