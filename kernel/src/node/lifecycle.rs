@@ -194,6 +194,7 @@ impl Node {
                 }
                 if !self.config.mutants.is(Mutant::SkipStale) {
                     self.subscriptions.all_stale();
+                    self.restart_queries(now);
                 }
                 self.state = State::Failing;
             }

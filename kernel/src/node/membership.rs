@@ -256,6 +256,7 @@ impl Node {
         let own = self.membership.id;
         let alive =
             |node| node == own || (self.peers.to(node).is_some() && self.liveness.state(node) != Health::Failed);
+        self.scatter.rerouted = true;
         self.membership.routes = match self.membership.state().filter(|_| self.membership.is_member()) {
             Some(state) => Routes::new(state, alive),
             None => Routes::default(),

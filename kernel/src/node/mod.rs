@@ -10,6 +10,8 @@ mod config;
 mod coordinate;
 mod expiry;
 mod flight;
+mod gather;
+mod gathering;
 mod handshake;
 mod leftovers;
 mod lifecycle;
@@ -21,7 +23,10 @@ mod read;
 mod reconcile;
 mod replicate;
 mod requests;
+mod scatter;
+mod source;
 mod stats;
+mod tell;
 mod waits;
 mod words;
 
@@ -35,11 +40,11 @@ use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ti
 use crate::hlc::Hlc;
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::session::{Access, Conns, Floors, Outbox, Request, Shows, Subscriptions};
-use crate::store::{Batch, Change, RecordKey, Store};
+use crate::store::{Batch, RecordKey, Store};
 
 pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
-pub use stats::{LinkNews, LinkStats, RepairCounts, Stats};
+pub use stats::{LinkNews, LinkStats, QueryCounts, RepairCounts, Stats};
 
 use admin::Orders;
 use flight::{Flight, Flights};
@@ -48,6 +53,8 @@ use lifecycle::State;
 use membership::Membership;
 use moves::Fills;
 use peers::Peers;
+use scatter::Scatter;
+use source::Sources;
 use stats::Tally;
 use waits::Waits;
 
@@ -72,6 +79,8 @@ pub struct Node {
     gave_up: bool,
     conns: Conns,
     subscriptions: Subscriptions,
+    scatter: Scatter,
+    sources: Sources,
     peers: Peers,
     membership: Membership,
     liveness: Liveness,
@@ -118,6 +127,8 @@ impl Node {
             hlc: Hlc::new(WriterId(0)),
             conns: Conns::new(config.mutants),
             subscriptions: Subscriptions::new(config.mutants),
+            scatter: Scatter::default(),
+            sources: Sources::default(),
             config,
             rng,
             state: State::Off,
@@ -199,7 +210,8 @@ impl Node {
 
     /// A connection is no more, whoever ended it.
     fn gone(&mut self, conn: ConnId, now: Now) {
-        self.subscriptions.close_all(conn);
+        self.close_queries(conn);
+        self.sources_lost(conn);
         self.orders.gone(conn);
         self.to_confirm.remove(&conn);
         self.waits.forget(conn);
@@ -231,6 +243,7 @@ impl Node {
             let limits = &self.config.limits;
             self.subscriptions
                 .refresh(&self.store, &self.conns, limits, &mut self.outbox);
+            self.gather_timers(now);
         }
         self.drain_step(out);
     }
@@ -253,14 +266,7 @@ impl Node {
 
     /// Performs what the step decided: one commit, and every envelope in `send` or in the commit.
     fn flush(&mut self, now: Now, out: &mut Output) {
-        let expired = core::mem::take(&mut self.expired);
-        let silent =
-            |change: &&Change| self.config.mutants.is(Mutant::DeletesNotTold) && change.record.version().is_tombstone();
-        let changed = self.store.staged().iter().filter(|change| !silent(change));
-        let changed = changed.map(|change| &change.key);
-        let news = changed.chain(&expired);
-        let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
-        self.subscriptions.tell(news, &self.store, conns, limits, outbox);
+        self.tell_watchers(now);
         self.stage_membership();
         let changed = self.store.has_staged();
         let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
@@ -375,6 +381,7 @@ impl Node {
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
             self.orders.wake_us(),
+            self.scatter.wake_us().filter(|_| serving && !self.draining),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];

@@ -8,5 +8,6 @@ mod host;
 mod membership;
 mod moves;
 mod net;
+mod queries;
 mod quorums;
 mod sessions;

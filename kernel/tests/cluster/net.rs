@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kernel::env::{ConnId, Limits, NodeId};
-use kernel::machine::{Input, Phase};
+use kernel::machine::{ConnKind, Input, Phase};
 use kernel::node::NodeConfig;
 use kernel::partition::PartitionId;
 use kernel::wire::client::{self, Get};
@@ -76,6 +76,18 @@ impl Net {
         let mut host = Host::boot(self.configs[node].clone(), disk, self.boots);
         host.open(CLIENT_CONN.0, CLIENT);
         self.hosts[node] = Some(host);
+    }
+
+    /// With what it boots next.
+    pub fn set_config(&mut self, node: usize, config: NodeConfig) {
+        self.configs[node] = config;
+    }
+
+    /// Another client of a node.
+    pub fn open(&mut self, node: usize, kind: ConnKind) -> ConnId {
+        self.conns += 1;
+        let number = self.conns;
+        self.host(node).open(number, kind)
     }
 
     pub fn crash(&mut self, node: usize) -> Disk {
@@ -262,12 +274,18 @@ impl Net {
     /// A write at a node: the answers.
     pub fn write(&mut self, node: usize, key: &str, ms: u64, value: u8, consistency: Consistency) -> Vec<String> {
         let value = [value];
-        let op = Op {
-            consistency,
-            ..put("1", key, ms, &value)
-        };
+        let op = put("1", key, ms, &value);
+        self.write_op(node, &Op { consistency, ..op })
+    }
+
+    /// The same of a value that is more than a number.
+    pub fn write_value(&mut self, node: usize, key: &str, ms: u64, value: &[u8]) -> Vec<String> {
+        self.write_op(node, &put("1", key, ms, value))
+    }
+
+    fn write_op(&mut self, node: usize, op: &Op<'_>) -> Vec<String> {
         self.host(node).take(CLIENT_CONN);
-        self.host(node).receive(CLIENT_CONN, &client::op(&op, Ask::default()));
+        self.host(node).receive(CLIENT_CONN, &client::op(op, Ask::default()));
         self.run(50);
         self.answers(node)
     }
