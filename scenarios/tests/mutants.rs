@@ -82,6 +82,10 @@ const TABLE: &[(Mutant, u64)] = &[
     (SymbolsOfAMovingSet, 25),
     (RepairDeletes, 10),
     (FalseEnd, 10),
+    (StaleTableAccepted, 1_000),
+    (FillBeforePromise, 1_000),
+    (WholeTooEarly, 1_000),
+    (LeftoversKept, 50),
 ];
 
 /// Those that too few seeds show, or none, and what would show them.

@@ -8,13 +8,16 @@ use crate::outcome::{Failure, Outcome, attempt};
 use crate::plan::Plan;
 use crate::run::{End, Options, Report};
 
-/// Mutants of code that is simulated by itself: the test of each that finds it. No seed of a plan does.
+/// Mutants of code that is simulated or tested by itself: the test of each that finds it. No seed of a plan does.
 pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::BallotNotPersisted, "sim/tests/register"),
     (Mutant::AcceptWithoutPromise, "sim/tests/register"),
     (Mutant::MembersByMinority, "sim/tests/register"),
     (Mutant::TwoMembersAtOnce, "sim/tests/register"),
     (Mutant::ForgetsAcceptedValue, "sim/tests/register"),
+    (Mutant::SuspicionNeverRefuted, "sim/tests/liveness.rs"),
+    (Mutant::NoIndirectProbe, "sim/tests/liveness.rs"),
+    (Mutant::IncarnationIgnored, "sim/tests/liveness.rs"),
     (Mutant::TableByIterationOrder, "kernel/src/partition/table/tests.rs"),
     (Mutant::PruneOrIntersects, "kernel/src/query/prune/tests.rs"),
     (Mutant::GatherForgetsOffset, "kernel/src/query/gather/tests.rs"),

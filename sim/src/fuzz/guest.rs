@@ -319,7 +319,7 @@ impl Guest {
         let shows = matches!(
             message,
             Ok(ServerMessage::OpAck { .. } | ServerMessage::Value { .. } | ServerMessage::QueryResp { .. })
-                | Ok(ServerMessage::QueryUpdate(_) | ServerMessage::Status { .. } | ServerMessage::Cluster { .. })
+                | Ok(ServerMessage::QueryUpdate(_) | ServerMessage::Status { .. })
         );
         assert!(
             !shows || entry.granted || entry.damaged,
@@ -386,8 +386,9 @@ impl Guest {
         }
     }
 
-    pub fn is_ready(&self) -> bool {
-        matches!(self.phase, Some(Phase::Ready { .. }))
+    /// Whether it has read its storage. Who has not been let into a cluster yet serves nothing.
+    pub fn has_recovered(&self) -> bool {
+        matches!(self.phase, Some(Phase::Ready { .. } | Phase::Joining))
     }
 }
 

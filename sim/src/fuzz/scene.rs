@@ -301,7 +301,7 @@ impl Scene {
             guest.crash(0, false);
             guest.boot(0);
             guest.rest();
-            assert!(guest.is_ready(), "a healthy disk can be recovered from");
+            assert!(guest.has_recovered(), "a healthy disk can be recovered from");
         }
     }
 }

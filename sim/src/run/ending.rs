@@ -6,7 +6,7 @@ use kernel::node::Node;
 use kernel::partition::PartitionId;
 use kernel::wire::Consistency;
 
-use super::{End, Run};
+use super::{End, Run, is_ready};
 use crate::client::Client;
 use crate::host::Host;
 use crate::invariant::{Violation, agree, linked};
@@ -102,5 +102,49 @@ impl Run<'_> {
             (_, Err(expected)) => broken("linked", expected),
             (Ok(()), Ok(())) => End::Stuck("the nodes agreed only now and then".into()),
         }
+    }
+
+    /// Nodes that all serve and still differ break a promise; whatever else is not done yet is only late.
+    pub(super) fn why_not_at_rest(&self) -> End {
+        let idle = |client: &Client| client.is_idle();
+        if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
+            let standing = self.standing();
+            return End::Stuck(format!("c{client} still has requests that nobody answered; {standing}"));
+        }
+        if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
+            let phase = self.world.hosts()[node].phase();
+            let standing = self.standing();
+            return End::Stuck(format!("n{node} does not serve: {phase:?}; {standing}"));
+        }
+        if !self.all_watch() {
+            return End::Stuck("somebody has no answer to what it watches".into());
+        }
+        self.what_differs()
+    }
+
+    /// What each node takes for the cluster's state, for people.
+    fn standing(&self) -> String {
+        let hosts = self.world.hosts().iter().enumerate();
+        let nodes = hosts.filter_map(|(number, host)| {
+            let node = host.machine()?;
+            let stats = node.stats();
+            let links: Vec<&str> = stats.links.iter().map(|link| &*link.node).collect();
+            let members = node.cluster().map(|state| {
+                state
+                    .members
+                    .iter()
+                    .map(|member| format!("{}={:04x}", member.name, member.id.0 >> 48))
+                    .collect::<Vec<_>>()
+            });
+            Some(format!(
+                "n{number}={:04x} is at version {} of [{}] with {} moves, linked with [{}]",
+                node.id().0 >> 48,
+                stats.epoch,
+                members.unwrap_or_default().join(" "),
+                stats.moves.0,
+                links.join(" ")
+            ))
+        });
+        nodes.collect::<Vec<_>>().join("; ")
     }
 }
