@@ -214,9 +214,11 @@ fn peer(message: PeerMessage<'_>) -> Summary {
             Summary::new(Kind::Repair, repair(session, &message, &keys), keys)
         }
         PeerMessage::Cluster(body) => word(body),
-        PeerMessage::Ping(ping) => {
-            Summary::new(Kind::Heartbeat, format!("PING epoch {}, committed {}", ping.epoch, ping.committed), vec![])
-        }
+        PeerMessage::Ping(ping) => Summary::new(
+            Kind::Heartbeat,
+            format!("PING epoch {}, committed {}", ping.epoch, ping.committed),
+            vec![],
+        ),
         PeerMessage::Pong { taken } => Summary::new(Kind::Heartbeat, format!("PONG taken {taken}"), vec![]),
     }
 }
@@ -239,12 +241,18 @@ fn word(body: &[u8]) -> Summary {
             (Kind::Handshake, text)
         }
         Some(Word::Filled(moves)) => (Kind::Repair, format!("FILLED {} partitions", moves.len())),
-        Some(Word::Pull { partition, since, .. }) => {
-            (Kind::Repair, format!("PULL partition {} of version {since}", partition.index()))
-        }
-        Some(Word::Part { partition, rows, next, .. }) => {
+        Some(Word::Pull { partition, since, .. }) => (
+            Kind::Repair,
+            format!("PULL partition {} of version {since}", partition.index()),
+        ),
+        Some(Word::Part {
+            partition, rows, next, ..
+        }) => {
             let more = if next.is_some() { ", and more" } else { "" };
-            (Kind::Repair, format!("PART of partition {}: {} records{more}", partition.index(), rows.len()))
+            (
+                Kind::Repair,
+                format!("PART of partition {}: {} records{more}", partition.index(), rows.len()),
+            )
         }
         Some(Word::Covered(partitions)) => (Kind::Repair, format!("COVERED {} partitions", partitions.len())),
         Some(Word::Taken(numbers)) => (Kind::Done, format!("TAKEN {numbers:?}")),
