@@ -10,7 +10,8 @@ use kernel::reconcile::ShortItem;
 use kernel::store::RecordKey;
 use kernel::wire::client::{self, ClientMessage};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::peer::PeerMessage;
+use kernel::wire::cluster::Word;
+use kernel::wire::peer::{self, PeerMessage, Ping};
 use kernel::wire::repair::{self, Answered, Asked, Repair};
 use kernel::wire::server::{self, Outcome, Refusal, ServerMessage};
 use kernel::wire::{Code, Consistency, Error, ReadConsistency};
@@ -264,19 +265,33 @@ fn what_is_written_is_read() {
 fn every_cut_and_every_changed_byte_is_read_or_refused() {
     let mut rng = SeededRng::from_u64(1);
     let nonce = rng.entropy();
-    let hello = kernel::wire::peer::Hello {
+    let hello = peer::Hello {
         version: 1,
         id: NodeId(3),
-        addr: "a:1",
-        weight: 1,
-        zone: "",
+        addr: "n:1",
+        weight: 100,
+        zone: "z",
         cluster_name: "orrery",
-        cluster: 0,
-        epoch: 0,
+        cluster: 4,
+        epoch: 5,
         name: "n",
         boot: WriterId(1),
         routing: 2,
         nonce,
+    };
+    let key = RecordKey::new("m", b"k", &Limits::default()).expect("short");
+    let record = Record::new(&op().version);
+    let changes = peer::changes(std::iter::once((&key, &record)), 5, 100, || Some(6)).remove(0);
+    let ping = Ping {
+        epoch: 1,
+        committed: 2,
+        wall_ms: 3,
+    };
+    let word = Word::Pull {
+        partition: PartitionId::new(270).expect("in range"),
+        since: 7,
+        from: Some(b"from"),
+        digest: 8,
     };
     let frames = [
         client::op_batch(&[op(), op()]),
@@ -284,8 +299,12 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         client::auth("t"),
         client::ping(1),
         server::auth_ack(true, "n", Stamp::ZERO),
-        kernel::wire::peer::hello(&hello),
-        kernel::wire::peer::digests(1, PartitionId::all().map(|id| (id, 7))),
+        peer::hello(&hello),
+        changes,
+        peer::ping(ping),
+        peer::pong(9),
+        word.to_frame(),
+        peer::digests(1, PartitionId::all().map(|id| (id, 7))),
     ];
     for frame in frames.into_iter().chain(of_a_repair()) {
         for len in 0..frame.len() {
@@ -308,6 +327,7 @@ fn read_all(frame: &[u8]) -> usize {
     };
     let rows = match PeerMessage::decode(frame) {
         Ok(PeerMessage::Digests { digests, .. }) => digests.iter().count(),
+        Ok(PeerMessage::Cluster(body)) => usize::from(Word::decode(body).is_some()),
         Ok(message) => message.rows().map_or(0, Iterator::count),
         Err(_) => 0,
     };

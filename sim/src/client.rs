@@ -145,6 +145,13 @@ impl Client {
         (self.pending.is_empty() && self.reads.is_empty()) || self.is_impostor()
     }
 
+    /// The records that it waits for an answer about, and how many replicas that takes.
+    pub fn awaits(&self) -> impl Iterator<Item = (Bytes, Consistency)> {
+        let writes = self.pending.values().map(|op| (op.write.key.clone(), op.level));
+        let reads = self.reads.values().map(|read| (read.name(), read.takes()));
+        writes.chain(reads).filter(|_| !self.is_impostor())
+    }
+
     /// How many of its requests were refused for good, and how many reads were answered.
     pub fn counts(&self) -> (u64, u64) {
         (self.refused, self.values_read)

@@ -52,10 +52,11 @@ impl Denials {
     /// The machine gave envelopes.
     pub fn stepped(&mut self, step: &Step<'_>) {
         let waiting = step.output.commit.iter().flat_map(|commit| &commit.envelopes);
-        // Another node's answer is passed on: what is on this one's disk is not what was read.
-        let passed_on = matches!(step.input, Input::Received { frame, .. } if is_one_of(frame, &["CLUSTER"]));
+        // Another node's answer is passed on, or what a majority had when it was asked: what is on this node's disk by now is not what
+        // was read.
+        let just_read = matches!(step.input, Input::Received { frame, .. } if !is_one_of(frame, &["CLUSTER"]));
         for envelope in step.output.send.iter().chain(waiting) {
-            if !passed_on
+            if just_read
                 && let Some(key) = denied_key(&envelope.frame)
                 && let Some(version) = self.durable.get(&key).filter(|version| version.value.is_some())
             {

@@ -12,6 +12,7 @@ use crate::client::Said;
 use crate::disk::VirtualDisk;
 use crate::invariant::Seen;
 use crate::model::{LogReader, State, Version, merge, state_of};
+use crate::replicas::configured;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -19,6 +20,10 @@ pub(crate) struct Kept {
     follows: bool,
     /// How many nodes there are.
     nodes: usize,
+    /// How many replicas every partition has at least, in the eyes of every node: a cluster begins with one.
+    replicas: usize,
+    /// The same when a client first asked for a write, by client and number.
+    asked: BTreeMap<(usize, u64), usize>,
     disks: BTreeMap<usize, Disk>,
 }
 
@@ -38,9 +43,15 @@ impl Kept {
     pub fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => self.nodes = self.nodes.max(node + 1),
-            Seen::Talked { talk, .. } => {
-                let beyond = |level: &Consistency| *level > Consistency::Eventual;
-                self.follows |= matches!(&talk.said, Said::AsksToWrite { level, .. } if beyond(level));
+            Seen::Placed { replicas } => self.replicas = *replicas,
+            Seen::Talked { client, talk } => {
+                if let Said::AsksToWrite { request, level, .. } = &talk.said
+                    && *level > Consistency::Eventual
+                {
+                    self.follows = true;
+                    let replicas = self.replicas();
+                    self.asked.entry((*client, *request)).or_insert(replicas);
+                }
             }
             Seen::Stepped { step, disk } if self.follows => self.follow(step.node, disk)?,
             Seen::DiskChanged { disks, .. } if self.follows => {
@@ -76,9 +87,14 @@ impl Kept {
         Ok(())
     }
 
-    /// How many nodes there are.
-    pub fn nodes(&self) -> usize {
-        self.nodes
+    fn replicas(&self) -> usize {
+        self.replicas.clamp(1, configured(self.nodes).max(1))
+    }
+
+    /// How many replicas there were when a client first asked for a write: whoever coordinates it knows of no fewer.
+    pub fn replicas_of(&self, client: usize, request: u64) -> usize {
+        let asked = self.asked.get(&(client, request));
+        asked.copied().unwrap_or_else(|| self.replicas())
     }
 
     /// How many nodes have this version or a newer one on their disks, or had it on one that was taken from them.
@@ -127,6 +143,8 @@ pub(crate) mod tests {
             Self {
                 follows: true,
                 nodes: 3,
+                replicas: 3,
+                asked: BTreeMap::new(),
                 disks: (0..).zip(disks.map(disk)).collect(),
             }
         }

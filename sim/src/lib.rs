@@ -24,6 +24,7 @@
 //! | [`fuzz`] | bytes from a fuzzer as frames, and as everything that can befall two nodes |
 //! | [`streams`], [`reached`] | randomness by purpose, entity and index; what was in fact hit |
 //! | [`seeds`] | ranges of seeds, and which one finds a bug |
+//! | [`sweep`] | the failure detector alone, under bad networks for a long time |
 //! | [`view`] | a run as a page to look at |
 #![deny(missing_docs)]
 
@@ -54,6 +55,7 @@ pub mod seeds;
 pub mod shrink;
 pub mod story;
 pub mod streams;
+pub mod sweep;
 pub mod trace;
 pub mod track;
 mod traffic;

@@ -34,6 +34,8 @@ enum Command {
     View(cli::view::View),
     /// Run a recording of a production node through this kernel: same outputs, same state?
     Replay(cli::replay::Replay),
+    /// Compare settings of the failure detector: how soon a killed node is seen, and how often one is wrongly given up.
+    Sweep(cli::sweep::Sweep),
     /// What there is: promises, faults, mutants.
     List,
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Mutants(command) => command.run(),
         Command::View(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Sweep(command) => command.run(),
         Command::List => cli::list::run(),
     };
     ExitCode::from(code)

@@ -15,6 +15,10 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::MembersByMinority, "sim/tests/register"),
     (Mutant::TwoMembersAtOnce, "sim/tests/register"),
     (Mutant::ForgetsAcceptedValue, "sim/tests/register"),
+    (Mutant::TableByIterationOrder, "kernel/src/partition/table/tests.rs"),
+    (Mutant::PruneOrIntersects, "kernel/src/query/prune/tests.rs"),
+    (Mutant::GatherForgetsOffset, "kernel/src/query/gather/tests.rs"),
+    (Mutant::DropResurrected, "kernel/src/store/tests.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.
@@ -66,7 +70,11 @@ pub fn describe(report: &Report) -> String {
         End::Broken(violation) => format!("broken: {violation}"),
         End::WithoutMajority(why) => {
             let (left, of) = (report.left.nodes, report.left.of);
-            format!("all held; {left} of {of} nodes are no majority, and it did not come to rest: {why}")
+            let lacks = match report.left.are_majority() {
+                true => "too few replicas are left of something".into(),
+                false => format!("{left} of {of} nodes are no majority"),
+            };
+            format!("all held; {lacks}, and it did not come to rest: {why}")
         }
         End::Stuck(why) => format!("no progress by {} ms: {why}", report.at_us / 1_000),
     }

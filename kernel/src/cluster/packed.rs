@@ -73,3 +73,6 @@ impl TryFrom<Packed> for ClusterState {
         Ok(state)
     }
 }
+
+#[cfg(test)]
+mod tests;

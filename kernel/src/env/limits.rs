@@ -46,6 +46,9 @@ pub struct Limits {
     pub heartbeat_ms: u64,
     /// Silence after which a peer's connection, or an unfinished handshake, is given up.
     pub silence_ms: u64,
+    /// Time between two rounds in which a member asks the others whether they are alive. All other times of the failure detector are
+    /// in proportion to it.
+    pub probe_ms: u64,
     /// Time between two comparisons of everything with a peer.
     pub anti_entropy_ms: u64,
     /// Partitions that are repaired with one peer at once, by either side; each holds a frozen view of the partition.
@@ -64,6 +67,10 @@ pub struct Limits {
     pub requests: usize,
     /// Longest time that a request waits for other nodes before it is said what is known.
     pub request_ms: u64,
+    /// Most keys of which it is remembered what a client was told of them on its connection.
+    pub session_keys: usize,
+    /// How long it is remembered.
+    pub session_ms: u64,
     /// Most parts of one predicate: its nodes, every value of its literals, and one for each 8 characters of a pattern.
     pub predicate_nodes: usize,
     /// Longest pattern of a `like` or `contains`, in characters.
@@ -103,6 +110,7 @@ impl Default for Limits {
             chunk_bytes: 1 << 20,
             heartbeat_ms: 1_000,
             silence_ms: 5_000,
+            probe_ms: 200,
             anti_entropy_ms: 30_000,
             repair_sessions: 4,
             repair_symbols: 1 << 16,
@@ -112,6 +120,8 @@ impl Default for Limits {
             moves_at_once: 16,
             requests: 100_000,
             request_ms: 5_000,
+            session_keys: 1_000,
+            session_ms: 60_000,
             predicate_nodes: 10_000,
             pattern_chars: 512,
             filter_bytes: 64 << 10,
@@ -198,9 +208,12 @@ impl Limits {
             ("chunk_bytes", size(self.chunk_bytes), 1, SIZE),
             ("heartbeat_ms", self.heartbeat_ms, 1, TIME_MS),
             ("silence_ms", self.silence_ms, 1, TIME_MS),
+            ("probe_ms", self.probe_ms, 10, 60_000),
             ("anti_entropy_ms", self.anti_entropy_ms, 1, TIME_MS),
             ("moves_at_once", size(self.moves_at_once), 1, SIZE),
             ("requests", size(self.requests), 1, SIZE),
+            ("session_keys", size(self.session_keys), 0, SIZE),
+            ("session_ms", self.session_ms, 0, TIME_MS),
             ("request_ms", self.request_ms, 1, TIME_MS),
             ("repair_sessions", size(self.repair_sessions), 1, 1 << 10),
             ("repair_symbols", size(self.repair_symbols), 1, SYMBOLS),

@@ -227,6 +227,13 @@ mutants! {
     PruneOrIntersects = "prune-or-intersects",
     /// Who gathers the answers of many skips none of the first records, though each of those who answered was told not to.
     GatherForgetsOffset = "gather-forgets-offset",
+    // Who is alive.
+    /// A node that is accused of being dead does not say otherwise.
+    SuspicionNeverRefuted = "suspicion-never-refuted",
+    /// Only a node itself is asked whether it lives, never others on the way to it.
+    NoIndirectProbe = "no-indirect-probe",
+    /// Any message of a node takes back what was held against it, however old the message is.
+    IncarnationIgnored = "incarnation-ignored",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

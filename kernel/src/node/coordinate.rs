@@ -13,17 +13,21 @@ use crate::crdt::Record;
 use crate::env::{ConnId, NodeId, Now, Ticket};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::node::waits::{Ask, Asker, Gathering, Parts, Reading, Shown, Wait};
+use crate::hlc::Stamp;
+use crate::node::waits::{Ask, Asker, Gathering, Part, Parts, Reading, Shown, Wait};
 use crate::session::{Kind, Request, Shows, Taken};
 use crate::store::RecordKey;
 use crate::wire::client::{self, ClientMessage, Get};
 use crate::wire::cluster::{Reply, Word, refusal};
 use crate::wire::op::{Op, Ops};
-use crate::wire::server::{self, Outcome, Refusal};
+use crate::wire::server::{self, Outcome, Refusal, ServerMessage};
 use crate::wire::{Code, Consistency, ReadConsistency};
 
 /// A wait for the ticket of the step that it began in.
 const THIS_STEP: Ticket = Ticket(u64::MAX);
+
+/// A write's name, what became of it, and what it is about.
+type Outlined<'a> = ((&'a str, Option<Result<Consistency, Refusal>>), Option<(RecordKey, Stamp)>);
 
 impl Node {
     /// Takes the writes of a client, or of a node on behalf of one.
@@ -51,22 +55,38 @@ impl Node {
             outcomes,
             elsewhere,
             replicate,
+            about,
         } = desk.take(ops, any_replica);
         let queued = matches!(asker, Asker::Client { conn, exchange: false } if self.waits.is_queued(conn));
         if elsewhere.is_empty() && replicate.is_empty() && !queued {
-            self.answer_at_once(asker, outcomes, now);
+            let done = outcomes.iter().zip(about);
+            let done = done.filter_map(|((_, result), about)| about.filter(|_| matches!(result, Some(Ok(_)))));
+            let done = done.collect();
+            self.answer_at_once(asker, outcomes, done, now);
             return;
         }
+        let outcomes = outcomes.into_iter().zip(about).collect();
         self.gather_writes(asker, outcomes, elsewhere, replicate, now);
     }
 
     /// All of it was done or refused here, and waits for nothing but this step's commit.
-    fn answer_at_once(&mut self, asker: Asker, outcomes: Vec<(&str, Option<Result<Consistency, Refusal>>)>, now: Now) {
+    fn answer_at_once(
+        &mut self,
+        asker: Asker,
+        outcomes: Vec<(&str, Option<Result<Consistency, Refusal>>)>,
+        done: Vec<(RecordKey, Stamp)>,
+        now: Now,
+    ) {
         let settled = outcomes.into_iter().filter_map(|(id, result)| Some(Outcome { id, result: result? }));
         let outcomes: Vec<Outcome<'_>> = settled.collect();
         match asker {
             Asker::Client { conn, exchange } => {
-                let request = self.desk(now).answer_taken(conn, outcomes, exchange);
+                let mut request = self.desk(now).answer_taken(conn, outcomes, exchange);
+                if let Some(Request::Ops { about, .. }) = &mut request
+                    && !exchange
+                {
+                    *about = done;
+                }
                 self.requests.extend(request);
             }
             Asker::Node { conn, request } => {
@@ -79,19 +99,22 @@ impl Node {
     fn gather_writes(
         &mut self,
         asker: Asker,
-        outcomes: Vec<(&str, Option<Result<Consistency, Refusal>>)>,
+        outcomes: Vec<Outlined<'_>>,
         elsewhere: Vec<(usize, NodeId, Op<'_>)>,
         replicate: Vec<(usize, RecordKey, Consistency)>,
         now: Now,
     ) {
         // What was done here and needs no other replica is told with the rest, once it is durable.
-        let here = |(at, (_, result)): (usize, &(&str, Option<Result<Consistency, Refusal>>))| {
-            matches!(result, Some(Ok(_))).then_some(at)
-        };
+        let here = |(at, ((_, result), _)): (usize, &Outlined<'_>)| matches!(result, Some(Ok(_))).then_some(at);
         let here: Vec<usize> = outcomes.iter().enumerate().filter_map(here).collect();
-        let parts = outcomes.into_iter().map(|(id, result)| (Box::from(id), result.filter(Result::is_err)));
+        let is_session = matches!(asker, Asker::Client { exchange: false, .. });
+        let parts = outcomes.into_iter().map(|((id, result), about)| Part {
+            id: id.into(),
+            outcome: result.filter(Result::is_err),
+            about: about.filter(|_| is_session),
+        });
         let parts: Vec<_> = parts.collect();
-        let open = parts.iter().filter(|(_, outcome)| outcome.is_none()).count();
+        let open = parts.iter().filter(|part| part.outcome.is_none()).count();
         let deadline_us = now.mono_us + self.config.limits.request_ms * 1_000;
         let number = self.waits.gather(asker, Parts::Ops(parts), open, deadline_us);
         if open == 0 {
@@ -156,7 +179,13 @@ impl Node {
         };
         let request = self.waits.ask(Ask { of, node });
         let epoch = self.membership.epoch();
-        let word = Word::Ask { request, epoch, frame };
+        let floor = self.waits.floor_of(request).map(Stamp::to_bytes);
+        let word = Word::Ask {
+            request,
+            epoch,
+            floor,
+            frame,
+        };
         self.outbox.push(conn, word.to_frame(), Shows::State);
     }
 
@@ -166,7 +195,7 @@ impl Node {
     }
 
     /// A node asks on behalf of a client.
-    pub(super) fn asked(&mut self, conn: ConnId, request: u64, epoch: u64, frame: &[u8], now: Now) {
+    pub(super) fn asked(&mut self, conn: ConnId, request: u64, epoch: u64, floor: Option<Stamp>, frame: &[u8], now: Now) {
         if epoch < self.membership.epoch() {
             self.teach(conn);
         }
@@ -176,7 +205,7 @@ impl Node {
         }
         match ClientMessage::decode(frame, self.config.limits.depth) {
             Ok(ClientMessage::Op(ops) | ClientMessage::Batch(ops)) => self.write(Asker::Node { conn, request }, ops, now),
-            Ok(ClientMessage::Get(get)) => self.read_for(conn, request, get, now),
+            Ok(ClientMessage::Get(get)) => self.read_for(conn, request, get, floor, now),
             _ => {
                 let refused = refusal(Code::BadRequest, "one node asks another for what it cannot");
                 self.reply(conn, request, Reply::Refused(refused), Shows::Nothing);
@@ -201,7 +230,17 @@ impl Node {
             ReadConsistency::Any => holds,
             ReadConsistency::Owner | ReadConsistency::Quorum => owner == Some(place.own),
         };
+        let floor = self.floors.of(conn, &key, now, &self.config.limits);
         if here && get.consistency != ReadConsistency::Quorum {
+            let stamp = self.store.get(&key).map(|version| version.stamp);
+            if stamp < floor {
+                let Refusal { code, reason } = behind();
+                self.desk(now).refuse_read(conn, code, reason, get.id);
+                return None;
+            }
+            if let Some(stamp) = stamp.filter(|_| kind.push && !self.membership.place().is_alone()) {
+                self.told(conn, &key, stamp, now);
+            }
             return self.desk(now).read(conn, kind, get);
         }
         let refused = if self.waits.len() >= self.config.limits.requests {
@@ -217,11 +256,12 @@ impl Node {
         }
         let asker = Asker::Client { conn, exchange: !kind.push };
         if here {
-            self.read_by_quorum(asker, get.id, key, now);
+            self.read_by_quorum(asker, get.id, key, floor, now);
             return None;
         }
         let deadline_us = now.mono_us + self.config.limits.request_ms * 1_000;
-        let number = self.waits.gather(asker, Parts::Read(get.id.into()), 1, deadline_us);
+        let id = get.id.into();
+        let number = self.waits.gather(asker, Parts::Read { id, key, floor }, 1, deadline_us);
         let frame = client::get_key(&get);
         if let Some(node) = owner {
             self.ask(node, (number, Vec::new()), &frame);
@@ -230,7 +270,7 @@ impl Node {
     }
 
     /// A read on behalf of another node's client.
-    fn read_for(&mut self, conn: ConnId, request: u64, get: Get<'_>, now: Now) {
+    fn read_for(&mut self, conn: ConnId, request: u64, get: Get<'_>, floor: Option<Stamp>, now: Now) {
         let asker = Asker::Node { conn, request };
         let key = match self.desk(now).key_of(&get) {
             Ok(key) => key,
@@ -241,14 +281,17 @@ impl Node {
             return self.reply(conn, request, Reply::Refused(refused), Shows::Nothing);
         }
         if get.consistency == ReadConsistency::Quorum {
-            return self.read_by_quorum(asker, get.id, key, now);
+            return self.read_by_quorum(asker, get.id, key, floor, now);
+        }
+        if self.store.get(&key).map(|version| version.stamp) < floor {
+            return self.reply(conn, request, Reply::Refused(behind()), Shows::Nothing);
         }
         let frame = server::value(get.id, get.map, get.key, self.store.live(&key));
         self.reply(conn, request, Reply::Frame(&frame), Shows::Read);
     }
 
     /// Reads from a majority, and writes back what it found to one before it is shown.
-    fn read_by_quorum(&mut self, asker: Asker, id: &str, key: RecordKey, now: Now) {
+    fn read_by_quorum(&mut self, asker: Asker, id: &str, key: RecordKey, floor: Option<Stamp>, now: Now) {
         let own = self.membership.id();
         let partition = self.store.partition_of(&key);
         let Some(state) = self.membership.state() else {
@@ -257,7 +300,12 @@ impl Node {
         let placement = state.placement(partition).clone();
         let tally = placement.majority(|node| node == own || self.peers.to(node).is_some());
         let deadline_us = now.mono_us + self.config.limits.request_ms * 1_000;
-        let number = self.waits.gather(asker, Parts::Read(id.into()), 1, deadline_us);
+        let parts = Parts::Read {
+            id: id.into(),
+            key: key.clone(),
+            floor,
+        };
+        let number = self.waits.gather(asker, parts, 1, deadline_us);
         if !tally.is_enough() {
             let refused = Refusal::no_quorum(tally.have, tally.of, tally.need);
             return self.refuse_gathering(number, refused, now);
@@ -370,26 +418,61 @@ impl Node {
         });
     }
 
+    /// A client was told of a version: it is shown nothing older on its connection, as long as that is open.
+    pub(super) fn told(&mut self, conn: ConnId, key: &RecordKey, stamp: Stamp, now: Now) {
+        if self.conns.get(conn).is_some() {
+            self.floors.raise(conn, key, stamp, now, &self.config.limits);
+        }
+    }
+
     /// Shows what a read by quorum found.
     pub(super) fn show(&mut self, number: u64, shown: &Shown, now: Now) {
         let Some(gathering) = self.waits.end(number) else {
             return;
         };
-        let Parts::Read(id) = &gathering.parts else {
+        let Parts::Read { id, floor, .. } = &gathering.parts else {
             return;
         };
         let now_ms = self.store.now_ms();
         let version = shown.record.as_ref().map(Record::version);
+        let mut floor = *floor;
+        if let Asker::Client { conn, .. } = gathering.asker {
+            // Its client may have been told of more since it asked.
+            floor = floor.max(self.floors.of(conn, &shown.key, now, &self.config.limits));
+        }
+        if version.map(|version| version.stamp) < floor {
+            return self.refuse(gathering, behind(), now);
+        }
         let version = version.filter(|version| version.value_at(now_ms).is_some());
         let frame = server::value(id, shown.key.map(), shown.key.key(), version);
         match gathering.asker {
-            Asker::Client { conn, .. } => self.pass_on(conn, id, &frame, now),
+            Asker::Client { conn, .. } => self.pass_on(conn, &gathering.parts, &frame, now),
             Asker::Node { conn, request } => self.reply(conn, request, Reply::Frame(&frame), Shows::Nothing),
         }
     }
 
+    /// Whether a client was told of something newer than another node's answer after that node was asked: it knew only what was to be
+    /// shown at least by then.
+    fn is_behind(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) -> bool {
+        let Parts::Read { key, floor, .. } = parts else {
+            return false;
+        };
+        let told = self.floors.of(conn, key, now, &self.config.limits);
+        let shown = match ServerMessage::decode(frame, self.config.limits.depth) {
+            Ok(ServerMessage::Value { found: Some((_, at)), .. }) => Some(at.stamp),
+            _ => None,
+        };
+        told > *floor && shown < told
+    }
+
     /// Gives a client the answer that was found elsewhere.
-    fn pass_on(&mut self, conn: ConnId, id: &str, frame: &[u8], now: Now) {
+    fn pass_on(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) {
+        let Parts::Read { id, key, .. } = parts else {
+            return;
+        };
+        if let Ok(ServerMessage::Value { found: Some((_, at)), .. }) = ServerMessage::decode(frame, self.config.limits.depth) {
+            self.told(conn, key, at.stamp, now);
+        }
         let longest = self.conns.longest(conn, &self.config.limits);
         if frame.len() > longest {
             let reason = format!("the answer has {} bytes, over this connection's {longest}", frame.len());
@@ -417,8 +500,11 @@ impl Node {
                 let Some(gathering) = self.waits.end(ask.of.0) else {
                     return;
                 };
-                if let (Asker::Client { conn, .. }, Parts::Read(id)) = (gathering.asker, &gathering.parts) {
-                    self.pass_on(conn, id, frame, now);
+                if let Asker::Client { conn, .. } = gathering.asker {
+                    if self.is_behind(conn, &gathering.parts, frame, now) {
+                        return self.refuse(gathering, behind(), now);
+                    }
+                    self.pass_on(conn, &gathering.parts, frame, now);
                 }
             }
             Reply::Refused(refused) => self.refuse_ask(&ask, &refused, now),
@@ -465,16 +551,21 @@ impl Node {
         let unknown = || Err(refusal(Code::OutcomeUnknown, "the write may have been applied"));
         match gathering.asker {
             Asker::Client { conn, exchange } => {
-                let outcomes = ops.iter().map(|(id, outcome)| Outcome {
-                    id,
-                    result: outcome.clone().unwrap_or_else(unknown),
+                for part in &ops {
+                    if let (Some(Ok(_)), Some((key, stamp))) = (&part.outcome, &part.about) {
+                        self.told(conn, key, *stamp, now);
+                    }
+                }
+                let outcomes = ops.iter().map(|part| Outcome {
+                    id: &part.id,
+                    result: part.outcome.clone().unwrap_or_else(unknown),
                 });
                 let outcomes: Vec<Outcome<'_>> = outcomes.collect();
                 // What it shows is durable, here and wherever else it was to be.
                 self.desk(now).answer_ops(conn, &outcomes, exchange, Shows::Nothing);
             }
             Asker::Node { conn, request } => {
-                let results = ops.into_iter().map(|(_, outcome)| outcome.unwrap_or_else(unknown));
+                let results = ops.into_iter().map(|part| part.outcome.unwrap_or_else(unknown));
                 self.reply(conn, request, Reply::Ops(results.collect()), Shows::Nothing);
             }
         }
@@ -488,7 +579,7 @@ impl Node {
         };
         let refused = match &gathering.parts {
             Parts::Ops(_) => refusal(Code::OutcomeUnknown, format!("the write may have been applied: {known}")),
-            Parts::Read(_) => refusal(Code::NotReady, format!("the read took too long: {known}")),
+            Parts::Read { .. } => refusal(Code::NotReady, format!("the read took too long: {known}")),
         };
         self.refuse(gathering, refused, now);
     }
@@ -503,15 +594,15 @@ impl Node {
     pub(super) fn refuse(&mut self, mut gathering: Gathering, refused: Refusal, now: Now) {
         match (&mut gathering.parts, gathering.asker) {
             (Parts::Ops(ops), _) => {
-                for (_, outcome) in ops.iter_mut() {
-                    outcome.get_or_insert_with(|| Err(refused.clone()));
+                for part in ops.iter_mut() {
+                    part.outcome.get_or_insert_with(|| Err(refused.clone()));
                 }
                 self.answer(gathering, now);
             }
-            (Parts::Read(id), Asker::Client { conn, .. }) => {
+            (Parts::Read { id, .. }, Asker::Client { conn, .. }) => {
                 self.desk(now).refuse_read(conn, refused.code, refused.reason, id);
             }
-            (Parts::Read(_), Asker::Node { conn, request }) => {
+            (Parts::Read { .. }, Asker::Node { conn, request }) => {
                 self.reply(conn, request, Reply::Refused(refused), Shows::Nothing);
             }
         }
@@ -527,4 +618,9 @@ impl Node {
             }
         }
     }
+}
+
+/// A replica lacks what the session has been told of.
+fn behind() -> Refusal {
+    refusal(Code::Behind, "this replica lacks what was said on this connection before: ask again")
 }

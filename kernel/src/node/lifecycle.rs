@@ -9,7 +9,7 @@ use crate::hlc::Hlc;
 use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
 use crate::node::{Node, announce};
 use crate::node::waits::Parts;
-use crate::session::{Desk, Kind, Shows};
+use crate::session::{Desk, Kind, Request, Shows};
 use crate::store::{Next, Recovery, Store};
 use crate::wire::Code;
 use crate::wire::cluster::refusal;
@@ -96,9 +96,16 @@ impl Node {
                 }
                 out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
-                if let Err(error) = self.find_itself() {
-                    self.state = State::Failed;
-                    return announce(out, Phase::Failed { error });
+                match self.find_itself(now) {
+                    Ok(()) => {}
+                    Err(StorageError::Full) => {
+                        self.state = State::RetryAt(now.mono_us + RETRY_MS * 1_000);
+                        return;
+                    }
+                    Err(error) => {
+                        self.state = State::Failed;
+                        return announce(out, Phase::Failed { error });
+                    }
                 }
                 self.found = (records, log_entries);
                 self.advance(now);
@@ -146,6 +153,13 @@ impl Node {
                     self.membership.committed(self.store.committed_number());
                 }
                 self.own_copy_durable(ticket);
+                for request in flight.requests {
+                    if let Request::Ops { conn, about, .. } = request {
+                        for (key, stamp) in about {
+                            self.told(conn, &key, stamp, now);
+                        }
+                    }
+                }
                 if self.flights.is_empty() {
                     self.hear_itself(now);
                     self.announce_membership(out);
@@ -169,7 +183,7 @@ impl Node {
                 for gathering in self.waits.abandon() {
                     let refused = match gathering.parts {
                         Parts::Ops(_) => refusal(Code::OutcomeUnknown, "storage failed while the write was in flight"),
-                        Parts::Read(_) => refusal(Code::NotReady, "storage failed; the node is recovering"),
+                        Parts::Read { .. } => refusal(Code::NotReady, "storage failed; the node is recovering"),
                     };
                     self.refuse(gathering, refused, now);
                 }

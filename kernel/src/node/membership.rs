@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::liveness::{Boot, Health, Liveness, LivenessSettings};
 use crate::cluster::{BadChange, Change, ClusterState, Member, Routes};
 use crate::env::{ConnId, Mutants, NodeId, Now, WriterId};
 use crate::machine::StorageError;
 use crate::node::Node;
 use crate::node::link::{Link, Remote};
 use crate::partition::PartitionId;
-use crate::register::{Message, Register, Stored};
+use crate::register::{Agreed, Message, Register, Stored};
 use crate::session::{Place, Shows};
 use crate::wire::cluster::Word;
 use crate::wire::peer::Ping;
@@ -28,6 +29,10 @@ const TURN_MS: u64 = 150;
 
 /// Most changes that people asked for and that wait for their turn.
 const WISHES_MAX: usize = 64;
+
+/// Bytes of the smallest states that a register keeps, with what comes on top; and how long it waits where there is no room for that.
+const REGISTER_BYTES: u64 = 8 << 10;
+const NO_ROOM_MS: u64 = 1_000;
 
 /// Who the node is in its cluster.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +57,10 @@ pub struct Membership {
     since_us: Option<u64>,
     /// Register messages of this node to itself: they are taken once what they rest on is durable.
     loopback: Vec<Message<ClusterState>>,
+    /// How large the row was that was written last.
+    row_bytes: u64,
+    /// Storage was full: nothing is proposed until then.
+    held_until_us: u64,
 }
 
 /// What is kept of a node's identity.
@@ -77,6 +86,8 @@ impl Membership {
             wishes: VecDeque::new(),
             since_us: None,
             loopback: Vec::new(),
+            row_bytes: 0,
+            held_until_us: 0,
         }
     }
 
@@ -152,9 +163,13 @@ impl Membership {
 
 impl Node {
     /// Takes what storage holds of who the node is.
-    pub(super) fn find_itself(&mut self) -> Result<(), StorageError> {
+    pub(super) fn find_itself(&mut self, now: Now) -> Result<(), StorageError> {
         let read = |row: &str| self.store.system(row).cloned();
         let known: Option<Identity> = decode(read(IDENTITY_ROW))?;
+        if known.is_none() && self.store.room_for(REGISTER_BYTES).is_err() {
+            // Who it is could not even be written down.
+            return Err(StorageError::Full);
+        }
         let stored: Option<Stored<ClusterState>> = decode(read(CLUSTER_ROW))?;
         // Data that belongs to a node of another name was copied here: it is not that node that starts.
         let same = known.as_ref().is_some_and(|identity| identity.name == self.config.name);
@@ -172,6 +187,9 @@ impl Node {
         membership.joined = joined;
         membership.durable = stored.version;
         membership.register = Register::new(id, writer, stored, self.config.mutants);
+        let birth_ms = now.wall_ms;
+        let settings = LivenessSettings::paced(self.config.limits.probe_ms);
+        self.liveness = Liveness::new(id, Boot { birth_ms, writer }, settings, self.config.mutants);
         if membership.epoch() == 0 && self.config.join.is_empty() {
             let cluster = self.rng.next_u64().max(1);
             let founder = self.as_member();
@@ -181,7 +199,7 @@ impl Node {
         if !same {
             self.keep_identity();
         }
-        self.adopt();
+        self.adopt(now);
         Ok(())
     }
 
@@ -207,7 +225,7 @@ impl Node {
     }
 
     /// The cluster's state is another one, or other nodes are reached: what follows from it is made anew.
-    pub(super) fn adopt(&mut self) {
+    pub(super) fn adopt(&mut self, now: Now) {
         let own = self.membership.id;
         if self.membership.is_member() && !self.membership.joined {
             self.membership.joined = true;
@@ -219,6 +237,9 @@ impl Node {
         };
         let addrs: Vec<&str> = addrs.into_iter().filter(|addr| *addr != self.config.addr).collect();
         self.peers.aim(&addrs);
+        let state = self.membership.state().filter(|_| self.membership.is_member());
+        let members: Vec<NodeId> = state.map(|state| state.voters()).unwrap_or_default();
+        self.liveness.set_members(&members, now.mono_us);
         let mut filled = core::mem::take(&mut self.membership.filled);
         let mut applicants = core::mem::take(&mut self.membership.applicants);
         if let Some(state) = self.membership.state() {
@@ -238,7 +259,7 @@ impl Node {
     /// Who can be reached has changed.
     pub(super) fn reroute(&mut self) {
         let own = self.membership.id;
-        let alive = |node| node == own || self.peers.to(node).is_some();
+        let alive = |node| node == own || (self.peers.to(node).is_some() && self.liveness.state(node) != Health::Failed);
         self.membership.routes = match self.membership.state().filter(|_| self.membership.is_member()) {
             Some(state) => Routes::new(state, alive),
             None => Routes::default(),
@@ -315,8 +336,23 @@ impl Node {
         }
     }
 
+    /// Whether storage has room for what the register may have to keep in this step. Without, it says and hears nothing: others ask
+    /// again, and a majority of them needs nobody whose disk is full.
+    fn has_room(&mut self) -> bool {
+        // What is promised, accepted and chosen: two states, and some more.
+        let most = 2 * self.membership.row_bytes + REGISTER_BYTES;
+        let room = self.store.room_for(most).is_ok();
+        if !room {
+            self.store.fell_short();
+        }
+        room
+    }
+
     /// A message about the register.
     pub(super) fn register_message(&mut self, from: NodeId, message: Message<ClusterState>, now: Now) {
+        if !self.has_room() {
+            return;
+        }
         if let Message::Learn { value, .. } = &message {
             let foreign = self.membership.state().is_some_and(|state| state.cluster != value.cluster);
             if foreign || !value.is_sound() {
@@ -327,13 +363,13 @@ impl Node {
         let mut out = Vec::new();
         self.membership.register.receive(from, message, now.mono_us, &mut self.rng, &mut out);
         self.send_register(out);
-        self.noticed(before);
+        self.noticed(before, now);
     }
 
-    fn noticed(&mut self, before: u64) {
+    fn noticed(&mut self, before: u64, now: Now) {
         if self.membership.epoch() != before {
             self.membership.since_us = None;
-            self.adopt();
+            self.adopt(now);
             self.send_again();
             self.compare_again();
         }
@@ -363,6 +399,7 @@ impl Node {
     pub(super) fn stage_membership(&mut self) {
         if self.membership.register.take_dirty() {
             let row = encode(self.membership.register.stored());
+            self.membership.row_bytes = row.len() as u64;
             self.store.put_system(CLUSTER_ROW, row);
         }
     }
@@ -412,6 +449,26 @@ impl Node {
         self.membership.filled.get(&name).is_some_and(|nodes| nodes.contains(&node))
     }
 
+    /// Whether there may be something to propose. What it would be is looked at only then.
+    fn may_change(&self) -> bool {
+        let Membership {
+            wishes,
+            applicants,
+            filled,
+            ..
+        } = &self.membership;
+        let Some(state) = self.membership.state() else {
+            return false;
+        };
+        let own = state.member(self.membership.id);
+        let config = &self.config;
+        let moved = own.is_some_and(|own| {
+            own.addr != config.addr || own.name != config.name || own.weight != config.weight || own.zone != config.zone
+        });
+        let leaves = state.members.iter().any(|member| member.leaving);
+        moved || leaves || !wishes.is_empty() || !applicants.is_empty() || !filled.is_empty()
+    }
+
     /// The next change that there is to propose, whoever sees to it.
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
@@ -454,22 +511,27 @@ impl Node {
     pub(super) fn membership_timers(&mut self, now: Now) {
         let before = self.membership.epoch();
         let mut out = Vec::new();
+        let due = self.membership_wake_us().is_some_and(|due_us| due_us <= now.mono_us);
+        if due && !self.has_room() {
+            self.membership.held_until_us = now.mono_us + NO_ROOM_MS * 1_000;
+        }
+        if self.membership.held_until_us > now.mono_us {
+            return;
+        }
         self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
-        if !self.membership.register.is_proposing() {
-            if !self.membership.is_member() || self.next_change().is_none() {
-                self.membership.since_us = None;
-            } else {
-                self.membership.since_us.get_or_insert(now.mono_us);
-                if self.turn_us().is_some_and(|turn_us| turn_us <= now.mono_us)
-                    && let Some(next) = self.next_change()
-                {
+        if !self.membership.is_member() || !self.may_change() {
+            self.membership.since_us = None;
+        } else if !self.membership.register.is_proposing() {
+            self.membership.since_us.get_or_insert(now.mono_us);
+            if self.turn_us().is_some_and(|turn_us| turn_us <= now.mono_us) {
+                if let Some(next) = self.next_change() {
                     self.membership.register.propose(next, now.mono_us, &mut self.rng, &mut out);
-                    self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
                 }
+                self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
             }
         }
         self.send_register(out);
-        self.noticed(before);
+        self.noticed(before, now);
     }
 
     /// When it is this node's turn: at once for the first of those that it reaches, later for the others.
@@ -484,7 +546,8 @@ impl Node {
     /// When something here is due.
     pub(super) fn membership_wake_us(&self) -> Option<u64> {
         let turn_us = self.turn_us().filter(|_| !self.membership.register.is_proposing());
-        [self.membership.register.wake_us(), turn_us].into_iter().flatten().min()
+        let due_us = [self.membership.register.wake_us(), turn_us].into_iter().flatten().min();
+        due_us.map(|due_us| due_us.max(self.membership.held_until_us))
     }
 }
 

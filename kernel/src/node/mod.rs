@@ -4,6 +4,7 @@
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
 mod admin;
+mod alive;
 mod checkpoint;
 mod config;
 mod coordinate;
@@ -27,10 +28,11 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterState;
+use crate::cluster::liveness::{Boot, Liveness, LivenessSettings};
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
-use crate::session::{Access, Conns, Outbox, Request, Shows, Subscriptions};
+use crate::session::{Access, Conns, Floors, Outbox, Request, Shows, Subscriptions};
 use crate::store::{Batch, Change, RecordKey, Store};
 
 pub use checkpoint::BadCheckpoint;
@@ -70,13 +72,14 @@ pub struct Node {
     subscriptions: Subscriptions,
     peers: Peers,
     membership: Membership,
+    liveness: Liveness,
     waits: Waits,
+    floors: Floors,
     orders: Orders,
     fills: Fills,
     leftovers: Leftovers,
     /// Numbers of frames of changes that others confirm.
     numbers: u64,
-    stuck: u64,
     /// Which of those that others sent this step has taken.
     to_confirm: BTreeMap<ConnId, Vec<u64>>,
     outbox: Outbox,
@@ -102,12 +105,13 @@ impl Node {
             store: Store::new(&config.store()),
             peers: Peers::default(),
             membership: Membership::new(config.mutants),
+            liveness: Liveness::new(NodeId(0), Boot::default(), LivenessSettings::default(), config.mutants),
             waits: Waits::default(),
+            floors: Floors::default(),
             orders: Orders::default(),
             fills: Fills::default(),
             leftovers: Leftovers::default(),
             numbers: 0,
-            stuck: 0,
             to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
             conns: Conns::new(config.mutants),
@@ -197,9 +201,11 @@ impl Node {
         self.orders.gone(conn);
         self.to_confirm.remove(&conn);
         self.waits.forget(conn);
+        self.floors.close(conn);
         let node = self.peers.node_at(conn);
         self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
+            self.liveness.connection_lost(node, now.mono_us);
             self.reroute();
             self.node_lost(node, now);
         }
@@ -214,6 +220,7 @@ impl Node {
         if self.state.is_serving() {
             self.rare_timers(now);
             self.peer_timers(now, out);
+            self.liveness_timers(now);
             self.membership_timers(now);
             self.fill_timers(now);
             self.drop_leftovers();
@@ -388,7 +395,7 @@ impl Node {
         Some(now.mono_us.saturating_add(left_ms.saturating_mul(1_000)))
     }
 
-    fn wake_us(&mut self, now: Now) -> Option<u64> {
+    fn wake_us(&self, now: Now) -> Option<u64> {
         let serving = self.state.is_serving();
         let expiry = self.expiry_us(now);
         let apply = self.store.apply_due_us().filter(|_| serving);
@@ -401,13 +408,13 @@ impl Node {
             peers,
             expiry,
             self.membership_wake_us().filter(|_| serving && !self.draining),
+            self.liveness.wake_us().filter(|_| serving && !self.draining),
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
             self.orders.wake_us(),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];
-        if timers.iter().flatten().any(|t| *t <= now.mono_us) { self.stuck += 1; assert!(self.stuck < 1000, "DEBUG {:?} {:?} now {now:?} {:?}", timers, self.membership, self.fills); } else { self.stuck = 0; }
         timers.into_iter().flatten().min()
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Placement, Tally};
 use crate::crdt::Record;
 use crate::env::{ConnId, NodeId, Ticket};
+use crate::hlc::Stamp;
 use crate::partition::PartitionId;
 use crate::store::RecordKey;
 use crate::wire::Consistency;
@@ -78,10 +79,28 @@ pub struct Gathering {
 /// What a request consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Parts {
-    /// Writes: the client's name for each, and what became of it.
-    Ops(Vec<(Box<str>, Option<Result<Consistency, Refusal>>)>),
-    /// A read under this name.
-    Read(Box<str>),
+    /// Writes.
+    Ops(Vec<Part>),
+    /// A read.
+    Read {
+        /// The client's name for it.
+        id: Box<str>,
+        /// What it is about.
+        key: RecordKey,
+        /// The answer is no older than this.
+        floor: Option<Stamp>,
+    },
+}
+
+/// One write of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The client's name for it.
+    pub id: Box<str>,
+    /// What became of it, once that is known.
+    pub outcome: Option<Result<Consistency, Refusal>>,
+    /// What it is about, if its client is to be shown nothing older.
+    pub about: Option<(RecordKey, Stamp)>,
 }
 
 /// Writes that wait for replicas.
@@ -205,6 +224,15 @@ impl Waits {
         number
     }
 
+    /// What the read that a node is asked for must at least show.
+    pub fn floor_of(&self, request: u64) -> Option<Stamp> {
+        let (of, _) = &self.asks.get(&request)?.of;
+        match self.gatherings.get(of)?.parts {
+            Parts::Read { floor, .. } => floor,
+            Parts::Ops(_) => None,
+        }
+    }
+
     /// An answer came to what a node was asked; nothing, if it was not, or is not awaited any more.
     pub fn answered(&mut self, request: u64, node: NodeId) -> Option<Ask> {
         if self.asks.get(&request)?.node != node {
@@ -246,8 +274,8 @@ impl Waits {
         let gathering = self.gatherings.get_mut(number)?;
         if let Parts::Ops(ops) = &mut gathering.parts {
             for (at, result) in at.iter().zip(results) {
-                if let Some((_, outcome @ None)) = ops.get_mut(*at) {
-                    *outcome = Some(result);
+                if let Some(part) = ops.get_mut(*at).filter(|part| part.outcome.is_none()) {
+                    part.outcome = Some(result);
                     gathering.open -= 1;
                 }
             }
@@ -362,3 +390,6 @@ impl Waits {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What other nodes say about the cluster, and on behalf of their clients.
 
 use crate::env::{ConnId, Now};
+use crate::hlc::Stamp;
 use crate::node::Node;
 use crate::node::moves::Part;
 use crate::wire::cluster::Word;
@@ -13,6 +14,7 @@ impl Node {
         };
         match word {
             Word::Register(message) => self.register_message(node, message, now),
+            Word::Gossip(gossip) => self.gossip(node, &gossip, now),
             Word::Filled(moves) => self.filled(node, &moves, now),
             Word::Pull {
                 partition,
@@ -38,7 +40,12 @@ impl Node {
             }
             Word::Covered(partitions) => self.covered(conn, &partitions),
             Word::Taken(numbers) => self.waits.confirmed(node, &numbers),
-            Word::Ask { request, epoch, frame } => self.asked(conn, request, epoch, frame, now),
+            Word::Ask {
+                request,
+                epoch,
+                floor,
+                frame,
+            } => self.asked(conn, request, epoch, floor.map(Stamp::from_bytes), frame, now),
             Word::Answer { request, reply } => self.node_answered(node, request, reply, now),
             Word::Read { request, epoch, key } => self.tell_held(conn, request, epoch, key),
             Word::Held { request, record } => self.held(node, request, record, now),

@@ -37,13 +37,13 @@ pub(super) struct Attempt<V> {
     found: Option<(Ballot, V)>,
     /// Who has answered as this phase wants it.
     votes: BTreeSet<NodeId>,
+    /// Whether somebody has refused this ballot. Until the next one begins it may still be answered by enough others.
+    refused: bool,
     refusals: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
-    /// A ballot was refused, or none was begun.
-    Waiting,
     Preparing,
     Accepting,
 }
@@ -58,15 +58,17 @@ impl<V: Agreed> Attempt<V> {
             wake_us: now_us,
             old,
             wanted,
-            phase: Phase::Waiting,
+            phase: Phase::Preparing,
             found: None,
             votes: BTreeSet::new(),
+            refused: false,
             refusals: 0,
         }
     }
 
-    pub fn is_waiting(&self) -> bool {
-        self.phase == Phase::Waiting
+    /// Whether a higher ballot is to follow, and not this one's question again.
+    pub fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// Begins anew with a higher ballot.
@@ -76,6 +78,7 @@ impl<V: Agreed> Attempt<V> {
         self.phase = Phase::Preparing;
         self.found = None;
         self.votes.clear();
+        self.refused = false;
     }
 
     /// Takes a promise of this ballot. True if all are to be asked to accept now.
@@ -115,17 +118,22 @@ impl<V: Agreed> Attempt<V> {
         old && majority(&new, &self.votes)
     }
 
-    /// A ballot was refused: waits, longer each time, and by chance, so that two do not refuse each other for ever.
+    /// Somebody refused this ballot: another is to follow after a wait, longer each time, and by chance, so that two proposers do
+    /// not refuse each other for ever.
     pub fn refused(&mut self, now_us: u64, rng: &mut SeededRng) {
-        let most_us = BACK_OFF_US << self.refusals.min(DOUBLINGS_MAX);
-        self.refusals = self.refusals.saturating_add(1);
-        self.phase = Phase::Waiting;
-        self.wake_us = now_us.saturating_add(rng.between(1, most_us));
+        if !self.refused {
+            let most_us = BACK_OFF_US << self.refusals.min(DOUBLINGS_MAX);
+            self.refused = true;
+            self.refusals = self.refusals.saturating_add(1);
+            self.wake_us = now_us.saturating_add(rng.between(1, most_us));
+        }
     }
 
     /// Notes that all were asked at `now_us`.
     pub fn sent(&mut self, now_us: u64, rng: &mut SeededRng) {
-        self.wake_us = now_us.saturating_add(rng.between(RESEND_US, 2 * RESEND_US));
+        if !self.refused {
+            self.wake_us = now_us.saturating_add(rng.between(RESEND_US, 2 * RESEND_US));
+        }
     }
 
     /// The value of this ballot.
@@ -143,17 +151,15 @@ impl<V: Agreed> Attempt<V> {
         &self.asked() - &self.votes
     }
 
-    /// What this phase asks for. `None` while it waits.
-    pub fn question(&self) -> Option<Message<V>> {
+    /// What this phase asks for.
+    pub fn question(&self) -> Message<V> {
         let (version, ballot) = (self.version, self.ballot);
         match self.phase {
-            Phase::Waiting => None,
-            Phase::Preparing => Some(Message::Prepare { version, ballot }),
-            Phase::Accepting => Some(Message::Accept {
-                version,
-                ballot,
-                value: self.value().clone(),
-            }),
+            Phase::Preparing => Message::Prepare { version, ballot },
+            Phase::Accepting => {
+                let value = self.value().clone();
+                Message::Accept { version, ballot, value }
+            }
         }
     }
 }

@@ -176,9 +176,7 @@ impl<V: Agreed> Register<V> {
                 ballot,
                 promised,
             } => {
-                if let Some(attempt) = self.attempt_at(version, ballot)
-                    && !attempt.is_waiting()
-                {
+                if let Some(attempt) = self.attempt_at(version, ballot) {
                     attempt.refused(now_us, rng);
                     self.round = self.round.max(promised.round);
                 }
@@ -203,7 +201,7 @@ impl<V: Agreed> Register<V> {
         if now_us >= attempt.give_up_us {
             self.attempt = None;
         } else if now_us < attempt.wake_us {
-        } else if attempt.is_waiting() {
+        } else if attempt.is_refused() {
             self.begin(now_us, rng, out);
         } else {
             attempt.sent(now_us, rng);
@@ -238,9 +236,8 @@ impl<V: Agreed> Register<V> {
     /// Asks all who have not answered.
     fn ask(&self, out: &mut Out<V>) {
         let Some(attempt) = &self.attempt else { return };
-        if let Some(question) = attempt.question() {
-            out.extend(attempt.silent().into_iter().map(|to| (to, question.clone())));
-        }
+        let silent = attempt.silent().into_iter();
+        out.extend(silent.map(|to| (to, attempt.question())));
     }
 
     /// The running attempt, if a message about this version and ballot is for it and not for an earlier one.
@@ -280,7 +277,10 @@ impl<V: Agreed> Register<V> {
         }
         let version = self.stored.version;
         out.push((from, Message::Learn { version, value }));
-        let question = self.attempt.as_ref().filter(|attempt| attempt.silent().contains(&from));
-        out.extend(question.and_then(Attempt::question).map(|question| (from, question)));
+        if let Some(attempt) = &self.attempt
+            && attempt.silent().contains(&from)
+        {
+            out.push((from, attempt.question()));
+        }
     }
 }

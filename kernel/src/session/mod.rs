@@ -2,6 +2,7 @@
 
 mod admit;
 mod counts;
+mod floors;
 mod outbox;
 mod place;
 mod secret;
@@ -12,6 +13,7 @@ use alloc::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Kind};
+pub use floors::Floors;
 pub use outbox::{Outbox, Shows};
 pub use place::{Coordinator, Place};
 pub use secret::{Purpose, Secret};

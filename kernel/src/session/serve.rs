@@ -56,6 +56,8 @@ pub struct Taken<'a> {
     pub elsewhere: Vec<(usize, NodeId, Op<'a>)>,
     /// Those that were merged here and must be on other replicas too.
     pub replicate: Vec<(usize, RecordKey, Consistency)>,
+    /// What each of them is about, as far as it can be read, and its stamp.
+    pub about: Vec<Option<(RecordKey, Stamp)>>,
 }
 
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
@@ -69,6 +71,8 @@ pub enum Request {
         ops: Vec<(Box<str>, Option<Refusal>)>,
         /// Whether the answer is the body of an exchange.
         exchange: bool,
+        /// Of what was taken: what its client is shown nothing older than, once it is durable.
+        about: Vec<(RecordKey, Stamp)>,
     },
     /// A read.
     Read {
@@ -87,9 +91,11 @@ impl Desk<'_> {
             outcomes: Vec::with_capacity(ops.len()),
             elsewhere: Vec::new(),
             replicate: Vec::new(),
+            about: Vec::with_capacity(ops.len()),
         };
         for op in ops {
             let at = taken.outcomes.len();
+            taken.about.push(None);
             let (id, result) = match op {
                 Ok(op) => {
                     let result = self.take_one(&op, at, any_replica, &mut taken);
@@ -119,6 +125,10 @@ impl Desk<'_> {
             let coordinator = self.place.coordinator(partition, any_replica)?;
             if coordinator == Coordinator::Here {
                 self.place.reaches(partition, level)?;
+            }
+            // Alone, nobody else can be asked for it.
+            if !self.place.is_alone() {
+                taken.about[at] = Some((key.clone(), op.version.stamp));
             }
             Ok((key, coordinator))
         });
@@ -174,6 +184,7 @@ impl Desk<'_> {
             conn,
             ops: ops.collect(),
             exchange,
+            about: Vec::new(),
         })
     }
 
@@ -310,7 +321,9 @@ impl Desk<'_> {
     /// Answers a request whose commit failed: of a write nobody knows, a read has to be asked again.
     pub fn fail(&mut self, request: &Request) {
         match request {
-            Request::Ops { conn, ops, exchange } => {
+            Request::Ops {
+                conn, ops, exchange, ..
+            } => {
                 ops.iter()
                     .for_each(|_| self.counts.add(Kind::Write, Some(Code::OutcomeUnknown)));
                 let unknown = || Refusal {

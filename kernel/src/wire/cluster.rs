@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterState;
+use crate::cluster::liveness::Gossip;
 use crate::partition::PartitionId;
 use crate::register::Message;
 use crate::wire::server::Refusal;
@@ -18,6 +19,8 @@ use crate::wire::{Code, Consistency, peer};
 pub enum Word<'a> {
     /// About the register that holds the cluster's state.
     Register(Message<ClusterState>),
+    /// Who is alive.
+    Gossip(Gossip),
     /// These moves, each with the version that opened it, are filled as far as the sender is concerned.
     Filled(Vec<(PartitionId, u64)>),
     /// What do you hold of this partition? For who is being filled with it.
@@ -55,6 +58,8 @@ pub enum Word<'a> {
         request: u64,
         /// The version of the cluster's state that the sender acts by.
         epoch: u64,
+        /// For a read: the stamp of what the client has been told of the key. The answer is no older.
+        floor: Option<[u8; 16]>,
         /// What it asks: a client's message.
         frame: &'a [u8],
     },
@@ -119,3 +124,6 @@ pub fn refusal(code: Code, reason: impl Into<String>) -> Refusal {
     let reason = reason.into();
     Refusal { code, reason }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,10 @@ use kernel::machine::{
 };
 use kernel::node::{Node, NodeConfig};
 use kernel::wire::Consistency;
+use kernel::partition::Routing;
+use kernel::store::RecordKey;
 use kernel::wire::op::Op;
+use kernel::wire::peer;
 
 /// What outlives a node.
 #[derive(Default, Clone)]
@@ -250,6 +253,12 @@ impl Host {
         self.now = at(end_us);
     }
 
+    /// Whether it is one of two members, and no move is open.
+    fn is_settled(&self) -> bool {
+        let state = self.node.cluster().filter(|_| self.node.is_member());
+        state.is_some_and(|state| state.members.len() == 2 && state.moves() == 0)
+    }
+
     /// Stops as a crash does: only the disk is left.
     pub fn crash(self) -> Disk {
         self.disk
@@ -289,12 +298,19 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// Waits until `a` dials.
     pub fn connect(a: &mut Host, b: &mut Host, number: u64) -> Self {
         let wire = Self {
             a: ConnId(number),
             b: ConnId(number),
         };
-        let (peer, _) = a.dials.pop().expect("the first host has the second in its list");
+        for _ in 0..200 {
+            if a.dials.is_empty() {
+                a.advance(100);
+                b.advance(100);
+            }
+        }
+        let (peer, _) = a.dials.pop().expect("the first host dials the second");
         a.step(Input::Opened {
             conn: wire.a,
             kind: PEER,
@@ -302,6 +318,19 @@ impl Wire {
         });
         b.open(number, PEER);
         wire
+    }
+
+    /// Carries until both are members and nothing moves any more.
+    pub fn join(&self, a: &mut Host, b: &mut Host) {
+        for _ in 0..200 {
+            self.carry(a, b);
+            if a.is_settled() && b.is_settled() && a.node.cluster() == b.node.cluster() {
+                return;
+            }
+            a.advance(50);
+            b.advance(50);
+        }
+        panic!("not settled: {:#?} {:#?}", a.node.stats(), b.node.stats());
     }
 
     /// Returns how many frames were carried.
@@ -323,6 +352,34 @@ impl Wire {
             }
         }
     }
+}
+
+/// Two members of one cluster, which `a` founded: each holds every partition, and they are not linked.
+pub fn pair(a: NodeConfig, b: NodeConfig) -> (Host, Host) {
+    let join = vec![a.addr.clone()];
+    let mut a = Host::boot(a, Disk::default(), 1);
+    let mut b = Host::boot(NodeConfig { join, ..b }, Disk::default(), 2);
+    let wire = Wire::connect(&mut b, &mut a, 90);
+    wire.join(&mut b, &mut a);
+    for (host, conn) in [(&mut b, wire.a), (&mut a, wire.b)] {
+        host.step(Input::Closed { conn });
+        host.take(conn);
+    }
+    (a, b)
+}
+
+/// A key that lies in a partition of which this node acts as owner while all are alive.
+pub fn owned_key(host: &Host) -> String {
+    let state = host.node.cluster().expect("it is a member");
+    let partition = |key: &String| Routing::new().partition("m", key.as_bytes());
+    let owner = |key: &String| state.placement(partition(key)).replicas[0];
+    let mut keys = (0..1_000).map(|n| format!("owned{n}"));
+    keys.find(|key| owner(key) == host.node.id()).expect("each owns some")
+}
+
+/// The frames in which a peer brings one record.
+pub fn brings(key: &RecordKey, record: &Record) -> Vec<Bytes> {
+    peer::changes(std::iter::once((key, record)), 1, 1_000, || None)
 }
 
 fn drained(host: &mut Host, conn: ConnId, frame: &Bytes) {

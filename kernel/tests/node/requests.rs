@@ -1,7 +1,7 @@
 //! What a client sees.
 
 use kernel::env::Limits;
-use kernel::machine::ConnKind;
+use kernel::machine::{ConnKind, Phase};
 use kernel::node::NodeConfig;
 use kernel::session::Secret;
 use kernel::wire::client;
@@ -205,7 +205,7 @@ fn an_exchange_gets_one_answer() {
 }
 
 #[test]
-fn what_this_node_cannot_do_is_refused_by_name() {
+fn what_nobody_can_do_is_refused_by_name() {
     let mut host = Host::new("n");
     let conn = host.open(1, CLIENT);
     host.take(conn);
@@ -219,21 +219,6 @@ fn what_this_node_cannot_do_is_refused_by_name() {
             other => panic!("{other:?}"),
         }
     };
-    for consistency in [Consistency::Quorum, Consistency::Strong] {
-        let op = Op {
-            consistency,
-            ..put("1", "k", 5, &[1])
-        };
-        refused(&client::op(&op, Ask::default()), 422, "consistency");
-        refused(&client::op_batch(&[op]), 422, "consistency");
-    }
-    let get = client::Get {
-        id: "r",
-        map: "m",
-        key: b"k",
-        consistency: ReadConsistency::Quorum,
-    };
-    refused(&client::get_key(&get), 422, "consistency");
     refused(
         &client::op(&put("1", "k", 1_060_001, &[1]), Ask::default()),
         409,
@@ -245,4 +230,62 @@ fn what_this_node_cannot_do_is_refused_by_name() {
     refused(b"\xc1", 400, "0xc1");
     refused(b"\x82\xa4type\xa4PING\xa9timestamp\xff", 400, "timestamp");
     refused(b"", 400, "end");
+}
+
+/// Alone it is the whole of each partition's replicas, and says so.
+#[test]
+fn a_node_alone_is_its_own_quorum() {
+    let mut host = Host::new("n");
+    let conn = host.open(1, CLIENT);
+    host.take(conn);
+    for consistency in [Consistency::Quorum, Consistency::Strong] {
+        let op = Op {
+            consistency,
+            ..put("1", "k", 5, &[1])
+        };
+        host.receive(conn, &client::op(&op, Ask::default()));
+        assert!(matches!(
+            decode(&host.take(conn)[0]),
+            ServerMessage::OpAck { achieved: "REPLICATED", .. }
+        ));
+    }
+    let get = client::Get {
+        id: "r",
+        map: "m",
+        key: b"k",
+        consistency: ReadConsistency::Quorum,
+    };
+    host.receive(conn, &client::get_key(&get));
+    assert!(matches!(
+        decode(&host.take(conn)[0]),
+        ServerMessage::Value { found: Some(_), .. }
+    ));
+}
+
+#[test]
+fn before_it_belongs_to_a_cluster_it_serves_nothing_but_its_status() {
+    let config = NodeConfig {
+        join: vec!["other".into()],
+        ..NodeConfig::new("n")
+    };
+    let mut host = Host::boot(config, Disk::default(), 1);
+    assert_eq!(host.phases, [Phase::Recovering, Phase::Joining]);
+    let conn = host.open(1, CLIENT);
+    host.take(conn);
+    let get = client::Get {
+        id: "r",
+        map: "m",
+        key: b"k",
+        consistency: ReadConsistency::Any,
+    };
+    for frame in [client::op(&put("1", "k", 5, &[7]), Ask::default()), client::get_key(&get)] {
+        host.receive(conn, &frame);
+        let frames = host.take(conn);
+        match decode(&frames[0]) {
+            ServerMessage::OpRejected { code, .. } | ServerMessage::Error { code, .. } => assert_eq!(code, 421),
+            other => panic!("{other:?}"),
+        }
+    }
+    host.receive(conn, &client::status());
+    assert!(matches!(decode(&host.take(conn)[0]), ServerMessage::Status { .. }));
 }

@@ -9,10 +9,9 @@ use kernel::store::RecordKey;
 use kernel::value::Value;
 use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::peer;
 use kernel::wire::server::ServerMessage;
 
-use crate::host::{CLIENT, Disk, Host, Wire, contents, delete, put};
+use crate::host::{CLIENT, Disk, Host, Wire, brings, contents, delete, pair, put};
 
 fn config(name: &str) -> NodeConfig {
     let mut routing = Routing::new();
@@ -20,7 +19,6 @@ fn config(name: &str) -> NodeConfig {
     routing.declare("m", PartitionBy::Field { field, separator });
     NodeConfig {
         routing,
-        peers: vec!["other".into()],
         ..NodeConfig::new(name)
     }
 }
@@ -105,13 +103,13 @@ fn of_a_batch_the_others_are_taken() {
 /// What a peer has admitted is not judged again.
 #[test]
 fn what_a_peer_brings_is_taken_as_it_is() {
-    let (mut a, mut b) = (node("a"), node("b"));
+    let (mut a, mut b) = pair(config("a"), config("b"));
     let wire = Wire::connect(&mut a, &mut b, 1);
     wire.carry(&mut a, &mut b);
     let key = RecordKey::new("m", b"abc/1", &Limits::default()).unwrap();
     let stamp = Stamp::new(5, 0, WriterId::of("w")).unwrap();
     let record = Record::new(&Version::new(stamp, "w", Some(&of_tenant("xyz"))));
-    for frame in peer::changes(std::iter::once((&key, &record)), 1_000) {
+    for frame in brings(&key, &record) {
         b.receive(wire.b, &frame);
     }
     assert_eq!(contents(&b).len(), 1);

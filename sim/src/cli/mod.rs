@@ -12,5 +12,6 @@ pub mod run;
 pub mod shrink;
 pub mod source;
 pub mod swarm;
+pub mod sweep;
 pub mod tally;
 pub mod view;

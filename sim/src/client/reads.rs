@@ -4,7 +4,7 @@ use kernel::env::{ConnId, Limits};
 use kernel::store::RecordKey;
 use kernel::wire::client::{Get, get_key};
 use kernel::wire::op::Timestamp;
-use kernel::wire::{Code, ReadConsistency};
+use kernel::wire::{Code, Consistency, ReadConsistency};
 
 use super::{Action, Client, Found, Said};
 
@@ -30,7 +30,15 @@ impl Reading {
         }
     }
 
-    fn name(&self) -> bytes::Bytes {
+    /// How many replicas have to answer: as many as have to take a write of that level.
+    pub fn takes(&self) -> Consistency {
+        match self.level {
+            ReadConsistency::Quorum => Consistency::Quorum,
+            ReadConsistency::Owner | ReadConsistency::Any => Consistency::Eventual,
+        }
+    }
+
+    pub fn name(&self) -> bytes::Bytes {
         let name = RecordKey::new(&self.map, self.key.as_bytes(), &Limits::default());
         name.expect("a plan's names are short").as_bytes().clone()
     }

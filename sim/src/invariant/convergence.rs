@@ -1,5 +1,5 @@
 //! **Promises** that when all is quiet all replicas of a partition hold the same, record by record and byte by byte, that no other node
-//! holds anything newer, and nobody anything that nobody wrote. Compared is the full state, on disk and in memory, never a digest.
+//! holds anything of it, and nobody anything that nobody wrote. Compared is the full state, on disk and in memory, never a digest.
 //! **From** strong eventual consistency (Shapiro et al., "Conflict-free Replicated Data Types", 2011).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +24,8 @@ fn difference<'s>(a: &'s State, b: &'s State) -> Option<&'s Bytes> {
     a.keys().chain(b.keys()).find(differs)
 }
 
-/// Where two nodes differ, in words; or that they do not. Those that are replicas of a partition hold the same of it, and whoever else
-/// has a record of it has none that is newer.
+/// Where two nodes differ, in words; or that they do not. Those that are replicas of a partition hold the same of it, and nobody else
+/// holds any of it.
 ///
 /// `holds` says whether a node is a replica of a partition in the end.
 ///
@@ -55,10 +55,10 @@ fn compare(states: &[(usize, State)], holds: impl Fn(usize, PartitionId) -> bool
                 "n{first} and n{node} hold the same; n{first} has {ours}, n{node} has {theirs}"
             ));
         }
-        if let Some((node, theirs)) = others.iter().find(|(_, theirs)| theirs > ours) {
+        if let Some((node, theirs)) = others.iter().find(|(_, theirs)| theirs.is_some()) {
             let (ours, theirs) = (shown(*ours), shown(*theirs));
             return Err(format!(
-                "n{node} is no replica and has nothing newer than n{first}, which is; n{first} has {ours}, n{node} has {theirs}"
+                "n{node} is no replica and has nothing left; n{first}, which is, has {ours}, n{node} has {theirs}"
             ));
         }
     }

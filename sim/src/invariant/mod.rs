@@ -136,6 +136,11 @@ pub enum Seen<'a> {
         /// What they hold.
         holdings: &'a [Holding],
     },
+    /// The partitions have more replicas than before, or fewer: a cluster begins with one node.
+    Placed {
+        /// As many each of them has at least, in the eyes of each node that is up.
+        replicas: usize,
+    },
     /// Every fault is over, every client has its answers, and nothing is left to be done.
     Quiet {
         /// The nodes that are left: all, but for those that are gone for good.

@@ -1,7 +1,7 @@
 //! **Promises** that a write is acknowledged with no less than was asked for, and that this is true: when its client hears that a
 //! quorum write is done, a majority of the configured replicas have it on disk, or a version that wins over it; of a strong one,
 //! all have. The disk of a node that is down counts. So does one that had it and was taken from its node meanwhile: the answer may
-//! have been on its way.
+//! have been on its way. While a cluster grows, the configured replicas are those that each node knew of when the client asked.
 //! **From** the words `quorum` and `strong` in the design, and quorum consensus (Gifford, "Weighted Voting for Replicated Data",
 //! 1979): a majority that one of the counted does not have is none.
 
@@ -13,7 +13,7 @@ use super::{Invariant, Seen};
 use crate::client::{Said, Talk};
 use crate::kept::Kept;
 use crate::model::show;
-use crate::replicas::{configured, majority};
+use crate::replicas::majority;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl QuorumAcknowledged {
                         written()
                     ));
                 }
-                let replicas = configured(self.kept.nodes());
+                let replicas = self.kept.replicas_of(client, *request);
                 let need = match level {
                     Consistency::Eventual => return Ok(()),
                     Consistency::Quorum => majority(replicas),

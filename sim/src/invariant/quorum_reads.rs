@@ -13,7 +13,7 @@
 //! before the next, are none. A disk that never held the write cannot lose it: one that was wiped before, and lags
 //! behind, excuses nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kernel::wire::{Consistency, ReadConsistency};
@@ -22,7 +22,7 @@ use super::{Invariant, Seen};
 use crate::client::{Found, Said, Talk};
 use crate::kept::Kept;
 use crate::model::{Version, show};
-use crate::replicas::{configured, majority};
+use crate::replicas::majority;
 use crate::written::Written;
 
 /// See the module.
@@ -30,26 +30,26 @@ use crate::written::Written;
 pub struct QuorumReads {
     written: Written,
     kept: Kept,
-    /// The quorum writes of each record that were acknowledged and may not be forgotten.
-    owed: BTreeMap<Bytes, BTreeSet<Version>>,
+    /// The quorum writes of each record that were acknowledged and may not be forgotten, and of how many replicas.
+    owed: BTreeMap<Bytes, BTreeMap<Version, usize>>,
     /// The greatest one that was owed when a read was first asked for, by client and number.
     asked: BTreeMap<(usize, u64), Option<Version>>,
 }
 
-/// Whether so few have lost a version that it is owed.
-fn is_owed(kept: &Kept, key: &Bytes, version: &Version) -> bool {
-    let replicas = configured(kept.nodes());
+/// Whether so few of its replicas have lost a version that it is owed.
+fn is_owed(kept: &Kept, replicas: usize, key: &Bytes, version: &Version) -> bool {
     kept.lost(key, version) <= replicas - majority(replicas)
 }
 
 impl QuorumReads {
     fn hear(&mut self, client: usize, talk: &Talk) -> Result<(), String> {
         match &talk.said {
-            Said::Done { write, level, .. } if *level > Consistency::Eventual => {
+            Said::Done { request, write, level } if *level > Consistency::Eventual => {
                 // Disks may have been changed while the answer was on its way.
-                if is_owed(&self.kept, &write.key, &write.version) {
+                let replicas = self.kept.replicas_of(client, *request);
+                if is_owed(&self.kept, replicas, &write.key, &write.version) {
                     let owed = self.owed.entry(write.key.clone()).or_default();
-                    owed.insert(write.version.clone());
+                    owed.insert(write.version.clone(), replicas);
                 }
             }
             Said::AsksToRead {
@@ -57,7 +57,8 @@ impl QuorumReads {
                 key,
                 level: ReadConsistency::Quorum,
             } => {
-                let newest = self.owed.get(key).and_then(BTreeSet::last).cloned();
+                let newest = self.owed.get(key).and_then(BTreeMap::last_key_value);
+                let newest = newest.map(|(version, _)| version.clone());
                 self.asked.entry((client, *request)).or_insert(newest);
             }
             Said::Found { request, key, found } => {
@@ -73,7 +74,7 @@ impl QuorumReads {
     /// What a read shows that was asked for when `newest` was owed. Some of it may have been lost since.
     fn judge(&self, client: usize, key: &Bytes, found: Option<&Found>, newest: &Version) -> Result<(), String> {
         let owed = self.owed.get(key).and_then(|owed| owed.range(..=newest).next_back());
-        let Some(owed) = owed else { return Ok(()) };
+        let Some((owed, _)) = owed else { return Ok(()) };
         let shown = found.and_then(|found| self.written.find(key, found));
         let sees = match (found, shown) {
             (None, _) => self.written.can_vanish(key, owed),
@@ -103,7 +104,7 @@ impl Invariant for QuorumReads {
             Seen::DiskChanged { .. } => {
                 let kept = &self.kept;
                 let each = self.owed.iter_mut();
-                each.for_each(|(key, owed)| owed.retain(|version| is_owed(kept, key, version)));
+                each.for_each(|(key, owed)| owed.retain(|version, replicas| is_owed(kept, *replicas, key, version)));
             }
             Seen::Talked { client, talk } => return self.hear(*client, talk),
             _ => {}
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_write_is_owed_until_more_than_a_minority_has_lost_it() {
-        let owed = |disks| is_owed(&Kept::of(disks), &KEY, &version(5));
+        let owed = |disks| is_owed(&Kept::of(disks), 3, &KEY, &version(5));
         assert!(owed([(5, 5), (5, 5), (0, 0)]), "a majority has it");
         assert!(owed([(5, 5), (5, 0), (0, 0)]), "one was wiped");
         assert!(

@@ -1,12 +1,17 @@
 //! What the nodes that are left have come to in the end.
 
+use bytes::Bytes;
+use kernel::env::NodeId;
 use kernel::node::Node;
 use kernel::partition::PartitionId;
+use kernel::wire::Consistency;
 
 use super::{End, Run};
+use crate::client::Client;
+use crate::host::Host;
 use crate::invariant::{Violation, agree, linked};
 use crate::model::state_in;
-use crate::replicas::ReplicaOf;
+use crate::replicas::{ReplicaOf, partition_of};
 use crate::world::AtRest;
 
 impl Run<'_> {
@@ -25,6 +30,28 @@ impl Run<'_> {
         };
         let machine = self.world.hosts()[node].machine();
         ReplicaOf::Some(machine.and_then(holds).unwrap_or_default())
+    }
+
+    /// Whether the nodes that are left can do what clients wait for. A partition may have lost more replicas than the cluster members:
+    /// what takes a majority of them, or all, is then never done, and of what no replica is left nobody is told anything.
+    pub(super) fn can_be_served(&self) -> bool {
+        let members = self.left().filter_map(Host::machine).filter(|node| node.is_member());
+        let members: Vec<&Node> = members.collect();
+        let newest = members.iter().max_by_key(|node| node.stats().epoch);
+        let Some(state) = newest.and_then(|node| node.cluster()) else {
+            return false;
+        };
+        let is_left = |id: NodeId| members.iter().any(|node| node.id() == id);
+        let is_served = |(name, level): (Bytes, Consistency)| {
+            let placement = state.placement(partition_of(&name));
+            match level {
+                Consistency::Eventual => true,
+                Consistency::Quorum => placement.majority(is_left).is_enough(),
+                Consistency::Strong => placement.all(is_left).is_enough(),
+            }
+        };
+        let is_there = |id: PartitionId| state.placement(id).holders().any(is_left);
+        PartitionId::all().all(is_there) && self.clients.iter().flat_map(Client::awaits).all(is_served)
     }
 
     /// The nodes that are left: what each holds in memory, whom it has links with, and of what it is a replica.

@@ -51,7 +51,8 @@ pub enum End {
     Broken(Violation),
     /// After the last fault it did not come to rest in time.
     Stuck(String),
-    /// The same where no majority of the nodes was left: no promise was broken, and nobody promises an end.
+    /// The same where no majority of the nodes was left, or too few replicas of what somebody waits for: no promise was broken, and
+    /// nobody promises an end.
     WithoutMajority(String),
 }
 
@@ -122,6 +123,7 @@ pub fn limits(header: &Header) -> Limits {
         max_drift_ms: header.max_drift_ms,
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
+        probe_ms: header.heartbeat_ms,
         anti_entropy_ms: header.anti_entropy_ms,
         repair_bytes: header.chunk_bytes as usize,
         // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
@@ -153,6 +155,8 @@ struct Run<'p> {
     lookers: Vec<Looker>,
     /// Whether the disks agreed when they were compared last, and how often each had changed by then.
     agreed: Option<(Vec<(usize, u64)>, bool)>,
+    /// How many replicas every partition had at least when it was looked last.
+    replicas: usize,
     unchecked: bool,
     healed: bool,
     /// Since when all has been quiet, as far as can be seen from outside.
@@ -194,6 +198,7 @@ impl<'p> Run<'p> {
             wakes: vec![None; header.clients as usize],
             lookers: (0..header.nodes).map(|_| Looker::default()).collect(),
             agreed: None,
+            replicas: 0,
             unchecked,
             healed: false,
             quiet_since_us: None,
@@ -247,16 +252,19 @@ impl<'p> Run<'p> {
         let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
             // Where some went before all had come, those that are left may be a minority of those that belong.
-            nodes: if self.complete || header.dead == 0 { survivors - displaced } else { 0 },
+            nodes: if self.complete || (header.dead == 0 && displaced == 0) {
+                survivors.saturating_sub(displaced)
+            } else {
+                0
+            },
             of: header.nodes,
         };
         let end = match (self.world.broken(), at_rest) {
             (Some(violation), _) if violation.invariant == "progress" => End::Stuck(violation.expected.clone()),
             (Some(violation), _) => End::Broken(violation.clone()),
             (None, true) => End::Held,
-
             (None, false) => match self.why_not_at_rest() {
-                End::Stuck(why) if !left.are_majority() => End::WithoutMajority(why),
+                End::Stuck(why) if !left.are_majority() || !self.can_be_served() => End::WithoutMajority(why),
                 why => why,
             },
         };
@@ -294,7 +302,8 @@ impl<'p> Run<'p> {
     fn why_not_at_rest(&self) -> End {
         let idle = |client: &Client| client.is_idle();
         if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
-            return End::Stuck(format!("c{client} still has requests that nobody answered"));
+            let standing = self.standing();
+            return End::Stuck(format!("c{client} still has requests that nobody answered; {standing}"));
         }
         if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();
@@ -431,6 +440,11 @@ impl<'p> Run<'p> {
             });
         }
         self.restart_older();
+        // Who cannot use its disk is given an empty one, and is another node to the others.
+        let hosts = self.world.hosts().iter().enumerate().take(survivors as usize);
+        let unusable = hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
+        let unusable: Vec<usize> = unusable.map(|(node, _)| node).collect();
+        self.displaced.borrow_mut().extend(unusable);
         self.world.heal(survivors as usize);
         self.world.schedule(self.world.now_us(), Token::Look.pack());
     }

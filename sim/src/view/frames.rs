@@ -240,6 +240,7 @@ fn word(body: &[u8]) -> Summary {
             };
             (Kind::Handshake, text)
         }
+        Some(Word::Gossip(_)) => (Kind::Heartbeat, "GOSSIP".into()),
         Some(Word::Filled(moves)) => (Kind::Repair, format!("FILLED {} partitions", moves.len())),
         Some(Word::Pull { partition, since, .. }) => (
             Kind::Repair,

@@ -265,6 +265,11 @@ impl<M: Machine> World<M> {
         self.checker.see(self.now_us, &Seen::Sampled { holdings });
     }
 
+    /// Every partition has at least so many replicas, in the eyes of every node.
+    pub fn placed(&mut self, replicas: usize) {
+        self.checker.see(self.now_us, &Seen::Placed { replicas });
+    }
+
     /// Nothing is left to be done. `left` are the nodes that are left, `views` is what those who watch hold.
     pub fn quiet(&mut self, left: &[AtRest], views: &[Watched<'_>]) {
         let mut nodes = Vec::with_capacity(left.len());

@@ -43,11 +43,11 @@ fn a_run_is_the_same_again() {
 
 /// Each bug, within how many seeds it is found, and what it breaks.
 const BUGS: &[(Mutant, u64, &[&str])] = &[
-    (BallotNotPersisted, 400, &["one-chain", "linearizable"]),
-    (AcceptWithoutPromise, 400, &["one-chain", "linearizable"]),
-    (MembersByMinority, 400, &["one-chain", "linearizable"]),
-    (TwoMembersAtOnce, 400, &["one-chain", "linearizable"]),
-    (ForgetsAcceptedValue, 400, &["one-chain", "linearizable"]),
+    (BallotNotPersisted, 1_000, &["one-chain", "linearizable"]),
+    (AcceptWithoutPromise, 1_000, &["one-chain", "linearizable"]),
+    (MembersByMinority, 1_000, &["one-chain", "linearizable"]),
+    (TwoMembersAtOnce, 1_000, &["one-chain", "linearizable"]),
+    (ForgetsAcceptedValue, 1_000, &["one-chain", "linearizable"]),
 ];
 
 #[test]

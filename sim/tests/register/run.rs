@@ -23,8 +23,12 @@ struct Habits {
     asks: u64,
     members: u64,
     crashes: u64,
+    /// Off and on again at once: what was said is still on its way.
+    restarts: u64,
     boots: u64,
     splits: u64,
+    /// Of the changes of members.
+    torn: u64,
     heals: u64,
     wipes: u64,
     every_us: u64,
@@ -89,26 +93,31 @@ fn draw(cluster: &mut Cluster) -> Habits {
         });
     }
     let rng = &mut cluster.rng;
+    // In some runs every message takes its own time, so that they come in any order.
+    let disorder = rng.chance(400);
     let some = |rng: &mut SeededRng, most: u64| if rng.chance(700) { rng.between(1, most) } else { 0 };
     cluster.faults = Faults {
-        loss_permille: some(rng, 200),
+        loss_permille: some(rng, 400),
         copies_permille: some(rng, 200),
-        late_permille: some(rng, 300),
-        late_us: rng.between(50_000, 3_000_000),
+        late_permille: if disorder { 1_000 } else { some(rng, 500) },
+        late_us: rng.between(50_000, if disorder { 400_000 } else { 3_000_000 }),
         ..Faults::default()
     };
     let crashes = some(rng, 150);
-    let splits = some(rng, 60);
+    let splits = some(rng, 100);
+    let (rarely, restless) = (rng.chance(150), rng.chance(400));
     Habits {
         asks: rng.between(200, 600),
-        members: some(rng, 150),
+        members: some(rng, 400),
         crashes,
+        restarts: if restless { rng.between(1, 400) } else { 0 },
         boots: crashes * rng.between(1, 6),
         splits,
-        heals: splits * rng.between(1, 3),
-        wipes: some(rng, 5),
-        every_us: rng.between(5_000, 150_000),
-        acts: rng.between(100, 500),
+        torn: some(rng, 300),
+        heals: splits * rng.between(1, 3) + 20,
+        wipes: if rarely { rng.between(1, 5) } else { 0 },
+        every_us: rng.between(2_000, 100_000),
+        acts: rng.between(100, 1_000),
     }
 }
 
@@ -135,13 +144,28 @@ fn act(cluster: &mut Cluster, habits: &Habits) {
         ask(cluster, here);
     }
     if cluster.rng.chance(habits.members) {
-        change_members(cluster, here);
+        let members = change_members(cluster, here);
+        if cluster.rng.chance(habits.torn) {
+            // The network splits along the new list, or around the proposer, while the change is under way.
+            let soon_us = cluster.rng.between(1, 60_000);
+            cluster.run_until(cluster.now_us + soon_us);
+            cluster.faults.apart = [here].into();
+            if cluster.rng.chance(700) {
+                cluster.faults.apart.extend(members);
+            }
+            cluster.faults.apart_one_way = false;
+        }
     }
     if cluster.rng.chance(habits.crashes) {
         let victim = pick(&mut cluster.rng, &up).unwrap_or(here);
         cluster.crash(victim);
-        // Often at once again: what it said is still on its way.
-        if cluster.rng.chance(500) {
+    }
+    if cluster.rng.chance(habits.restarts) {
+        // One, or all that have no proposal of their own to lose.
+        let idle = up.iter().copied().filter(|id| cluster.is_free(*id)).collect();
+        let victims = if cluster.rng.chance(500) { idle } else { vec![here] };
+        for victim in victims {
+            cluster.crash(victim);
             cluster.boot(victim);
         }
     }
@@ -152,8 +176,11 @@ fn act(cluster: &mut Cluster, habits: &Habits) {
     }
     if cluster.rng.chance(habits.splits) {
         let rng = &mut cluster.rng;
-        cluster.faults.apart = cluster.nodes.keys().copied().filter(|_| rng.chance(400)).collect();
-        cluster.faults.apart_one_way = rng.chance(300);
+        // Often the one that has just been asked for something.
+        let alone = rng.chance(400);
+        let apart = |id: &NodeId| if alone { *id == here } else { rng.chance(400) };
+        cluster.faults.apart = cluster.nodes.keys().copied().filter(apart).collect();
+        cluster.faults.apart_one_way = cluster.rng.chance(300);
     }
     if cluster.rng.chance(habits.heals) {
         cluster.faults.apart.clear();
@@ -179,15 +206,15 @@ fn ask(cluster: &mut Cluster, id: NodeId) {
     cluster.ask(id, input);
 }
 
-/// Adds one, removes one, or puts others in the place of several.
-fn change_members(cluster: &mut Cluster, id: NodeId) {
+/// Adds one, removes one, or puts others in the place of several. The new list.
+fn change_members(cluster: &mut Cluster, id: NodeId) -> Vec<NodeId> {
     let all = cluster.those(|node| !node.gone);
     let up = cluster.nodes[&id].up.as_ref();
     let Some(mut members) = up.and_then(|up| up.register.value()).map(|value| value.members.clone()) else {
-        return;
+        return Vec::new();
     };
     let others: Vec<NodeId> = all.iter().copied().filter(|id| !members.contains(id)).collect();
-    match cluster.rng.below(3) {
+    match cluster.rng.below(4) {
         0 if members.len() < MEMBERS_MAX => members.extend(pick(&mut cluster.rng, &others)),
         1 if members.len() > 1 => {
             let at = cluster.rng.below(members.len() as u64) as usize;
@@ -197,9 +224,12 @@ fn change_members(cluster: &mut Cluster, id: NodeId) {
             let rng = &mut cluster.rng;
             members = all.into_iter().filter(|_| rng.chance(500)).take(MEMBERS_MAX).collect();
         }
+        3 if !others.is_empty() => members = [vec![id], others].concat(),
         _ => (),
     }
-    cluster.change_members(id, members);
+    members.truncate(MEMBERS_MAX);
+    cluster.change_members(id, members.clone());
+    members
 }
 
 /// Heals all that can be healed, and expects progress if a majority can. Whether it could.

@@ -163,8 +163,8 @@ fn other(side: Side) -> Other {
 
 #[test]
 fn both_sides_hold_everything_in_the_end_and_say_so() {
-    let mut here = Side::holding(&[(1, 5, 1), (2, 5, 1), (3, 5, 1)]);
-    let mut there = other(Side::holding(&[(2, 6, 2), (3, 5, 9), (4, 6, 2)]));
+    let mut here = Side::holding(&[(1, 4, 1), (2, 4, 1), (3, 4, 1)]);
+    let mut there = other(Side::holding(&[(2, 6, 2), (3, 4, 9), (4, 6, 2)]));
     let repaired = run(&mut here, &mut there, true, &Limits::default(), |_, _| {});
     assert!(repaired.whole && repaired.gave && !repaired.fell_back);
     assert_eq!((repaired.as_of, repaired.partition), (77, here.partition));

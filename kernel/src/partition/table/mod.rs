@@ -22,7 +22,7 @@
 //! every bound is a whole number, and each constrains a node, a row, or a zone within a row: that is a flow in a network, and
 //! a flow with whole bounds that has a solution has one in whole numbers (Ford, Fulkerson, "Flows in Networks", 1962). The same
 //! theorem says how to get there from any table: along a path on which one row hands a replica from its first node to the
-//! next, another row from that one to the one behind, and so on ([`search`]). Nearly all paths have one step.
+//! next, another row from that one to the one behind, and so on (`search.rs`). Nearly all paths have one step.
 
 mod owners;
 mod placement;
@@ -97,9 +97,9 @@ impl Table {
         &self.0[id.index()]
     }
 
-    /// The table for `seats`, reached from this one with few moves: what it is held to is said in the module's
-    /// documentation. It does not depend on the order of `seats`; of two with the same id the lesser one counts. It is at rest:
-    /// its own next, for the same seats, is itself. Any table can be gone on from, whatever it holds.
+    /// The table for `seats`, reached from this one with few moves: what it is held to is said in the [module's
+    /// documentation](self). It does not depend on the order of `seats`; of two with the same id the lesser one counts. It is
+    /// at rest: its own next, for the same seats, is itself. Any table can be gone on from, whatever it holds.
     pub fn next(&self, seats: &[Seat], replicas: usize, mutants: Mutants) -> Table {
         let cluster = Cluster::new(seats, replicas, mutants);
         if cluster.per_row == 0 {

@@ -7,7 +7,8 @@ use core::cmp::Reverse;
 use super::search::{Cluster, Place, Rows, shortest};
 use super::shares::Bounds;
 
-/// The rows `sets` in order, where `led` says of each row of `before` whether its first is its owner (who may have gone). An owner stays, or is followed by its first backup that is still there, unless others own too little.
+/// The rows `sets` in order, where `led` says of each row of `before` whether its first is its owner (who may have
+/// gone). An owner stays, or is followed by its first backup that is still there, unless others own too little.
 ///
 /// # Panics
 /// If ownership cannot be even. It can, in rows that are: each node of a row can own an equal fraction of it.

@@ -54,15 +54,15 @@ impl Bag {
 
     fn happen(&mut self) {
         let at = self.draw(self.hosts.len());
-        match self.rng.below(20) {
+        match self.rng.below(100) {
             0 => self.restart(at),
-            1 => self.propose(at),
-            2 | 3 => self.tick(at),
-            4 if !self.bag.is_empty() => {
+            1..=4 => self.propose(at),
+            5..=7 => self.tick(at),
+            8 | 9 if !self.bag.is_empty() => {
                 let lost = self.draw(self.bag.len());
                 self.bag.swap_remove(lost);
             }
-            5..=8 => self.persist(at),
+            10..=45 => self.persist(at),
             _ if !self.bag.is_empty() => {
                 let next = self.draw(self.bag.len());
                 let twice = self.rng.chance(100);

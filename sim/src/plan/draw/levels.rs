@@ -6,19 +6,11 @@ use super::pick;
 use crate::plan::{Entry, Event};
 use crate::streams::Streams;
 
-/// Whether they ask for more than one: no node can do it yet.
-const DRAW_LEVELS: bool = false;
-
 /// Draws a level for each operation, whatever it is.
-pub(super) fn all(streams: &Streams, entries: &mut [Entry]) {
-    if DRAW_LEVELS {
-        draw(streams, entries);
-    }
-}
-
+///
 /// In some seeds no write is more than eventual, in some a third are and in some all, and few of those are strong. Of the reads half
 /// ask a quorum, or none.
-fn draw(streams: &Streams, entries: &mut [Entry]) {
+pub(super) fn all(streams: &Streams, entries: &mut [Entry]) {
     const STRONG: u64 = 50;
     let rng = &mut streams.at(0, 0);
     let (writes, reads) = (pick(rng, &[0, 300, 1_000]), pick(rng, &[0, 500]));
@@ -41,16 +33,12 @@ fn draw(streams: &Streams, entries: &mut [Entry]) {
 mod tests {
     use super::*;
     use crate::plan::Plan;
-    use kernel::env::SeededRng;
 
     #[test]
     fn some_seeds_ask_for_much_and_some_for_little() {
         let (mut strongest, mut mixed, mut none, mut asked) = (0, 0, 0, 0);
         for seed in 0..100 {
-            let mut plan = Plan::draw(seed);
-            let before = plan.clone();
-            draw(&Streams::new(&SeededRng::from_u64(seed), "levels"), &mut plan.entries);
-            assert_eq!(plan.header, before.header);
+            let plan = Plan::draw(seed);
             let text = plan.to_string();
             assert_eq!(text.parse(), Ok(plan.clone()), "{text}");
             let levels = plan.entries.iter().filter_map(|entry| match &entry.event {

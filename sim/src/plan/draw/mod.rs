@@ -39,7 +39,10 @@ fn pick<T: Copy>(rng: &mut Draw, choices: &[T]) -> T {
 }
 
 fn header(seed: u64, rng: &mut Draw) -> Header {
-    let nodes = pick(rng, &[1, 2, 3, 3, 3, 3, 4, 5]);
+    let nodes = match rng.chance(40) {
+        true => pick(rng, &[7, 9]),
+        false => pick(rng, &[1, 2, 3, 3, 3, 3, 4, 5]),
+    };
     let clients = rng.between((1, 5));
     let signed = |rng: &mut Draw, most: u64| rng.between((0, 2 * most)) as i64 - most as i64;
     let skew_ms = pick(rng, &[0, 20, 1_000, 20_000]);
@@ -59,7 +62,7 @@ fn header(seed: u64, rng: &mut Draw) -> Header {
         bytes_per_ms: pick(rng, &[100_000, 100_000, 2_000, 100]),
         break_us: pick(rng, &[(100_000, 400_000), (500_000, 4_000_000)]),
         sync_us: pick(rng, &[(50, 100), (200, 2_000), (1_000, 30_000), (20_000, 200_000)]),
-        log_bytes: pick(rng, &[64 << 20, 64 << 20, 64 << 10, 16 << 10]),
+        log_bytes: pick(rng, &[64 << 20, 64 << 20, 256 << 10, 96 << 10]),
         skew_ms: (0..nodes).map(|_| signed(rng, skew_ms)).collect(),
         drift_ppm: (0..nodes).map(|_| signed(rng, drift_ppm)).collect(),
         client_skew_ms: (0..clients).map(|_| signed(rng, client_skew_ms)).collect(),

@@ -1,0 +1,94 @@
+//! What each client has been told on its connection: it is not shown anything older afterwards, whoever acts as owner by then.
+//!
+//! **Read your writes, and monotonic reads**, of one connection (Terry et al., "Session Guarantees for Weakly Consistent Replicated
+//! Data", 1994). An eventual write is acknowledged by one replica; another one may act as owner a moment later. So for each key
+//! that a client was told of the stamp is kept, and whoever is asked for the key has that stamp or a later one, or answers
+//! [`Code::Behind`](crate::wire::Code::Behind). Kept are the latest keys of a connection, for a while: see
+//! [`Limits::session_keys`] and [`Limits::session_ms`].
+
+use alloc::collections::{BTreeMap, VecDeque};
+use serde::{Deserialize, Serialize};
+
+use crate::env::{ConnId, Limits, Now};
+use crate::hlc::Stamp;
+use crate::store::RecordKey;
+
+/// What clients have been told.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Floors {
+    sessions: BTreeMap<ConnId, Session>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Session {
+    stamps: BTreeMap<RecordKey, (Stamp, u64)>,
+    /// The keys, in the order in which they were first told of.
+    order: VecDeque<RecordKey>,
+}
+
+impl Floors {
+    /// A client is told of a version of a key: that its write is done, or what there is.
+    pub fn raise(&mut self, conn: ConnId, key: &RecordKey, stamp: Stamp, now: Now, limits: &Limits) {
+        if limits.session_keys == 0 {
+            return;
+        }
+        let session = self.sessions.entry(conn).or_default();
+        let told = (stamp, now.mono_us);
+        match session.stamps.get_mut(key) {
+            Some(known) => *known = told.max(*known),
+            None => {
+                session.stamps.insert(key.clone(), told);
+                session.order.push_back(key.clone());
+                if session.order.len() > limits.session_keys
+                    && let Some(oldest) = session.order.pop_front()
+                {
+                    session.stamps.remove(&oldest);
+                }
+            }
+        }
+    }
+
+    /// What a client must at least be shown of a key.
+    pub fn of(&self, conn: ConnId, key: &RecordKey, now: Now, limits: &Limits) -> Option<Stamp> {
+        let (stamp, told_us) = self.sessions.get(&conn)?.stamps.get(key)?;
+        (told_us + limits.session_ms * 1_000 > now.mono_us).then_some(*stamp)
+    }
+
+    /// A client is gone.
+    pub fn close(&mut self, conn: ConnId) {
+        self.sessions.remove(&conn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::WriterId;
+
+    #[test]
+    fn a_session_remembers_the_latest_of_the_latest_keys_for_a_while() {
+        let limits = Limits {
+            session_keys: 2,
+            session_ms: 10,
+            ..Limits::default()
+        };
+        let at = |ms: u64| Now {
+            wall_ms: ms,
+            mono_us: ms * 1_000,
+        };
+        let key = |name: &str| RecordKey::new("m", name.as_bytes(), &limits).unwrap();
+        let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
+        let mut floors = Floors::default();
+        floors.raise(ConnId(1), &key("a"), stamp(5), at(1), &limits);
+        floors.raise(ConnId(1), &key("a"), stamp(3), at(2), &limits);
+        assert_eq!(floors.of(ConnId(1), &key("a"), at(3), &limits), Some(stamp(5)));
+        assert_eq!(floors.of(ConnId(2), &key("a"), at(3), &limits), None, "another session");
+        assert_eq!(floors.of(ConnId(1), &key("a"), at(11), &limits), None, "too long ago");
+        floors.raise(ConnId(1), &key("b"), stamp(5), at(1), &limits);
+        floors.raise(ConnId(1), &key("c"), stamp(5), at(1), &limits);
+        assert_eq!(floors.of(ConnId(1), &key("a"), at(3), &limits), None, "two later ones");
+        assert_eq!(floors.of(ConnId(1), &key("c"), at(3), &limits), Some(stamp(5)));
+        floors.close(ConnId(1));
+        assert_eq!(floors.of(ConnId(1), &key("c"), at(3), &limits), None);
+    }
+}
