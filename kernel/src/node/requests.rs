@@ -9,7 +9,7 @@ use crate::node::waits::Asker;
 use crate::session::{Access, Kind, Request, Shows};
 use crate::wire::admin;
 use crate::wire::client::ClientMessage;
-use crate::wire::server::{self, Refusal, Status};
+use crate::wire::server::{self, Refusal};
 use crate::wire::{Code, Error};
 
 impl Node {

@@ -151,7 +151,7 @@ async fn explain(args: &QueryArgs, query: &Query, writer: String) -> Result<(), 
             .try_for_each(|line| out.line(line))?,
         None => out.line(&"the node does not say how")?,
     }
-    out.flush()
+    Ok(out.flush()?)
 }
 
 /// A line for each thing that is known of how an answer was come by.
