@@ -355,10 +355,11 @@ impl Client {
             }
             ServerMessage::QueryResp { id, results } => {
                 if let Some(view) = self.view(id).filter(|view| view.asked) {
+                    let first = view.rows.is_none().then_some(id);
                     view.replace(&results);
                     let map = view.watch.map.clone();
                     for (key, value) in results.rows().flatten() {
-                        self.shown(conn, &map, key, value, out);
+                        self.shown(conn, first, &map, key, value, out);
                     }
                 }
                 self.answered(at_us);
@@ -368,7 +369,7 @@ impl Client {
                     view.change(&update);
                     let map = view.watch.map.clone();
                     if let Some(value) = update.value {
-                        self.shown(conn, &map, update.key, value, out);
+                        self.shown(conn, None, &map, update.key, value, out);
                     }
                 }
             }
@@ -377,10 +378,11 @@ impl Client {
     }
 
     /// A row of a query was shown.
-    fn shown(&self, conn: ConnId, map: &str, key: &[u8], value: &[u8], out: &mut Vec<Action>) {
+    fn shown(&self, conn: ConnId, first: Option<&str>, map: &str, key: &[u8], value: &[u8], out: &mut Vec<Action>) {
         let key = [map.as_bytes(), &[0], key].concat().into();
         let value = Bytes::copy_from_slice(value);
-        out.push(self.says(conn, Said::Row { key, value }));
+        let first = first.map(String::from);
+        out.push(self.says(conn, Said::Row { first, key, value }));
     }
 
     /// Something came back: patience begins again.
@@ -423,9 +425,17 @@ impl Client {
             Line::Ready(conn) => {
                 let mut asked = self.ask_reads_and_writes(at_us, conn, out);
                 let due = |view: &View| !view.asked && view.not_before_us <= at_us;
-                for (number, view) in self.views.iter_mut().enumerate().filter(|(_, view)| due(view)) {
-                    view.asked = true;
-                    let frame = query_sub(&format!("w{number}"), &view.watch.query());
+                let views = self.views.iter_mut().enumerate().filter(|(_, view)| due(view));
+                let views: Vec<_> = views
+                    .map(|(number, view)| {
+                        view.asked = true;
+                        let query = format!("w{number}");
+                        let frame = query_sub(&query, &view.watch.query());
+                        (query, frame)
+                    })
+                    .collect();
+                for (query, frame) in views {
+                    out.push(self.says(conn, Said::AsksToWatch { query }));
                     out.push(Action::Send(conn, frame));
                     asked = true;
                 }

@@ -75,12 +75,18 @@ fn what_is_written_to_one_is_read_from_all_and_who_was_away_is_repaired() {
 
     c.kill();
     until_taken(&a, &["set", "m", "k", "2"]);
-    until_taken(&b, &["set", "m", "while you were out", "[1, 2.5]", "--consistency", "quorum"]);
+    until_taken(
+        &b,
+        &["set", "m", "while you were out", "[1, 2.5]", "--consistency", "quorum"],
+    );
     until_taken(&a, &["del", "m", "doomed"]);
     await_absence(&b, "doomed");
     assert_eq!(b.ok(&["get", "m", "k", "--consistency", "quorum"]), "2");
     let refused = a.cli(&["set", "m", "firm", "2", "--consistency", "strong"]);
-    assert!(refused.code == Some(3) && refused.err.contains("have 2 of 3, need 3"), "{refused:?}");
+    assert!(
+        refused.code == Some(3) && refused.err.contains("have 2 of 3, need 3"),
+        "{refused:?}"
+    );
 
     let c = start(dir.path(), &addrs, 2, &[]);
     settled(&[&a, &b, &c]);
@@ -108,7 +114,10 @@ fn nodes_that_are_started_before_the_first_one_wait_for_it_and_make_one_cluster(
         assert_eq!(status, 503, "{}", String::from_utf8_lossy(&body));
         assert_eq!(node.cluster()["cluster"], serde_json::Value::Null);
         let refused = node.cli(&["set", "m", "k", "1"]);
-        assert!(refused.code == Some(3) && refused.err.contains("error[NotMember]"), "{refused:?}");
+        assert!(
+            refused.code == Some(3) && refused.err.contains("error[NotMember]"),
+            "{refused:?}"
+        );
     }
     let founder = Process::start_with(&dir.path().join("first"), &["--listen", &first, "--heartbeat", "100ms"]);
     joiners.iter().for_each(Process::await_ready);
@@ -119,6 +128,11 @@ fn nodes_that_are_started_before_the_first_one_wait_for_it_and_make_one_cluster(
     let (status, ..) = d.http("GET", "/health/ready", &[], &[]);
     assert_eq!(status, 200);
     // Of four each holds three quarters.
-    let held = founder.cluster()["members"].as_array().unwrap().iter().map(|member| member["held"].as_u64().unwrap()).sum::<u64>();
+    let held = founder.cluster()["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member["held"].as_u64().unwrap())
+        .sum::<u64>();
     assert_eq!(held, 3 * 271);
 }

@@ -27,11 +27,19 @@ fn one_is_removed_and_one_leaves_and_the_last_one_stays() {
     }
     let table = b.ok(&["cluster", "members"]);
     assert_eq!(table.lines().count(), 4, "{table}");
-    assert!(table.lines().all(|line| line.ends_with("state") || line.ends_with("alive")), "{table}");
+    assert!(
+        table
+            .lines()
+            .all(|line| line.ends_with("state") || line.ends_with("alive")),
+        "{table}"
+    );
     assert_eq!(b.ok(&["cluster", "moves", "--format", "json"]), "[]");
     let place = c.ok(&["cluster", "partition", "m", "k1", "--format", "json"]);
     let place: serde_json::Value = serde_json::from_str(&place).unwrap();
-    assert_eq!((place["key"].as_str(), place["replicas"].as_array().map(Vec::len)), (Some("k1"), Some(3)));
+    assert_eq!(
+        (place["key"].as_str(), place["replicas"].as_array().map(Vec::len)),
+        (Some("k1"), Some(3))
+    );
     assert_eq!(place["owner"], place["replicas"][0]);
     refused(&a, &["cluster", "remove", "nobody"], "NotPossible", "the members are");
 
@@ -46,7 +54,10 @@ fn one_is_removed_and_one_leaves_and_the_last_one_stays() {
 
     let said = b.ok(&["cluster", "leave", "--format", "json"]);
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((said["change"].as_str(), said["node"].as_str()), (Some("leave"), Some("b")));
+    assert_eq!(
+        (said["change"].as_str(), said["node"].as_str()),
+        (Some("leave"), Some("b"))
+    );
     ends_as_removed(b);
     settled(&[&a]);
     for key in 0..20 {

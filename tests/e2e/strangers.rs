@@ -16,7 +16,10 @@ fn secret(dir: &Path, name: &str, text: &str) -> String {
 #[test]
 fn nodes_with_a_secret_find_each_other_and_strangers_do_not() {
     let dir = tempfile::tempdir().unwrap();
-    let (right, wrong) = (secret(dir.path(), "right", SECRET), secret(dir.path(), "wrong", "another horse battery"));
+    let (right, wrong) = (
+        secret(dir.path(), "right", SECRET),
+        secret(dir.path(), "wrong", "another horse battery"),
+    );
     let token = ["--token", SECRET];
     let addrs = free_addrs();
     let [a, b] = [0, 1].map(|who| start(dir.path(), &addrs, who, &["--cluster-secret-file", &right]));
@@ -29,9 +32,19 @@ fn nodes_with_a_secret_find_each_other_and_strangers_do_not() {
     let get = [&["get", "m", "k"][..], &token].concat();
     assert_eq!(b.ok(&get), "1");
     let refused = stranger.cli(&["set", "m", "poison", "1", "--token", "another horse battery"]);
-    assert!(refused.code == Some(3) && refused.err.contains("error[NotMember]"), "{refused:?}");
+    assert!(
+        refused.code == Some(3) && refused.err.contains("error[NotMember]"),
+        "{refused:?}"
+    );
     let members = a.ok(&[&["cluster", "members", "--format", "json"][..], &token].concat());
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&members).unwrap().as_array().unwrap().len(), 2);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&members)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[test]
@@ -58,7 +71,11 @@ fn a_node_of_another_cluster_at_a_members_address_is_refused() {
     // It begins a cluster of its own.
     let other = Process::start_with(&dir.path().join("other"), &["--listen", &addrs[2], "--node", "other"]);
     for (node, about) in [(&a, "other"), (&other, "a")] {
-        node.await_log(&["the link to a peer is gone", &format!("peer=\"{about}\""), "it belongs to another cluster"]);
+        node.await_log(&[
+            "the link to a peer is gone",
+            &format!("peer=\"{about}\""),
+            "it belongs to another cluster",
+        ]);
     }
     assert_ne!(other.status("cluster"), a.status("cluster"));
     assert_eq!(a.cluster()["members"].as_array().unwrap().len(), 3);

@@ -18,7 +18,9 @@ fn what_one_node_imports_another_answers_and_the_third_sees() {
     };
     let [a, b, c] = [0, 1, 2].map(start);
     eventually("all partitions are where they belong", || {
-        let still = [&a, &b, &c].iter().all(|node| node.status("moves") == "0" && node.status("members") == "3");
+        let still = [&a, &b, &c]
+            .iter()
+            .all(|node| node.status("moves") == "0" && node.status("members") == "3");
         still.then_some(())
     });
     let watch = Watch::start(&c, &["airports", "iata = SFO", "--fields", "city"]);

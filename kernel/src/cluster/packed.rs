@@ -46,7 +46,10 @@ impl TryFrom<Packed> for ClusterState {
     /// Whatever the bytes were: what comes out is a state ([`ClusterState::is_sound`]), in its only form.
     fn try_from(packed: Packed) -> Result<Self, String> {
         let nodes = |places: Vec<u16>| -> Option<Vec<NodeId>> {
-            places.into_iter().map(|place| packed.nodes.get(usize::from(place)).copied()).collect()
+            places
+                .into_iter()
+                .map(|place| packed.nodes.get(usize::from(place)).copied())
+                .collect()
         };
         let placement = |(replicas, target, since)| {
             Some(Placement {

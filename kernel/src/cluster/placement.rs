@@ -66,11 +66,13 @@ impl Placement {
     pub fn majority(&self, has: impl Fn(NodeId) -> bool) -> Tally {
         let sets = [&self.replicas, &self.target].into_iter().filter(|set| !set.is_empty());
         let tallies = sets.map(|set| tally(set, majority_of(set.len()), &has));
-        tallies.max_by_key(|tally| tally.need.saturating_sub(tally.have)).unwrap_or(Tally {
-            have: 0,
-            need: 1,
-            of: 0,
-        })
+        tallies
+            .max_by_key(|tally| tally.need.saturating_sub(tally.have))
+            .unwrap_or(Tally {
+                have: 0,
+                need: 1,
+                of: 0,
+            })
     }
 
     /// How many of all holders there are.
@@ -128,9 +130,19 @@ mod tests {
         let at_rest = placement(&[1, 2, 3], &[]);
         assert!(!at_rest.majority(of(&[2])).is_enough());
         assert!(at_rest.majority(of(&[2, 3])).is_enough());
-        assert_eq!(at_rest.majority(of(&[9])), Tally { have: 0, need: 2, of: 3 });
+        assert_eq!(
+            at_rest.majority(of(&[9])),
+            Tally {
+                have: 0,
+                need: 2,
+                of: 3
+            }
+        );
         assert!(!at_rest.all(of(&[1, 2])).is_enough() && at_rest.all(of(&[1, 2, 3])).is_enough());
-        assert!(!placement(&[1, 2], &[]).majority(of(&[1])).is_enough(), "half is no majority");
+        assert!(
+            !placement(&[1, 2], &[]).majority(of(&[1])).is_enough(),
+            "half is no majority"
+        );
         assert!(!placement(&[], &[]).majority(of(&[1])).is_enough(), "nor is nobody");
     }
 
@@ -140,7 +152,14 @@ mod tests {
         assert!(!moving.majority(of(&[1, 2])).is_enough(), "none of the new");
         assert!(!moving.majority(of(&[4, 5])).is_enough(), "none of the old");
         assert!(moving.majority(of(&[2, 3, 4])).is_enough(), "one of them counts twice");
-        assert_eq!(moving.majority(of(&[1, 2, 4])), Tally { have: 1, need: 2, of: 3 });
+        assert_eq!(
+            moving.majority(of(&[1, 2, 4])),
+            Tally {
+                have: 1,
+                need: 2,
+                of: 3
+            }
+        );
         assert_eq!(moving.holders().collect::<Vec<_>>(), nodes(&[1, 2, 3, 4, 5]));
         assert_eq!(moving.newcomers().collect::<Vec<_>>(), nodes(&[4, 5]));
         assert!(!moving.all(of(&[1, 2, 3, 4])).is_enough());
@@ -177,7 +196,8 @@ mod tests {
                 continue;
             }
             let moving = placement(&old_set, &new_set);
-            let write_sets = (0..64).filter(|has| has & old == *has && has.count_ones() as usize == majority_of(old_set.len()));
+            let write_sets =
+                (0..64).filter(|has| has & old == *has && has.count_ones() as usize == majority_of(old_set.len()));
             for has in write_sets {
                 for whole in (0..64).filter(|whole| whole & new == *whole) {
                     if !moving.can_close(of(&subsets(whole))) {

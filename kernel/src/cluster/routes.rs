@@ -70,7 +70,10 @@ mod tests {
         let mut state = ClusterState::born(7, 3, founder);
         for id in 2..4 {
             let id = NodeId(id);
-            state.members.push(Member { id, ..state.members[0].clone() });
+            state.members.push(Member {
+                id,
+                ..state.members[0].clone()
+            });
         }
         state.placements[0].replicas = vec![NodeId(1), NodeId(2)];
         state.placements[0].target = vec![NodeId(3), NodeId(1)];

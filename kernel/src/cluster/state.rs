@@ -126,7 +126,10 @@ impl ClusterState {
     pub fn is_sound(&self) -> bool {
         let ordered = self.members.windows(2).all(|pair| pair[0].id < pair[1].id);
         let placed = self.placements.iter().all(|placement| !placement.replicas.is_empty());
-        ordered && placed && (1..=MEMBERS_MAX).contains(&self.members.len()) && self.placements.len() == PARTITIONS.into()
+        ordered
+            && placed
+            && (1..=MEMBERS_MAX).contains(&self.members.len())
+            && self.placements.len() == PARTITIONS.into()
     }
 
     /// How many moves are open.

@@ -81,6 +81,8 @@ pub struct Limits {
     pub query_fields: usize,
     /// Most live queries of one connection.
     pub subscriptions: usize,
+    /// Most parts of live queries that a node keeps on behalf of those who gather them.
+    pub sources: usize,
     /// Most rows that one query answers with, or that a live one watches.
     pub query_rows: usize,
     /// Most bytes of keys and values that one query answers with, or that a live one remembers.
@@ -127,6 +129,7 @@ impl Default for Limits {
             filter_bytes: 64 << 10,
             query_fields: 256,
             subscriptions: 1_000,
+            sources: 10_000,
             query_rows: 100_000,
             query_bytes: 16 << 20,
         }
@@ -191,6 +194,7 @@ impl Limits {
             ("depth", size(self.depth), 6, 128),
             ("batch_ops", size(self.batch_ops), 1, u64::from(u32::MAX)),
             ("subscriptions", size(self.subscriptions), 0, SIZE),
+            ("sources", size(self.sources), 0, SIZE),
             ("predicate_nodes", size(self.predicate_nodes), 1, SIZE),
             ("pattern_chars", size(self.pattern_chars), 1, SIZE),
             ("filter_bytes", size(self.filter_bytes), 1, SIZE),

@@ -234,6 +234,9 @@ mutants! {
     NoIndirectProbe = "no-indirect-probe",
     /// Any message of a node takes back what was held against it, however old the message is.
     IncarnationIgnored = "incarnation-ignored",
+    // Queries that other nodes have a part in.
+    /// A node answers for all partitions that it is asked for, whether it holds them or not.
+    AnswersForOthers = "answers-for-others",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

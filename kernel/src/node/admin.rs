@@ -14,8 +14,10 @@ use crate::node::Node;
 use crate::partition::PartitionId;
 use crate::register::Agreed;
 use crate::session::{Kind, Request, Shows};
+use crate::wire::admin::{
+    self, ChangeAsked, Changed, ClusterStatus, Locate, Located, MemberStatus, MoveStatus, Order, Status,
+};
 use crate::wire::client::Get;
-use crate::wire::admin::{self, ChangeAsked, Changed, ClusterStatus, Located, Locate, MemberStatus, MoveStatus, Order, Status};
 use crate::wire::server::{self, Refusal};
 use crate::wire::{Code, ReadConsistency};
 
@@ -76,9 +78,13 @@ impl Node {
             };
             self.can_be_agreed()?;
             if self.orders.0.len() >= ORDERS_MAX || !self.membership.takes_wishes() {
-                return Err((Code::Overloaded, "too many changes of the cluster are waited for".into()));
+                return Err((
+                    Code::Overloaded,
+                    "too many changes of the cluster are waited for".into(),
+                ));
             }
-            self.wish(waiting.change(), now).map_err(|bad| self.impossible(&waiting, &bad))?;
+            self.wish(waiting.change(), now)
+                .map_err(|bad| self.impossible(&waiting, &bad))?;
             Ok(waiting)
         });
         match found {
@@ -109,7 +115,11 @@ impl Node {
             }
             _ => {
                 let ids: Vec<String> = found.iter().map(|member| format!("{:016x}", member.id.0)).collect();
-                let reason = format!("{} members are called {asked:?}: give the id, one of {}", ids.len(), ids.join(", "));
+                let reason = format!(
+                    "{} members are called {asked:?}: give the id, one of {}",
+                    ids.len(),
+                    ids.join(", ")
+                );
                 Err((Code::NotPossible, reason))
             }
         }
@@ -129,7 +139,9 @@ impl Node {
     fn members_reached(&self) -> Tally {
         let own = self.membership.id();
         let voters = self.membership.state().map(Agreed::voters).unwrap_or_default();
-        let reached = voters.iter().filter(|node| **node == own || self.peers.to(**node).is_some());
+        let reached = voters
+            .iter()
+            .filter(|node| **node == own || self.peers.to(**node).is_some());
         Tally {
             have: reached.count(),
             need: voters.len() / 2 + 1,
@@ -213,7 +225,13 @@ impl Node {
             return about;
         };
         let routes = self.membership.routes();
-        let held = |id| state.placements.iter().filter(|placement| placement.replicas.contains(&id)).count();
+        let held = |id| {
+            state
+                .placements
+                .iter()
+                .filter(|placement| placement.replicas.contains(&id))
+                .count()
+        };
         let members = state.members.iter().map(|member| MemberStatus {
             id: member.id,
             node: member.name.clone(),
@@ -238,7 +256,9 @@ impl Node {
     }
 
     fn open_moves(&self, state: &ClusterState) -> Vec<MoveStatus> {
-        let open = PartitionId::all().map(|id| (id, state.placement(id))).filter(|(_, placement)| placement.is_moving());
+        let open = PartitionId::all()
+            .map(|id| (id, state.placement(id)))
+            .filter(|(_, placement)| placement.is_moving());
         let moves = open.map(|(id, placement)| {
             let name = (id, placement.since);
             let filled = placement.target.iter().filter(|node| self.is_filled(**node, name));

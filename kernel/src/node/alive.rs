@@ -32,7 +32,8 @@ impl Node {
     fn send_gossip(&mut self, out: Vec<(NodeId, Gossip)>) {
         for (node, gossip) in out {
             if let Some(conn) = self.peers.to(node) {
-                self.outbox.push(conn, Word::Gossip(gossip).to_frame(), Shows::Heartbeat);
+                self.outbox
+                    .push(conn, Word::Gossip(gossip).to_frame(), Shows::Heartbeat);
             }
         }
     }

@@ -57,7 +57,11 @@ impl Node {
             return;
         }
         for id in core::mem::take(&mut self.leftovers.covered) {
-            let staged = self.store.staged().iter().any(|change| self.store.partition_of(&change.key) == id);
+            let staged = self
+                .store
+                .staged()
+                .iter()
+                .any(|change| self.store.partition_of(&change.key) == id);
             if self.holds(own, id) || staged || self.store.room_for(DROP_BYTES).is_err() {
                 continue;
             }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::env::{Mutant, Now, Rare, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
-use crate::node::{Node, announce};
 use crate::node::waits::Parts;
+use crate::node::{Node, announce};
 use crate::session::{Desk, Kind, Request, Shows};
 use crate::store::{Next, Recovery, Store};
 use crate::wire::Code;
@@ -194,6 +194,7 @@ impl Node {
                 }
                 if !self.config.mutants.is(Mutant::SkipStale) {
                     self.subscriptions.all_stale();
+                    self.restart_queries(now);
                 }
                 self.state = State::Failing;
             }

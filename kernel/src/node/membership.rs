@@ -1,6 +1,8 @@
 //! The node's part in what the cluster agrees on: who it is, the register that holds the cluster's state, and what of it this node
 //! has to see to.
 
+mod propose;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::liveness::{Boot, Health, Liveness, LivenessSettings};
-use crate::cluster::{BadChange, Change, ClusterState, Member, Routes};
+use crate::cluster::{Change, ClusterState, Member, Routes};
 use crate::env::{ConnId, Mutants, NodeId, Now, WriterId};
 use crate::machine::StorageError;
 use crate::node::Node;
@@ -22,13 +24,6 @@ use crate::wire::peer::Ping;
 /// The rows in which they are kept.
 const IDENTITY_ROW: &str = "identity";
 const CLUSTER_ROW: &str = "cluster";
-
-/// How long a member waits before it proposes what all can see, for each member before it in the list: mostly the first does, and
-/// the others find it done.
-const TURN_MS: u64 = 150;
-
-/// Most changes that people asked for and that wait for their turn.
-const WISHES_MAX: usize = 64;
 
 /// Bytes of the smallest states that a register keeps, with what comes on top; and how long it waits where there is no room for that.
 const REGISTER_BYTES: u64 = 8 << 10;
@@ -125,11 +120,6 @@ impl Membership {
     pub fn cluster(&self) -> u64 {
         let state = self.state().filter(|_| self.joined);
         state.map_or(0, |state| state.cluster)
-    }
-
-    /// Whether one more change may be wished for.
-    pub fn takes_wishes(&self) -> bool {
-        self.wishes.len() < WISHES_MAX
     }
 
     /// Who acts as owner of each partition.
@@ -232,7 +222,12 @@ impl Node {
             self.keep_identity();
         }
         let addrs: Vec<&str> = match self.membership.state().filter(|_| self.membership.joined) {
-            Some(state) => state.members.iter().filter(|member| member.id != own).map(|member| &*member.addr).collect(),
+            Some(state) => state
+                .members
+                .iter()
+                .filter(|member| member.id != own)
+                .map(|member| &*member.addr)
+                .collect(),
             None => self.config.join.iter().map(String::as_str).collect(),
         };
         let addrs: Vec<&str> = addrs.into_iter().filter(|addr| *addr != self.config.addr).collect();
@@ -259,7 +254,9 @@ impl Node {
     /// Who can be reached has changed.
     pub(super) fn reroute(&mut self) {
         let own = self.membership.id;
-        let alive = |node| node == own || (self.peers.to(node).is_some() && self.liveness.state(node) != Health::Failed);
+        let alive =
+            |node| node == own || (self.peers.to(node).is_some() && self.liveness.state(node) != Health::Failed);
+        self.scatter.rerouted = true;
         self.membership.routes = match self.membership.state().filter(|_| self.membership.is_member()) {
             Some(state) => Routes::new(state, alive),
             None => Routes::default(),
@@ -276,11 +273,11 @@ impl Node {
     }
 
     pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, _now: Now) {
-        if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut) {
-            if *epoch < ping.epoch {
-                *epoch = ping.epoch;
-                self.fills.stir();
-            }
+        if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut)
+            && *epoch < ping.epoch
+        {
+            *epoch = ping.epoch;
+            self.fills.stir();
         }
         self.teach(conn);
     }
@@ -300,7 +297,12 @@ impl Node {
         };
         let state = self.membership.state();
         let known = state.and_then(|state| state.member(remote.id));
-        let same = |known: &Member| Member { leaving: false, ..known.clone() } == member;
+        let same = |known: &Member| {
+            Member {
+                leaving: false,
+                ..known.clone()
+            } == member
+        };
         // Who says that it belongs here and is not in the list was removed, or this node is behind: it is no applicant.
         let applies = remote.cluster == 0 || known.is_some_and(|known| !same(known));
         if applies && self.membership.is_member() && self.membership.applicants.len() < crate::cluster::MEMBERS_MAX {
@@ -354,14 +356,19 @@ impl Node {
             return;
         }
         if let Message::Learn { value, .. } = &message {
-            let foreign = self.membership.state().is_some_and(|state| state.cluster != value.cluster);
+            let foreign = self
+                .membership
+                .state()
+                .is_some_and(|state| state.cluster != value.cluster);
             if foreign || !value.is_sound() {
                 return;
             }
         }
         let before = self.membership.epoch();
         let mut out = Vec::new();
-        self.membership.register.receive(from, message, now.mono_us, &mut self.rng, &mut out);
+        self.membership
+            .register
+            .receive(from, message, now.mono_us, &mut self.rng, &mut out);
         self.send_register(out);
         self.noticed(before, now);
     }
@@ -416,143 +423,12 @@ impl Node {
     pub(super) fn has_loopback(&self) -> bool {
         !self.membership.loopback.is_empty()
     }
-
-    /// Somebody who runs the cluster wants a change.
-    pub(super) fn wish(&mut self, change: Change, now: Now) -> Result<(), BadChange> {
-        let state = self.membership.state().ok_or(BadChange::Nothing)?;
-        state.after(&change, self.membership.epoch() + 1)?;
-        if self.membership.takes_wishes() && !self.membership.wishes.contains(&change) {
-            self.membership.wishes.push_back(change);
-            self.membership.since_us = Some(now.mono_us);
-        }
-        Ok(())
-    }
-
-    /// These moves are filled, says a node.
-    pub(super) fn filled(&mut self, node: NodeId, moves: &[(PartitionId, u64)], now: Now) {
-        let Some(state) = self.membership.state() else {
-            return;
-        };
-        let open = |(id, since): &&(PartitionId, u64)| {
-            let placement = state.placement(*id);
-            placement.is_moving() && placement.since == *since && placement.target.contains(&node)
-        };
-        let open: Vec<_> = moves.iter().filter(open).copied().collect();
-        for name in open {
-            self.membership.filled.entry(name).or_default().insert(node);
-            self.membership.since_us.get_or_insert(now.mono_us);
-        }
-    }
-
-    /// Whether this node said or heard that a node is filled.
-    pub(super) fn is_filled(&self, node: NodeId, name: (PartitionId, u64)) -> bool {
-        self.membership.filled.get(&name).is_some_and(|nodes| nodes.contains(&node))
-    }
-
-    /// Whether there may be something to propose. What it would be is looked at only then.
-    fn may_change(&self) -> bool {
-        let Membership {
-            wishes,
-            applicants,
-            filled,
-            ..
-        } = &self.membership;
-        let Some(state) = self.membership.state() else {
-            return false;
-        };
-        let own = state.member(self.membership.id);
-        let config = &self.config;
-        let moved = own.is_some_and(|own| {
-            own.addr != config.addr || own.name != config.name || own.weight != config.weight || own.zone != config.zone
-        });
-        let leaves = state.members.iter().any(|member| member.leaving);
-        moved || leaves || !wishes.is_empty() || !applicants.is_empty() || !filled.is_empty()
-    }
-
-    /// The next change that there is to propose, whoever sees to it.
-    fn next_change(&mut self) -> Option<ClusterState> {
-        let version = self.membership.epoch() + 1;
-        let own = self.as_member();
-        let membership = &mut self.membership;
-        let state = membership.register.value()?;
-        while let Some(wish) = membership.wishes.front() {
-            match state.after(wish, version) {
-                Ok(next) => return Some(next),
-                // It has been done, or cannot be done any more.
-                Err(_) => membership.wishes.pop_front(),
-            };
-        }
-        let joins = membership.applicants.values().chain(core::iter::once(&own));
-        for member in joins.filter(|member| member.id != own.id || state.member(own.id).is_some()) {
-            match state.after(&Change::Join(member.clone()), version) {
-                Ok(next) => return Some(next),
-                // Who is at that address now is another node: the one that was there cannot be.
-                Err(BadChange::AddrTaken { id, .. }) if id != own.id => {
-                    if let Ok(next) = state.after(&Change::Remove(id), version) {
-                        return Some(next);
-                    }
-                }
-                Err(_) => {}
-            }
-        }
-        let whole = |name: &(PartitionId, u64)| {
-            let nodes = membership.filled.get(name);
-            state.placement(name.0).can_close(|node| nodes.is_some_and(|nodes| nodes.contains(&node)))
-        };
-        let moves: Vec<_> = membership.filled.keys().filter(|name| whole(name)).copied().collect();
-        if let Ok(next) = state.after(&Change::Close(moves), version) {
-            return Some(next);
-        }
-        let left = state.members.iter().find(|member| member.leaving && !state.is_used(member.id));
-        left.and_then(|member| state.after(&Change::Remove(member.id), version).ok())
-    }
-
-    /// Proposes what there is to propose, when it is this node's turn.
-    pub(super) fn membership_timers(&mut self, now: Now) {
-        let before = self.membership.epoch();
-        let mut out = Vec::new();
-        let due = self.membership_wake_us().is_some_and(|due_us| due_us <= now.mono_us);
-        if due && !self.has_room() {
-            self.membership.held_until_us = now.mono_us + NO_ROOM_MS * 1_000;
-        }
-        if self.membership.held_until_us > now.mono_us {
-            return;
-        }
-        self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
-        if !self.membership.is_member() || !self.may_change() {
-            self.membership.since_us = None;
-        } else if !self.membership.register.is_proposing() {
-            self.membership.since_us.get_or_insert(now.mono_us);
-            if self.turn_us().is_some_and(|turn_us| turn_us <= now.mono_us) {
-                if let Some(next) = self.next_change() {
-                    self.membership.register.propose(next, now.mono_us, &mut self.rng, &mut out);
-                }
-                self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
-            }
-        }
-        self.send_register(out);
-        self.noticed(before, now);
-    }
-
-    /// When it is this node's turn: at once for the first of those that it reaches, later for the others.
-    fn turn_us(&self) -> Option<u64> {
-        let since_us = self.membership.since_us?;
-        let state = self.membership.state()?;
-        let own = self.membership.id;
-        let before = state.members.iter().filter(|member| member.id < own && self.peers.to(member.id).is_some());
-        Some(since_us + before.count() as u64 * TURN_MS * 1_000)
-    }
-
-    /// When something here is due.
-    pub(super) fn membership_wake_us(&self) -> Option<u64> {
-        let turn_us = self.turn_us().filter(|_| !self.membership.register.is_proposing());
-        let due_us = [self.membership.register.wake_us(), turn_us].into_iter().flatten().min();
-        due_us.map(|due_us| due_us.max(self.membership.held_until_us))
-    }
 }
 
 fn encode(value: &impl Serialize) -> Bytes {
-    postcard::to_allocvec(value).expect("what a node keeps of itself has an encoding").into()
+    postcard::to_allocvec(value)
+        .expect("what a node keeps of itself has an encoding")
+        .into()
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(row: Option<Bytes>) -> Result<Option<T>, StorageError> {

@@ -8,7 +8,10 @@ mod alive;
 mod checkpoint;
 mod config;
 mod coordinate;
+mod expiry;
 mod flight;
+mod gather;
+mod gathering;
 mod handshake;
 mod leftovers;
 mod lifecycle;
@@ -16,10 +19,14 @@ mod link;
 mod membership;
 mod moves;
 mod peers;
+mod read;
 mod reconcile;
 mod replicate;
 mod requests;
+mod scatter;
+mod source;
 mod stats;
+mod tell;
 mod waits;
 mod words;
 
@@ -33,11 +40,11 @@ use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ti
 use crate::hlc::Hlc;
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::session::{Access, Conns, Floors, Outbox, Request, Shows, Subscriptions};
-use crate::store::{Batch, Change, RecordKey, Store};
+use crate::store::{Batch, RecordKey, Store};
 
 pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
-pub use stats::{LinkNews, LinkStats, RepairCounts, Stats};
+pub use stats::{LinkNews, LinkStats, QueryCounts, RepairCounts, Stats};
 
 use admin::Orders;
 use flight::{Flight, Flights};
@@ -46,6 +53,8 @@ use lifecycle::State;
 use membership::Membership;
 use moves::Fills;
 use peers::Peers;
+use scatter::Scatter;
+use source::Sources;
 use stats::Tally;
 use waits::Waits;
 
@@ -70,6 +79,8 @@ pub struct Node {
     gave_up: bool,
     conns: Conns,
     subscriptions: Subscriptions,
+    scatter: Scatter,
+    sources: Sources,
     peers: Peers,
     membership: Membership,
     liveness: Liveness,
@@ -116,6 +127,8 @@ impl Node {
             hlc: Hlc::new(WriterId(0)),
             conns: Conns::new(config.mutants),
             subscriptions: Subscriptions::new(config.mutants),
+            scatter: Scatter::default(),
+            sources: Sources::default(),
             config,
             rng,
             state: State::Off,
@@ -197,7 +210,8 @@ impl Node {
 
     /// A connection is no more, whoever ended it.
     fn gone(&mut self, conn: ConnId, now: Now) {
-        self.subscriptions.close_all(conn);
+        self.close_queries(conn);
+        self.sources_lost(conn);
         self.orders.gone(conn);
         self.to_confirm.remove(&conn);
         self.waits.forget(conn);
@@ -229,6 +243,7 @@ impl Node {
             let limits = &self.config.limits;
             self.subscriptions
                 .refresh(&self.store, &self.conns, limits, &mut self.outbox);
+            self.gather_timers(now);
         }
         self.drain_step(out);
     }
@@ -251,14 +266,7 @@ impl Node {
 
     /// Performs what the step decided: one commit, and every envelope in `send` or in the commit.
     fn flush(&mut self, now: Now, out: &mut Output) {
-        let expired = core::mem::take(&mut self.expired);
-        let silent =
-            |change: &&Change| self.config.mutants.is(Mutant::DeletesNotTold) && change.record.version().is_tombstone();
-        let changed = self.store.staged().iter().filter(|change| !silent(change));
-        let changed = changed.map(|change| &change.key);
-        let news = changed.chain(&expired);
-        let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
-        self.subscriptions.tell(news, &self.store, conns, limits, outbox);
+        self.tell_watchers(now);
         self.stage_membership();
         let changed = self.store.has_staged();
         let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
@@ -356,45 +364,6 @@ impl Node {
         }
     }
 
-    /// What is read at this time: what has expired by now is not. A time that is acted on is one that may be spoken: after a
-    /// crash the clock begins behind it, and what had expired stays so.
-    fn advance(&mut self, now: Now) {
-        if self.state.is_serving() {
-            let now_ms = match self.config.mutants.is(Mutant::ExpireEarly) {
-                true => self.hlc.millis(now.wall_ms),
-                false => self.hlc.spoken(now.wall_ms).millis(),
-            };
-            let news = self.store.advance(now_ms);
-            if !self.config.mutants.is(Mutant::ExpiredNotTold) {
-                self.expired.extend(news);
-            }
-        }
-    }
-
-    /// Whether time must be made durable though there is nothing else to write: something waits to expire.
-    fn must_reserve(&mut self, now: Now) -> bool {
-        let due = self.store.expires_at_ms();
-        let lacks = due.is_some_and(|due_ms| self.hlc.lacks(due_ms, now.wall_ms));
-        (lacks || self.seldom(Rare::ReserveTime, now))
-            && self.state.is_serving()
-            && !self.draining
-            && self.store.room_for(0).is_ok()
-    }
-
-    /// When the next version expires, if no answer of the host comes first.
-    fn expiry_us(&self, now: Now) -> Option<u64> {
-        const NO_ROOM_MS: u64 = 1_000;
-        let due_ms = self.store.expires_at_ms().filter(|_| self.state.is_serving())?;
-        let left_ms = match due_ms.checked_sub(self.hlc.millis(now.wall_ms)) {
-            Some(left_ms) if left_ms > 0 => left_ms,
-            _ if self.hlc.lacks(due_ms, now.wall_ms) => NO_ROOM_MS,
-            // What is left of many that expire at once; or else the answer to a commit is awaited.
-            _ if self.store.is_due() => 0,
-            _ => return None,
-        };
-        Some(now.mono_us.saturating_add(left_ms.saturating_mul(1_000)))
-    }
-
     fn wake_us(&self, now: Now) -> Option<u64> {
         let serving = self.state.is_serving();
         let expiry = self.expiry_us(now);
@@ -412,6 +381,7 @@ impl Node {
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
             self.orders.wake_us(),
+            self.scatter.wake_us().filter(|_| serving && !self.draining),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];

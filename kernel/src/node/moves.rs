@@ -63,7 +63,10 @@ impl Fills {
     /// When something here is due.
     pub fn wake_us(&self) -> Option<u64> {
         let pulls = self.pulls.values().map(|pull| pull.asked_us + AGAIN_US);
-        let told = self.told_us.filter(|_| !self.open.is_empty()).map(|told_us| told_us + AGAIN_US);
+        let told = self
+            .told_us
+            .filter(|_| !self.open.is_empty())
+            .map(|told_us| told_us + AGAIN_US);
         pulls.chain(told).min()
     }
 }
@@ -97,11 +100,21 @@ impl Node {
             self.begin_pulls(now);
         }
         let again = |pull: &Pull| pull.asked_us + AGAIN_US <= now.mono_us;
-        let late: Vec<_> = self.fills.pulls.iter().filter(|(_, pull)| again(pull)).map(|(name, _)| *name).collect();
+        let late: Vec<_> = self
+            .fills
+            .pulls
+            .iter()
+            .filter(|(_, pull)| again(pull))
+            .map(|(name, _)| *name)
+            .collect();
         for (id, node) in late {
             self.pull(id, node, now);
         }
-        if self.fills.told_us.is_none_or(|told_us| told_us + AGAIN_US <= now.mono_us) {
+        if self
+            .fills
+            .told_us
+            .is_none_or(|told_us| told_us + AGAIN_US <= now.mono_us)
+        {
             self.tell_filled(now);
             self.fills.stirred = true;
         }
@@ -120,9 +133,17 @@ impl Node {
                 if self.fills.pulls.len() >= self.config.limits.moves_at_once {
                     return;
                 }
-                let known = self.fills.done.get(&(id, since)).is_some_and(|done| done.contains(&node));
-                let adopted = self.peers.to(node).and_then(|conn| self.peers.link(conn)?.remote().map(|remote| remote.epoch));
-                let adopted = adopted.is_some_and(|epoch| epoch >= since || self.config.mutants.is(Mutant::FillBeforePromise));
+                let known = self
+                    .fills
+                    .done
+                    .get(&(id, since))
+                    .is_some_and(|done| done.contains(&node));
+                let adopted = self
+                    .peers
+                    .to(node)
+                    .and_then(|conn| self.peers.link(conn)?.remote().map(|remote| remote.epoch));
+                let adopted =
+                    adopted.is_some_and(|epoch| epoch >= since || self.config.mutants.is(Mutant::FillBeforePromise));
                 if !known && adopted && !self.fills.pulls.contains_key(&(id, node)) {
                     let pull = Pull {
                         since,
@@ -142,7 +163,9 @@ impl Node {
         let done = self.fills.done.get(&(id, since));
         let placement = self.membership.state().map(|state| state.placement(id));
         let one_is_enough = self.config.mutants.is(Mutant::WholeTooEarly) && done.is_some_and(|done| !done.is_empty());
-        one_is_enough || placement.is_some_and(|placement| placement.fills(own, |node| done.is_some_and(|done| done.contains(&node))))
+        one_is_enough
+            || placement
+                .is_some_and(|placement| placement.fills(own, |node| done.is_some_and(|done| done.contains(&node))))
     }
 
     /// Asks for the next chunk.
@@ -167,7 +190,14 @@ impl Node {
 
     /// A node that is being filled asks for what is here. It is told only what it could not be told before the move: this node has
     /// adopted it, and confirms nothing to who has not.
-    pub(super) fn give_part(&mut self, conn: ConnId, partition: PartitionId, since: u64, from: Option<&[u8]>, digest: u128) {
+    pub(super) fn give_part(
+        &mut self,
+        conn: ConnId,
+        partition: PartitionId,
+        since: u64,
+        from: Option<&[u8]>,
+        digest: u128,
+    ) {
         if self.membership.epoch() < since && !self.config.mutants.is(Mutant::FillBeforePromise) {
             return;
         }
@@ -193,7 +223,10 @@ impl Node {
                 rows.push((key, record));
             }
         }
-        let rows: Vec<(&[u8], &[u8])> = rows.iter().map(|(key, record)| (&key.as_bytes()[..], &record.as_bytes()[..])).collect();
+        let rows: Vec<(&[u8], &[u8])> = rows
+            .iter()
+            .map(|(key, record)| (&key.as_bytes()[..], &record.as_bytes()[..]))
+            .collect();
         let word = Word::Part {
             partition,
             since,
@@ -233,7 +266,11 @@ impl Node {
             if !self.store.partition(partition).would_change(&key, &version) {
                 continue;
             }
-            if self.store.room_for(change_bytes(key.as_bytes().len(), record.as_bytes().len())).is_err() {
+            if self
+                .store
+                .room_for(change_bytes(key.as_bytes().len(), record.as_bytes().len()))
+                .is_err()
+            {
                 // It is asked for again when there may be room.
                 self.store.fell_short();
                 return;
@@ -264,7 +301,10 @@ impl Node {
     fn tell_filled(&mut self, now: Now) {
         self.fills.told_us = Some(now.mono_us);
         let open = self.fills.open.clone();
-        let filled: Vec<_> = open.into_iter().filter(|(id, since)| self.has_filled(*id, *since)).collect();
+        let filled: Vec<_> = open
+            .into_iter()
+            .filter(|(id, since)| self.has_filled(*id, *since))
+            .collect();
         if filled.is_empty() {
             return;
         }

@@ -323,6 +323,7 @@ impl Node {
 
     fn link_timers(&mut self, conn: ConnId, now: Now) {
         let ping = peer::ping(self.heartbeat(now));
+        let mut pinged = false;
         let limits = &self.config.limits;
         let Some(link) = self.peers.links.get_mut(&conn) else {
             return;
@@ -342,6 +343,7 @@ impl Node {
                 peer.wait_ms = 0;
             }
             self.outbox.push(conn, ping, Shows::Heartbeat);
+            pinged = true;
         }
         let drained = self
             .conns
@@ -351,5 +353,8 @@ impl Node {
             self.begin_round(conn, now);
         }
         self.repair_timers(conn, now);
+        if pinged {
+            self.tell_upto(conn);
+        }
     }
 }

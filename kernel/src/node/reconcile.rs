@@ -211,7 +211,9 @@ impl Node {
             // Who is no replica gives, and takes nothing.
             let peer = link.remote().map(|remote| remote.id);
             let placement = self.membership.state().map(|state| state.placement(partition));
-            let gives = peer.zip(placement).is_some_and(|(peer, placement)| placement.holds(peer));
+            let gives = peer
+                .zip(placement)
+                .is_some_and(|(peer, placement)| placement.holds(peer));
             let session = Session::new(partition, gives, maps, &self.config.limits, now.mono_us);
             let number = link.repairs.open(session);
             self.tally.repairs.begun += 1;

@@ -22,7 +22,11 @@ impl Node {
         let epoch = self.membership.epoch();
         let mut again: BTreeMap<NodeId, BTreeSet<RecordKey>> = BTreeMap::new();
         for wait in self.waits.waits_mut().filter(|wait| wait.fresh) {
-            for node in wait.placement.holders().filter(|node| *node != own && !wait.has.contains(node)) {
+            for node in wait
+                .placement
+                .holders()
+                .filter(|node| *node != own && !wait.has.contains(node))
+            {
                 again.entry(node).or_default().extend(wait.keys.iter().cloned());
             }
         }
@@ -31,7 +35,10 @@ impl Node {
         if self.config.mutants.is(Mutant::HashOrder) {
             let mut conns: Vec<ConnId> = links.iter().map(|(_, conn)| *conn).collect();
             self.config.mutants.hash_order(&mut conns);
-            links = conns.into_iter().filter_map(|conn| Some((self.peers.node_at(conn)?, conn))).collect();
+            links = conns
+                .into_iter()
+                .filter_map(|conn| Some((self.peers.node_at(conn)?, conn)))
+                .collect();
         }
         let staged = self.store.staged().len() as u64;
         let mut sent: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
@@ -48,21 +55,34 @@ impl Node {
                 continue;
             }
             let holds = |key: &RecordKey| state.placement(self.store.partition_of(key)).holds(node);
-            let new = self.store.staged().iter().filter(|change| from_here && holds(&change.key) && !must.contains(&change.key));
-            let mut rows: Vec<(RecordKey, Record)> = new.map(|change| (change.key.clone(), change.record.clone())).collect();
-            rows.extend(must.iter().filter_map(|key| Some((key.clone(), Record::new(&self.store.get(key)?)))));
+            let new = self
+                .store
+                .staged()
+                .iter()
+                .filter(|change| from_here && holds(&change.key) && !must.contains(&change.key));
+            let mut rows: Vec<(RecordKey, Record)> =
+                new.map(|change| (change.key.clone(), change.record.clone())).collect();
+            rows.extend(
+                must.iter()
+                    .filter_map(|key| Some((key.clone(), Record::new(&self.store.get(key)?)))),
+            );
             if rows.is_empty() {
                 continue;
             }
             let link = self.peers.link(conn);
             let numbers = sent.entry(node).or_default();
-            let frames = peer::changes(rows.iter().map(|(key, record)| (key, record)), epoch, self.config.limits.chunk_bytes, || {
-                self.numbers += 1;
-                (!must.is_empty()).then(|| {
-                    numbers.push(self.numbers);
-                    self.numbers
-                })
-            });
+            let frames = peer::changes(
+                rows.iter().map(|(key, record)| (key, record)),
+                epoch,
+                self.config.limits.chunk_bytes,
+                || {
+                    self.numbers += 1;
+                    (!must.is_empty()).then(|| {
+                        numbers.push(self.numbers);
+                        self.numbers
+                    })
+                },
+            );
             if let Some(link) = link {
                 link.given += rows.len() as u64;
             }

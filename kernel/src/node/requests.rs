@@ -7,9 +7,8 @@ use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::node::waits::Asker;
 use crate::session::{Access, Kind, Request, Shows};
-use crate::wire::client::ClientMessage;
-use crate::wire::query::QuerySub;
 use crate::wire::admin;
+use crate::wire::client::ClientMessage;
 use crate::wire::server::{self, Refusal};
 use crate::wire::{Code, Error};
 
@@ -121,7 +120,7 @@ impl Node {
             ClientMessage::Get(get) => self.read(conn, kind, get, now),
             ClientMessage::QuerySub(sub) => self.query(conn, kind, sub, now),
             ClientMessage::QueryUnsub { id } => {
-                self.subscriptions.close(conn, id);
+                self.close_query(conn, id);
                 None
             }
             ClientMessage::Status => {
@@ -153,32 +152,6 @@ impl Node {
             }
         };
         self.requests.extend(request);
-    }
-
-    /// Answers a query; on a connection that can be pushed to it is live from then on, unless only the answer is wanted.
-    fn query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Option<Request> {
-        let limits = &self.config.limits;
-        let opened = self
-            .subscriptions
-            .open(conn, sub, kind, &self.store, limits, &mut self.outbox);
-        match opened {
-            Ok(()) => {
-                self.tally.operations.add(Kind::Query, None);
-                // If the commit fails that a live one's answer waits for, it is answered anew after the recovery: an error
-                // on top of that would be a second answer.
-                let is_live = kind.push && !sub.once;
-                (!is_live).then(|| Request::Read {
-                    conn,
-                    id: sub.id.into(),
-                })
-            }
-            Err(Refusal { code, reason }) => {
-                let mut desk = self.desk(now);
-                desk.doing = Kind::Query;
-                desk.refuse(conn, code, reason, sub.id);
-                None
-            }
-        }
     }
 
     fn not_ready(&mut self, conn: ConnId, message: ClientMessage<'_>, now: Now) {

@@ -45,6 +45,10 @@ pub struct Stats {
     pub rounds: u64,
     /// Repairs of partitions.
     pub repairs: RepairCounts,
+    /// Parts of live queries that are kept on behalf of those who gather them.
+    pub sources: u64,
+    /// Queries.
+    pub queries: QueryCounts,
     /// Bytes of records given to nodes that are being filled.
     pub moved_bytes: u64,
     /// Partitions that were dropped, because they lie elsewhere and those there have all of it.
@@ -108,6 +112,26 @@ pub struct RepairCounts {
     pub record_bytes: u64,
 }
 
+/// What queries came to, on the nodes that were asked by clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QueryCounts {
+    /// Whole answers that were given.
+    pub answers: u64,
+    /// The partitions that were asked for them, of 271 each.
+    pub partitions: u64,
+    /// The nodes that were asked for them, the one that answers included.
+    pub nodes: u64,
+}
+
+impl QueryCounts {
+    /// Another answer.
+    pub(super) fn add(&mut self, partitions: usize, nodes: usize) {
+        self.answers += 1;
+        self.partitions += partitions as u64;
+        self.nodes += nodes as u64;
+    }
+}
+
 /// Something that happened to the link with a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkNews {
@@ -128,6 +152,8 @@ pub struct Tally {
     pub taken: u64,
     /// See [`Stats::rounds`].
     pub rounds: u64,
+    /// See [`Stats::queries`].
+    pub queries: QueryCounts,
     /// See [`Stats::moved_bytes`].
     pub moved_bytes: u64,
     /// See [`Stats::dropped`].
@@ -156,6 +182,8 @@ impl Node {
             forwarded: self.tally.forwarded,
             taken: self.tally.taken,
             rounds: self.tally.rounds,
+            queries: self.tally.queries,
+            sources: self.sources.len() as u64,
             moved_bytes: self.tally.moved_bytes,
             dropped: self.tally.dropped,
             moves: (

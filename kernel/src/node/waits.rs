@@ -264,12 +264,21 @@ impl Waits {
     /// Takes the waits that are over: enough replicas have what they are about.
     pub fn take_done(&mut self, own: NodeId) -> Vec<Wait> {
         let done = |wait: &Wait| wait.tally(own).is_enough();
-        let numbers: Vec<u64> = self.waits.iter().filter(|(_, wait)| done(wait)).map(|(number, _)| *number).collect();
+        let numbers: Vec<u64> = self
+            .waits
+            .iter()
+            .filter(|(_, wait)| done(wait))
+            .map(|(number, _)| *number)
+            .collect();
         numbers.iter().filter_map(|number| self.waits.remove(number)).collect()
     }
 
     /// Settles operations of a request. It is returned once all are.
-    pub fn settle(&mut self, of: &(u64, Vec<usize>), results: impl Iterator<Item = Result<Consistency, Refusal>>) -> Option<Gathering> {
+    pub fn settle(
+        &mut self,
+        of: &(u64, Vec<usize>),
+        results: impl Iterator<Item = Result<Consistency, Refusal>>,
+    ) -> Option<Gathering> {
         let (number, at) = of;
         let gathering = self.gatherings.get_mut(number)?;
         if let Parts::Ops(ops) = &mut gathering.parts {
@@ -301,7 +310,10 @@ impl Waits {
     /// A request is settled. Given are those that can be answered now, in their order: writes of a client wait for those before them.
     pub fn in_turn(&mut self, gathering: Gathering) -> Vec<Gathering> {
         let conn = gathering.asker.conn();
-        let queued = self.queues.get(&conn).is_some_and(|queue| queue.contains(&gathering.number));
+        let queued = self
+            .queues
+            .get(&conn)
+            .is_some_and(|queue| queue.contains(&gathering.number));
         if !queued {
             return alloc::vec![gathering];
         }
@@ -349,7 +361,12 @@ impl Waits {
         for wait in self.waits.values_mut() {
             wait.needs.remove(&node);
         }
-        let numbers: Vec<u64> = self.asks.iter().filter(|(_, ask)| ask.node == node).map(|(number, _)| *number).collect();
+        let numbers: Vec<u64> = self
+            .asks
+            .iter()
+            .filter(|(_, ask)| ask.node == node)
+            .map(|(number, _)| *number)
+            .collect();
         numbers.iter().filter_map(|number| self.asks.remove(number)).collect()
     }
 

@@ -49,6 +49,13 @@ impl Node {
             Word::Answer { request, reply } => self.node_answered(node, request, reply, now),
             Word::Read { request, epoch, key } => self.tell_held(conn, request, epoch, key),
             Word::Held { request, record } => self.held(node, request, record, now),
+            Word::Watch(watch) => self.watched(conn, &watch),
+            Word::Rows(rows) => self.rows_came(conn, rows, now),
+            Word::Told { request, number, rows } => self.source_told(conn, request, number, &rows, now),
+            Word::Upto(list) => self.told_upto(conn, &list, now),
+            Word::Heard(list) => self.heard_upto(conn, &list),
+            Word::Unwatch(requests) => self.unwatched(conn, &requests),
+            Word::Ended { request, refusal } => self.source_ended(conn, request, refusal, now),
         }
         true
     }

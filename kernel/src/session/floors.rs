@@ -54,6 +54,20 @@ impl Floors {
         (told_us + limits.session_ms * 1_000 > now.mono_us).then_some(*stamp)
     }
 
+    /// What a client must at least be shown of the keys of a map.
+    pub fn of_map(
+        &self,
+        conn: ConnId,
+        map: &str,
+        now: Now,
+        limits: &Limits,
+    ) -> impl Iterator<Item = (&RecordKey, Stamp)> {
+        let stamps = self.sessions.get(&conn).into_iter().flat_map(|session| &session.stamps);
+        let kept_us = limits.session_ms * 1_000;
+        let kept = stamps.filter(move |(key, (_, told_us))| key.map() == map && told_us + kept_us > now.mono_us);
+        kept.map(|(key, (stamp, _))| (key, *stamp))
+    }
+
     /// A client is gone.
     pub fn close(&mut self, conn: ConnId) {
         self.sessions.remove(&conn);

@@ -18,7 +18,7 @@ pub use outbox::{Outbox, Shows};
 pub use place::{Coordinator, Place};
 pub use secret::{Purpose, Secret};
 pub use serve::{Desk, Request, Taken};
-pub use subscriptions::Subscriptions;
+pub use subscriptions::{Asked, Name, Subscriptions, answer, read_query, refusal_of_query};
 
 use crate::env::{ConnId, Limits, Mutant, Mutants, Ticket};
 use crate::machine::{ConnKind, Role};

@@ -34,7 +34,8 @@ impl Place<'_> {
 
     /// Whether this node holds a partition, or is about to.
     pub fn holds(&self, partition: PartitionId) -> bool {
-        self.state.is_some_and(|state| state.placement(partition).holds(self.own))
+        self.state
+            .is_some_and(|state| state.placement(partition).holds(self.own))
     }
 
     /// Who sees to what is asked about a partition. `any_replica`: this node does if it holds it, whoever acts as owner.
@@ -122,7 +123,11 @@ mod tests {
         assert_eq!(coordinator(&state, 2, &[1, 2, 3, 4], false), at(1));
         assert_eq!(coordinator(&state, 2, &[2, 3, 4], false), Ok(Coordinator::Here));
         assert_eq!(coordinator(&state, 3, &[2, 3, 4], false), at(2));
-        assert_eq!(coordinator(&state, 3, &[2, 3, 4], true), Ok(Coordinator::Here), "nodes may differ about who is alive");
+        assert_eq!(
+            coordinator(&state, 3, &[2, 3, 4], true),
+            Ok(Coordinator::Here),
+            "nodes may differ about who is alive"
+        );
         assert_eq!(coordinator(&state, 4, &[1, 4], false), at(1));
         // It is not asked on: two that differ would send a write to and fro.
         assert_eq!(coordinator(&state, 4, &[1, 4], true), Err(Code::NotReady));
@@ -134,7 +139,11 @@ mod tests {
         let mut state = state(4);
         state.placements[0].target = vec![NodeId(2), NodeId(3), NodeId(4)];
         assert_eq!(coordinator(&state, 4, &[1, 4], true), Ok(Coordinator::Here));
-        assert_eq!(coordinator(&state, 4, &[4], false), Ok(Coordinator::Here), "the last that is alive");
+        assert_eq!(
+            coordinator(&state, 4, &[4], false),
+            Ok(Coordinator::Here),
+            "the last that is alive"
+        );
     }
 
     #[test]
@@ -153,11 +162,23 @@ mod tests {
         assert_eq!(reaches(&state, &[1, 2], Consistency::Quorum), Ok(()));
         assert_eq!(reaches(&state, &[1, 2], Consistency::Strong), too_few);
         assert_eq!(reaches(&state, &[1, 2, 3], Consistency::Strong), Ok(()));
-        assert_eq!(reaches(&state, &[1, 5, 6], Consistency::Quorum), too_few, "of those that hold it");
+        assert_eq!(
+            reaches(&state, &[1, 5, 6], Consistency::Quorum),
+            too_few,
+            "of those that hold it"
+        );
         assert_eq!(reaches(&state, &[], Consistency::Eventual), Ok(()));
         state.placements[0].target = [4, 5, 6].map(NodeId).into();
-        assert_eq!(reaches(&state, &[1, 2, 3, 4], Consistency::Quorum), too_few, "one of the new ones");
-        assert_eq!(reaches(&state, &[1, 4, 5, 6], Consistency::Quorum), too_few, "one of the old ones");
+        assert_eq!(
+            reaches(&state, &[1, 2, 3, 4], Consistency::Quorum),
+            too_few,
+            "one of the new ones"
+        );
+        assert_eq!(
+            reaches(&state, &[1, 4, 5, 6], Consistency::Quorum),
+            too_few,
+            "one of the old ones"
+        );
         assert_eq!(reaches(&state, &[1, 2, 5, 6], Consistency::Quorum), Ok(()));
         assert_eq!(reaches(&state, &[1, 2, 3, 5, 6], Consistency::Strong), too_few);
     }
@@ -173,7 +194,19 @@ mod tests {
         assert!(place.is_alone() && !place.holds(first()));
         assert!(place.coordinator(first(), true).is_err() && place.coordinator(first(), false).is_err());
         let (alone, two) = (state(1), state(2));
-        assert!(Place { state: Some(&alone), ..place }.is_alone());
-        assert!(!Place { state: Some(&two), ..place }.is_alone());
+        assert!(
+            Place {
+                state: Some(&alone),
+                ..place
+            }
+            .is_alone()
+        );
+        assert!(
+            !Place {
+                state: Some(&two),
+                ..place
+            }
+            .is_alone()
+        );
     }
 }

@@ -163,7 +163,8 @@ impl Desk<'_> {
                 }
             }
         };
-        self.counts.add(kind_of(op), result.as_ref().err().map(|refusal| refusal.code));
+        self.counts
+            .add(kind_of(op), result.as_ref().err().map(|refusal| refusal.code));
         // What other replicas must have is not done yet.
         let waits = taken.replicate.last().is_some_and(|(last, ..)| *last == at);
         (!waits).then_some(result)

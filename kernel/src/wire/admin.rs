@@ -103,7 +103,10 @@ pub fn cluster_asked() -> Bytes {
 /// Writes `CLUSTER_CHANGE`.
 pub fn change_asked(asked: &ChangeAsked<'_>) -> Bytes {
     let mut out = message("CLUSTER_CHANGE", 2);
-    out.text("change").text(asked.order.word()).text("node").text(asked.node);
+    out.text("change")
+        .text(asked.order.word())
+        .text("node")
+        .text(asked.node);
     out.into_bytes()
 }
 
@@ -257,12 +260,19 @@ pub fn cluster(status: &ClusterStatus) -> Bytes {
         out.map(9).text("id").text(&hex(member.id.0));
         out.text("node").text(&member.node).text("addr").text(&member.addr);
         out.text("zone").text(&member.zone).text("weight").u64(member.weight);
-        out.text("alive").bool(member.alive).text("leaving").bool(member.leaving);
+        out.text("alive")
+            .bool(member.alive)
+            .text("leaving")
+            .bool(member.leaving);
         out.text("owned").u64(member.owned).text("held").u64(member.held);
     }
     out.text("moves").list(status.moves.len());
     for open in &status.moves {
-        out.map(5).text("partition").u64(open.partition).text("since").u64(open.since);
+        out.map(5)
+            .text("partition")
+            .u64(open.partition)
+            .text("since")
+            .u64(open.since);
         out.text("from");
         texts(&open.from, &mut out);
         out.text("to");

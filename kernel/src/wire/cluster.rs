@@ -11,6 +11,7 @@ use crate::cluster::ClusterState;
 use crate::cluster::liveness::Gossip;
 use crate::partition::PartitionId;
 use crate::register::Message;
+use crate::wire::gather::{Rows, SentRow, Watch};
 use crate::wire::server::Refusal;
 use crate::wire::{Code, Consistency, peer};
 
@@ -85,6 +86,35 @@ pub enum Word<'a> {
         request: u64,
         /// The record, a tombstone included.
         record: Option<&'a [u8]>,
+    },
+    /// A part of a query is asked for.
+    #[serde(borrow)]
+    Watch(Watch<'a>),
+    /// A chunk of the answer to a `Watch`.
+    #[serde(borrow)]
+    Rows(Rows<'a>),
+    /// What has become of the answer to a `Watch`.
+    Told {
+        /// The number that was given.
+        request: u64,
+        /// Its place among all that is told of it, from 1.
+        number: u64,
+        /// The rows that are new, that have changed and that have left.
+        #[serde(borrow)]
+        rows: Vec<SentRow<'a>>,
+    },
+    /// So much was told of these, each by its number. It is said again until it is answered by `Heard`.
+    Upto(Vec<(u64, u64)>),
+    /// So much was heard of these.
+    Heard(Vec<(u64, u64)>),
+    /// Nothing more is wanted of these.
+    Unwatch(Vec<u64>),
+    /// The receiver is not, or no longer, told of what it asked by this number.
+    Ended {
+        /// The number that was given.
+        request: u64,
+        /// Why.
+        refusal: Refusal,
     },
 }
 

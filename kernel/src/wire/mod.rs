@@ -8,7 +8,7 @@
 //! | client | `OP_BATCH` | `payload.ops`: operations |
 //! | client | *(no type)* | the body of `POST /sync`: `clientId`, `clientHlc`, `operations` |
 //! | client | `GET` (ours) | `payload`: `id`, `mapName`, `key`, `consistency` |
-//! | client | `QUERY_SUB` | `payload`: `queryId`, `mapName`, `query`, `fields` |
+//! | client | `QUERY_SUB` | `payload`: `queryId`, `mapName`, `query`, `fields`, `once` (ours), `explain` (ours) |
 //! | client | `QUERY_UNSUB` | `payload`: `queryId` |
 //! | client | `STATUS`, `CLUSTER`, `CLUSTER_CHANGE`, `CLUSTER_LOCATE` (ours) | see [`admin`] |
 //! | client | `PING` | `timestamp` |
@@ -19,7 +19,7 @@
 //! | node | `OP_REJECTED` | `payload`: `opId`, `reason`, `code` |
 //! | node | `ERROR` | `payload`: `code`, `message`, `details` |
 //! | node | `VALUE` (ours) | `payload`: `id`, `mapName`, `key`, `found`, `record` |
-//! | node | `QUERY_RESP` | `payload`: `queryId`, `results` |
+//! | node | `QUERY_RESP` | `payload`: `queryId`, `results`, `explain` (ours) |
 //! | node | `QUERY_UPDATE` | `payload`: `queryId`, `key`, `value`, `changeType` |
 //! | node | `STATUS_RESP`, `CLUSTER_RESP` (ours) | see [`admin`] |
 //! | node | `PONG` | `timestamp`, `serverTime` |
@@ -70,6 +70,7 @@ pub mod client;
 pub mod cluster;
 mod code;
 mod fields;
+pub mod gather;
 mod level;
 pub mod op;
 pub mod peer;

@@ -6,5 +6,8 @@ mod admin;
 #[allow(dead_code)]
 mod host;
 mod membership;
+mod moves;
 mod net;
+mod queries;
 mod quorums;
+mod sessions;

@@ -54,7 +54,11 @@ fn a_member_that_returns_with_its_disk_is_the_same_and_without_it_another() {
     net.boot(2, Disk::default());
     net.settle();
     assert_ne!(net.host(2).node.id(), id);
-    assert_eq!(net.host(0).node.stats().members, 3, "the one that was at its address is none any more");
+    assert_eq!(
+        net.host(0).node.stats().members,
+        3,
+        "the one that was at its address is none any more"
+    );
 }
 
 #[test]

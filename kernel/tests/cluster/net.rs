@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kernel::env::{ConnId, Limits};
-use kernel::machine::{Input, Phase};
+use kernel::env::{ConnId, Limits, NodeId};
+use kernel::machine::{ConnKind, Input, Phase};
 use kernel::node::NodeConfig;
 use kernel::partition::PartitionId;
 use kernel::wire::client::{self, Get};
@@ -36,6 +36,7 @@ pub fn config(node: usize) -> NodeConfig {
             heartbeat_ms: 100,
             silence_ms: 500,
             redial_ms: (20, 100),
+            anti_entropy_ms: 2_000,
             chunk_bytes: 300,
             ..Limits::default()
         },
@@ -75,6 +76,18 @@ impl Net {
         let mut host = Host::boot(self.configs[node].clone(), disk, self.boots);
         host.open(CLIENT_CONN.0, CLIENT);
         self.hosts[node] = Some(host);
+    }
+
+    /// With what it boots next.
+    pub fn set_config(&mut self, node: usize, config: NodeConfig) {
+        self.configs[node] = config;
+    }
+
+    /// Another client of a node.
+    pub fn open(&mut self, node: usize, kind: ConnKind) -> ConnId {
+        self.conns += 1;
+        let number = self.conns;
+        self.host(node).open(number, kind)
     }
 
     pub fn crash(&mut self, node: usize) -> Disk {
@@ -133,7 +146,11 @@ impl Net {
                     peer: Some(peer),
                 };
                 self.host(node).step(input);
-                self.host(to).step(Input::Opened { conn, kind: PEER, peer: None });
+                self.host(to).step(Input::Opened {
+                    conn,
+                    kind: PEER,
+                    peer: None,
+                });
             }
         }
     }
@@ -180,6 +197,54 @@ impl Net {
         }
     }
 
+    /// Goes on, one frame of each connection at a time, until something is so.
+    pub fn until(&mut self, what: impl Fn(&mut Self) -> bool) {
+        for _ in 0..20_000 {
+            if what(self) {
+                return;
+            }
+            self.dial();
+            if !self.carry() {
+                self.hosts.iter_mut().flatten().for_each(|host| host.advance(10));
+            }
+        }
+        panic!("it never came to that");
+    }
+
+    /// How many moves are open, in the eyes of a node.
+    pub fn moves(&mut self, node: usize) -> u64 {
+        self.host(node).node.stats().moves.0
+    }
+
+    /// The nodes that a key lies with, and those that it moves to, in the eyes of a node that is up.
+    pub fn placement(&mut self, node: usize, key: &str) -> (Vec<usize>, Vec<usize>) {
+        let host = self.host(node);
+        let state = host.node.cluster().expect("it is a member").clone();
+        let index = |id: &NodeId| {
+            let addr = &state.member(*id).expect("a member").addr;
+            self.configs
+                .iter()
+                .position(|config| config.addr == *addr)
+                .expect("a node of this net")
+        };
+        let placement = state.placement(partition(key));
+        (
+            placement.replicas.iter().map(index).collect(),
+            placement.target.iter().map(index).collect(),
+        )
+    }
+
+    /// Every node that is up holds what lies with it, and nothing else.
+    pub fn check_holders(&mut self, keys: &[String]) {
+        let any = self.hosts.iter().position(Option::is_some).expect("somebody is up");
+        for key in keys {
+            let (mut replicas, target) = self.placement(any, key);
+            replicas.sort_unstable();
+            assert!(target.is_empty());
+            assert_eq!(self.holders(key), replicas, "{key}");
+        }
+    }
+
     /// Lets time pass until all nodes that are up agree and nothing moves.
     pub fn settle(&mut self) {
         for _ in 0..300 {
@@ -188,13 +253,19 @@ impl Net {
                 return self.run(300);
             }
         }
-        let states = self.hosts.iter().flatten().map(|host| (host.phases.last().copied(), host.node.stats()));
+        let states = self
+            .hosts
+            .iter()
+            .flatten()
+            .map(|host| (host.phases.last().copied(), host.node.stats()));
         panic!("not settled: {:#?}", states.collect::<Vec<_>>());
     }
 
     fn is_settled(&self) -> bool {
         let up: Vec<&Host> = self.hosts.iter().flatten().collect();
-        let ready = up.iter().all(|host| matches!(host.phases.last(), Some(Phase::Ready { .. })));
+        let ready = up
+            .iter()
+            .all(|host| matches!(host.phases.last(), Some(Phase::Ready { .. })));
         let states: Vec<_> = up.iter().map(|host| host.node.cluster()).collect();
         let same = states.windows(2).all(|pair| pair[0] == pair[1]);
         ready && same && states.iter().flatten().all(|state| state.moves() == 0)
@@ -203,12 +274,18 @@ impl Net {
     /// A write at a node: the answers.
     pub fn write(&mut self, node: usize, key: &str, ms: u64, value: u8, consistency: Consistency) -> Vec<String> {
         let value = [value];
-        let op = Op {
-            consistency,
-            ..put("1", key, ms, &value)
-        };
+        let op = put("1", key, ms, &value);
+        self.write_op(node, &Op { consistency, ..op })
+    }
+
+    /// The same of a value that is more than a number.
+    pub fn write_value(&mut self, node: usize, key: &str, ms: u64, value: &[u8]) -> Vec<String> {
+        self.write_op(node, &put("1", key, ms, value))
+    }
+
+    fn write_op(&mut self, node: usize, op: &Op<'_>) -> Vec<String> {
         self.host(node).take(CLIENT_CONN);
-        self.host(node).receive(CLIENT_CONN, &client::op(&op, Ask::default()));
+        self.host(node).receive(CLIENT_CONN, &client::op(op, Ask::default()));
         self.run(50);
         self.answers(node)
     }

@@ -9,10 +9,19 @@ fn any_node_takes_a_write_and_its_owner_sees_to_it() {
     let mut net = Net::of(5);
     for node in 0..5 {
         let key = net.key_owned_by(2);
-        assert_eq!(net.write(node, &key, 5 + node as u64, node as u8, Consistency::Eventual), ["ack PERSISTED"]);
+        assert_eq!(
+            net.write(node, &key, 5 + node as u64, node as u8, Consistency::Eventual),
+            ["ack PERSISTED"]
+        );
         for reader in 0..5 {
-            assert_eq!(net.read(reader, &key, ReadConsistency::Owner), [format!("value {node}")]);
-            assert_eq!(net.read(reader, &key, ReadConsistency::Quorum), [format!("value {node}")]);
+            assert_eq!(
+                net.read(reader, &key, ReadConsistency::Owner),
+                [format!("value {node}")]
+            );
+            assert_eq!(
+                net.read(reader, &key, ReadConsistency::Quorum),
+                [format!("value {node}")]
+            );
         }
         assert_eq!(net.holders(&key).len(), 3);
     }
@@ -35,8 +44,16 @@ fn a_quorum_is_of_the_configured_replicas() {
     let refused = "424 too few replicas can be reached: have 1 of 3, need 2";
     assert_eq!(net.write(0, &key, 8, 4, Consistency::Quorum), [refused]);
     assert_eq!(net.read(0, &key, ReadConsistency::Quorum), [refused]);
-    assert_eq!(net.read(0, &key, ReadConsistency::Owner), ["value 2"], "nothing of what was refused was merged");
-    assert_eq!(net.write(0, &key, 9, 5, Consistency::Eventual), ["ack PERSISTED"], "but this goes on");
+    assert_eq!(
+        net.read(0, &key, ReadConsistency::Owner),
+        ["value 2"],
+        "nothing of what was refused was merged"
+    );
+    assert_eq!(
+        net.write(0, &key, 9, 5, Consistency::Eventual),
+        ["ack PERSISTED"],
+        "but this goes on"
+    );
 }
 
 #[test]

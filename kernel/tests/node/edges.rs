@@ -282,6 +282,8 @@ fn one_partition_of_many_chunks_is_reconciled() {
     let limits = Limits {
         chunk_bytes: 150,
         unsent_bytes: 1_000,
+        // What they say about who is alive is not counted here.
+        probe_ms: 60_000,
         ..Limits::default()
     };
     let (mut a, mut b) = pair(limited("a", limits.clone()), limited("b", limits));

@@ -204,7 +204,11 @@ fn clock_window_ms() {
     };
     let mut host = Host::boot(config(400), Disk::default(), 1);
     let start_ms = host.now.wall_ms;
-    assert_eq!(told(&mut host, 1).millis(), start_ms, "with what is written at the boot");
+    assert_eq!(
+        told(&mut host, 1).millis(),
+        start_ms,
+        "with what is written at the boot"
+    );
     host.open(WRITER.0, CLIENT);
     write(&mut host, put("1", "k", start_ms, &[1]));
     host.now.wall_ms += 300;

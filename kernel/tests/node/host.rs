@@ -10,9 +10,9 @@ use kernel::machine::{
     Apply, Commit, ConnKind, Fetch, Fetched, Input, Machine, Output, Phase, Role, Room, StorageError,
 };
 use kernel::node::{Node, NodeConfig};
-use kernel::wire::Consistency;
 use kernel::partition::Routing;
 use kernel::store::RecordKey;
+use kernel::wire::Consistency;
 use kernel::wire::op::Op;
 use kernel::wire::peer;
 
@@ -134,7 +134,8 @@ impl Host {
             let fetched = self.fetch(fetch);
             self.inputs.push_back(Owned::Fetched(ticket, fetched));
         }
-        self.dials.extend(out.dial.iter().map(|dial| (dial.peer, dial.addr.clone())));
+        self.dials
+            .extend(out.dial.iter().map(|dial| (dial.peer, dial.addr.clone())));
         self.closed.extend(out.close);
         self.wake_us = out.wake;
         self.phases.extend(out.phase);

@@ -241,7 +241,9 @@ fn redial_ms_and_heartbeat_ms_and_silence_ms_and_anti_entropy_ms() {
         host.advance(ms);
         let frames = host.take(wire.a);
         let count = |wanted: fn(&PeerMessage<'_>) -> bool| {
-            let frames = frames.iter().map(|frame| PeerMessage::decode(frame).expect("a message of the protocol"));
+            let frames = frames
+                .iter()
+                .map(|frame| PeerMessage::decode(frame).expect("a message of the protocol"));
             frames.filter(wanted).count()
         };
         let beats = count(|message| matches!(message, PeerMessage::Ping(_)));

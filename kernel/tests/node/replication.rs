@@ -129,7 +129,8 @@ fn strangers_are_turned_away() {
         wire.carry(&mut b, &mut a);
         let news = [a.node.take_news(), b.node.take_news()].concat();
         assert!(
-            news.iter().any(|news| news.lost.as_ref().is_some_and(|lost| lost.contains(word))),
+            news.iter()
+                .any(|news| news.lost.as_ref().is_some_and(|lost| lost.contains(word))),
             "{news:?}"
         );
         assert!(!a.closed.is_empty() || !b.closed.is_empty());
@@ -171,7 +172,7 @@ fn nodes_of_two_clusters_do_not_exchange_data() {
     let wire = Wire { a: conn, b: conn };
     wire.carry(&mut a, &mut b);
     assert_eq!(a.closed, [conn]);
-    assert_eq!(a.node.take_news()[0].lost.as_deref(), Some("it belongs to another cluster"));
+    assert_eq!(a.node.take_news()[0].lost, Some("it belongs to another cluster".into()));
     assert_eq!((a.node.stats().members, b.node.stats().members), (1, 1));
 }
 

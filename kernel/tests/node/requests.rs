@@ -246,7 +246,10 @@ fn a_node_alone_is_its_own_quorum() {
         host.receive(conn, &client::op(&op, Ask::default()));
         assert!(matches!(
             decode(&host.take(conn)[0]),
-            ServerMessage::OpAck { achieved: "REPLICATED", .. }
+            ServerMessage::OpAck {
+                achieved: "REPLICATED",
+                ..
+            }
         ));
     }
     let get = client::Get {
@@ -278,7 +281,10 @@ fn before_it_belongs_to_a_cluster_it_serves_nothing_but_its_status() {
         key: b"k",
         consistency: ReadConsistency::Any,
     };
-    for frame in [client::op(&put("1", "k", 5, &[7]), Ask::default()), client::get_key(&get)] {
+    for frame in [
+        client::op(&put("1", "k", 5, &[7]), Ask::default()),
+        client::get_key(&get),
+    ] {
         host.receive(conn, &frame);
         let frames = host.take(conn);
         match decode(&frames[0]) {

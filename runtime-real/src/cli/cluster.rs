@@ -123,7 +123,13 @@ pub(super) fn run(task: &ClusterTask) -> Exit {
         ClusterTask::Status(args) => show(&args.node, args.format, async |node| node.cluster().await, all, status),
         ClusterTask::Members(args) => {
             let part = |found: &Value| found["members"].clone();
-            show(&args.node, args.format, async |node| node.cluster().await, part, members)
+            show(
+                &args.node,
+                args.format,
+                async |node| node.cluster().await,
+                part,
+                members,
+            )
         }
         ClusterTask::Moves(args) => {
             let part = |found: &Value| found["moves"].clone();
@@ -187,7 +193,10 @@ fn status(found: &Value) -> String {
     };
     let moves = found["moves"].as_array().map_or(0, Vec::len);
     let mut lines = vec![
-        format!("cluster   {name} {id}, generation {}, epoch {}", found["generation"], found["epoch"]),
+        format!(
+            "cluster   {name} {id}, generation {}, epoch {}",
+            found["generation"], found["epoch"]
+        ),
         format!("replicas  {}", found["replicas"]),
         format!("orphans   {}", found["orphans"]),
         format!("moves     {moves}"),
@@ -231,7 +240,9 @@ fn moves(found: &Value) -> String {
 }
 
 fn located(found: &Value) -> String {
-    let owner = found["owner"].as_str().map_or("nobody that can be reached".to_owned(), visible);
+    let owner = found["owner"]
+        .as_str()
+        .map_or("nobody that can be reached".to_owned(), visible);
     let mut lines = vec![
         format!("partition  {}", found["partition"]),
         format!("owner      {owner}"),
@@ -244,9 +255,16 @@ fn located(found: &Value) -> String {
 }
 
 fn changed(found: &Value) -> String {
-    let what = if found["change"] == "leave" { "is leaving" } else { "is removed" };
+    let what = if found["change"] == "leave" {
+        "is leaving"
+    } else {
+        "is removed"
+    };
     let (node, id) = (visible(&word(&found["node"])), word(&found["id"]));
-    format!("{node} ({id}) {what}: epoch {}, {} partitions are moving", found["epoch"], found["moves"])
+    format!(
+        "{node} ({id}) {what}: epoch {}, {} partitions are moving",
+        found["epoch"], found["moves"]
+    )
 }
 
 fn names(list: &Value) -> String {

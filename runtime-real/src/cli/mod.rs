@@ -60,6 +60,7 @@ pub fn run() -> Exit {
         Some(Task::Import(args)) => import::run(&args),
         Some(Task::Export(args)) => export::run(&args),
         Some(Task::Query(args)) => query::run(&args),
+        Some(Task::Watch(args)) if args.explain => query::run(&args),
         Some(Task::Watch(args)) => watch::run(&args),
         Some(Task::Status(args)) => status::run(&args),
         Some(Task::Cluster { task }) => cluster::run(&task),

@@ -66,7 +66,9 @@ impl ConfigError {
                 "make one: head -c 32 /dev/urandom | base64 > cluster.secret"
             }
             Self::OpenToAll { .. } => "give --cluster-secret-file FILE, or listen on 127.0.0.1",
-            Self::NoAddress { .. } => "give --advertise HOST:PORT, the address that other nodes dial; port 0 stands for the one that it listens on",
+            Self::NoAddress { .. } => {
+                "give --advertise HOST:PORT, the address that other nodes dial; port 0 stands for the one that it listens on"
+            }
             _ => "",
         }
     }

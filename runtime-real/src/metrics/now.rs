@@ -88,7 +88,11 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
             "Partitions that are moving, in the whole cluster",
             stats.moves.0,
         ),
-        ("cluster_moves_here", "Partitions that are moving to this node", stats.moves.1),
+        (
+            "cluster_moves_here",
+            "Partitions that are moving to this node",
+            stats.moves.1,
+        ),
         (
             "partitions_owned",
             "Partitions that this node acts as owner of",

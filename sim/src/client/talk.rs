@@ -69,8 +69,15 @@ pub enum Said {
         /// What is there.
         found: Option<Found>,
     },
+    /// The client asks what is in a map, and to be told what changes.
+    AsksToWatch {
+        /// The client's name for it.
+        query: String,
+    },
     /// The node shows a row of a query, in an answer or because it changed.
     Row {
+        /// In which answer: the first one to the query of this name. No name: it changed, or the answer was given anew.
+        first: Option<String>,
         /// The name of the record.
         key: Bytes,
         /// Its value, as MessagePack.

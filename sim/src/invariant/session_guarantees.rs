@@ -9,6 +9,10 @@
 //! Compared is what one client was told, in the order in which it was told, with what all of them stamped. On a connection that
 //! keeps its order an answer reflects all that was heard before it. On any other it reflects what was heard before it was
 //! asked for; and updates of a query, for which nobody asks, may be late.
+//!
+//! Of the rows of a query, in a cluster of more than one, less is promised: the first answer shows nothing older than what the
+//! session had been told, of that record, before it asked. What follows goes with whoever acts as owner by then, who may lack what
+//! one replica alone acknowledged; and a row binds no later read, for it says nothing of when it was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -30,6 +34,8 @@ pub struct SessionGuarantees {
     stamped: BTreeMap<(Stamp, String), u64>,
     place: u64,
     sessions: BTreeMap<usize, Session>,
+    /// The nodes that ever were up.
+    nodes: BTreeSet<usize>,
 }
 
 /// What a session has shown of a record.
@@ -46,6 +52,8 @@ struct Floor {
 struct Session {
     conn: Option<ConnId>,
     floors: BTreeMap<Bytes, Floor>,
+    /// What was known of every record when a query was asked, by the client's name for it.
+    watched: BTreeMap<String, BTreeMap<Bytes, Floor>>,
     /// What was known of a record when it was asked for, the first time on this session: an answer may be to that.
     asked: BTreeMap<u64, Option<Floor>>,
     /// The stamps of the writes that were sent, by the client's number.
@@ -208,16 +216,28 @@ impl SessionGuarantees {
                 }
                 Ok(())
             }
-            Said::Row { key, value } => {
+            Said::AsksToWatch { query } => {
+                let floors = session.floors.clone();
+                session.watched.insert(query.clone(), floors);
+                Ok(())
+            }
+            Said::Row { first, key, value } => {
                 let mut versions = self.written.with_value(key, value);
                 let (Some(version), None) = (versions.next(), versions.next()) else {
                     return Ok(());
                 };
-                let floor = session.floors.get(key).filter(|_| talk.ordered);
+                let known = match (self.nodes.len() > 1, first) {
+                    (false, _) => Some(&session.floors),
+                    (true, Some(query)) => session.watched.get(query),
+                    (true, None) => None,
+                };
+                let floor = known.and_then(|known| known.get(key)).filter(|_| talk.ordered);
                 if let Some(wrong) = floor.and_then(|floor| judge(key, Some(version), floor, &self.written)) {
                     return Err(wrong);
                 }
-                session.raise(key, version, false);
+                if self.nodes.len() < 2 {
+                    session.raise(key, version, false);
+                }
                 Ok(())
             }
             Said::GivesUp => Ok(()),
@@ -242,6 +262,10 @@ impl Invariant for SessionGuarantees {
             Seen::Talked { client, talk } => {
                 let told = self.hear(*client, talk);
                 told.map_err(|wrong| format!("c{client} on its session with n{}: {wrong}", talk.node))
+            }
+            Seen::Booted { node } => {
+                self.nodes.insert(*node);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -271,9 +271,32 @@ fn word(body: &[u8]) -> Summary {
             let held = if record.is_some() { "a record" } else { "nothing" };
             (Kind::Read, format!("HELD {request}: {held}"))
         }
+        Some(word) => part_of_query(&word),
         None => (Kind::Handshake, "CLUSTER, unreadable".into()),
     };
     Summary::new(kind, text, vec![])
+}
+
+/// What they say about the parts of queries.
+fn part_of_query(word: &kernel::wire::cluster::Word<'_>) -> (Kind, String) {
+    use kernel::wire::cluster::Word;
+    match word {
+        Word::Watch(watch) => {
+            let (request, partitions) = (watch.request, watch.partitions.len());
+            (Kind::Read, format!("WATCH {request}: {partitions} partitions of {}", watch.map))
+        }
+        Word::Rows(rows) => {
+            let covers = rows.covers.map(|set| format!(", the last, of {} partitions", set.len()));
+            let (request, part, count) = (rows.request, rows.part, rows.rows.len());
+            (Kind::Read, format!("ROWS {request}: {count} in chunk {part}{}", covers.unwrap_or_default()))
+        }
+        Word::Told { request, number, rows } => (Kind::Changes, format!("TOLD {request}, {number}: {} rows", rows.len())),
+        Word::Upto(list) => (Kind::Heartbeat, format!("UPTO {list:?}")),
+        Word::Heard(list) => (Kind::Heartbeat, format!("HEARD {list:?}")),
+        Word::Unwatch(requests) => (Kind::Done, format!("UNWATCH {requests:?}")),
+        Word::Ended { request, refusal } => (Kind::Done, format!("ENDED {request}: {}", refusal.code.name())),
+        _ => (Kind::Handshake, "CLUSTER".into()),
+    }
 }
 
 fn repair(session: u64, message: &Repair<'_>, keys: &[Vec<u8>]) -> String {

@@ -58,7 +58,10 @@ fn what_is_no_state_of_a_cluster_is_refused() {
     assert_eq!(refused(|packed| packed.members.clear()), unsound);
     assert_eq!(refused(|packed| packed.members.reverse()), unsound);
     assert_eq!(refused(|packed| packed.placements[3].0.clear()), unsound);
-    assert_eq!(refused(|packed| packed.placements.truncate(usize::from(PARTITIONS) - 1)), unsound);
+    assert_eq!(
+        refused(|packed| packed.placements.truncate(usize::from(PARTITIONS) - 1)),
+        unsound
+    );
     assert_eq!(refused(|packed| packed.placements.push((vec![0], vec![], 1))), unsound);
     let unnamed = "a partition lies with a node that is not named";
     assert_eq!(refused(|packed| packed.placements[3].0[0] = 999), unnamed);
@@ -77,7 +80,12 @@ fn damaged_bytes_are_refused_or_the_state_that_they_say() {
         let mut bad = good.clone();
         bad[at] = rng.next_u64() as u8;
         // A length that is as great as can be written takes no memory.
-        let longest = [&good[..at], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &good[at + 1..]].concat();
+        let longest = [
+            &good[..at],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            &good[at + 1..],
+        ]
+        .concat();
         for bad in [bad, longest] {
             if let Some(state) = read(&bad) {
                 assert!(state.is_sound());

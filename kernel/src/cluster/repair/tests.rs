@@ -39,8 +39,8 @@ impl Side {
         let stamp = Stamp::new(ms, 0, WriterId(1)).unwrap();
         let value = [0xcc, value];
         let version = Version {
-            ttl_ms: (ms % 3 == 0).then_some(1),
-            ..Version::new(stamp, "w", (ms % 5 > 0).then_some(&value[..]))
+            ttl_ms: ms.is_multiple_of(3).then_some(1),
+            ..Version::new(stamp, "w", (!ms.is_multiple_of(5)).then_some(&value[..]))
         };
         let version = Version {
             ttl_ms: version.ttl_ms.filter(|_| version.value.is_some()),

@@ -19,7 +19,9 @@ fn member(id: u64) -> Member {
 /// Closes all moves that are open.
 fn closed(state: &ClusterState, version: u64) -> ClusterState {
     let moves = PartitionId::all().map(|id| (id, state.placement(id).since)).collect();
-    state.after(&Change::Close(moves), version).unwrap_or_else(|_| state.clone())
+    state
+        .after(&Change::Close(moves), version)
+        .unwrap_or_else(|_| state.clone())
 }
 
 fn grown(members: u64) -> (ClusterState, u64) {
@@ -38,7 +40,12 @@ fn grown(members: u64) -> (ClusterState, u64) {
 fn a_cluster_is_born_with_one_member_that_holds_everything() {
     let state = ClusterState::born(7, 3, member(1));
     assert!(state.is_sound() && state.moves() == 0);
-    assert!(state.placements.iter().all(|placement| placement.replicas == [NodeId(1)]));
+    assert!(
+        state
+            .placements
+            .iter()
+            .all(|placement| placement.replicas == [NodeId(1)])
+    );
     assert_eq!(state.voters(), [NodeId(1)]);
 }
 
@@ -48,7 +55,11 @@ fn who_joins_is_given_partitions_by_moves() {
     assert!(state.placements.iter().all(|placement| placement.replicas.len() == 3));
     let state = state.after(&Change::Join(member(4)), version + 1).unwrap();
     let moving = state.placements.iter().filter(|placement| placement.is_moving());
-    assert!(moving.clone().all(|placement| placement.since == version + 1 && placement.replicas.len() == 3));
+    assert!(
+        moving
+            .clone()
+            .all(|placement| placement.since == version + 1 && placement.replicas.len() == 3)
+    );
     let newcomers = moving.flat_map(Placement::newcomers).collect::<Vec<_>>();
     assert!(newcomers.iter().all(|node| *node == NodeId(4)) && newcomers.len() <= 271 * 3 / 4 + 4);
     assert!(closed(&state, version + 2).moves() == 0);
@@ -59,14 +70,25 @@ fn who_leaves_gives_away_first_and_who_is_removed_does_not() {
     let (state, version) = grown(4);
     let leaving = state.after(&Change::Leave(NodeId(2)), version + 1).unwrap();
     assert!(leaving.member(NodeId(2)).is_some_and(|member| member.leaving) && leaving.is_used(NodeId(2)));
-    assert_eq!(leaving.after(&Change::Leave(NodeId(2)), version + 2), Err(BadChange::Nothing));
+    assert_eq!(
+        leaving.after(&Change::Leave(NodeId(2)), version + 2),
+        Err(BadChange::Nothing)
+    );
     let gone = closed(&leaving, version + 2);
     assert!(!gone.is_used(NodeId(2)));
-    assert!(gone.after(&Change::Remove(NodeId(2)), version + 3).unwrap().member(NodeId(2)).is_none());
+    assert!(
+        gone.after(&Change::Remove(NodeId(2)), version + 3)
+            .unwrap()
+            .member(NodeId(2))
+            .is_none()
+    );
 
     let removed = state.after(&Change::Remove(NodeId(2)), version + 1).unwrap();
     assert!(removed.member(NodeId(2)).is_none());
-    assert!(removed.is_used(NodeId(2)), "a majority of the old replicas still counts it");
+    assert!(
+        removed.is_used(NodeId(2)),
+        "a majority of the old replicas still counts it"
+    );
     assert!(!closed(&removed, version + 2).is_used(NodeId(2)));
 }
 
@@ -75,8 +97,14 @@ fn what_cannot_be_done_is_said() {
     let (state, version) = grown(2);
     let refused = |state: &ClusterState, change| state.after(&change, version + 1).unwrap_err();
     assert_eq!(refused(&state, Change::Join(member(2))), BadChange::Nothing);
-    assert_eq!(refused(&state, Change::Remove(NodeId(9))), BadChange::NoMember(NodeId(9)));
-    assert_eq!(refused(&state, Change::Leave(NodeId(9))), BadChange::NoMember(NodeId(9)));
+    assert_eq!(
+        refused(&state, Change::Remove(NodeId(9))),
+        BadChange::NoMember(NodeId(9))
+    );
+    assert_eq!(
+        refused(&state, Change::Leave(NodeId(9))),
+        BadChange::NoMember(NodeId(9))
+    );
     assert_eq!(refused(&state, Change::Close(vec![])), BadChange::Nothing);
     let same_place = Member {
         addr: "host-1:7878".into(),
@@ -117,7 +145,11 @@ fn a_move_that_got_another_target_is_not_closed_by_the_old_name() {
     assert!(!again.placement(id).is_moving(), "back to where it was");
     let stale = Change::Close(vec![(id, version + 1)]);
     assert_eq!(again.after(&stale, version + 3), Err(BadChange::Nothing));
-    assert_eq!(again.placement(id).since, version + 2, "who counted before does no longer");
+    assert_eq!(
+        again.placement(id).since,
+        version + 2,
+        "who counted before does no longer"
+    );
 }
 
 #[test]

@@ -78,9 +78,19 @@ fn a_request_is_settled_once_when_all_of_its_parts_are() {
     let number = waits.gather(client(1), writes(3), 3, 100);
     assert!(waits.settle(&(number, vec![0]), [ok()].into_iter()).is_none());
     let lost = || Err(refusal(Code::OutcomeUnknown, "lost"));
-    assert!(waits.settle(&(number, vec![0, 0]), [lost(), lost()].into_iter()).is_none(), "settled already");
-    assert!(waits.settle(&(number, vec![9]), [ok()].into_iter()).is_none(), "there is no such part");
-    let gathering = waits.settle(&(number, vec![2, 1]), [lost(), ok()].into_iter()).expect("that was the last");
+    assert!(
+        waits
+            .settle(&(number, vec![0, 0]), [lost(), lost()].into_iter())
+            .is_none(),
+        "settled already"
+    );
+    assert!(
+        waits.settle(&(number, vec![9]), [ok()].into_iter()).is_none(),
+        "there is no such part"
+    );
+    let gathering = waits
+        .settle(&(number, vec![2, 1]), [lost(), ok()].into_iter())
+        .expect("that was the last");
     assert_eq!(outcomes(&gathering), [Some(ok()), Some(ok()), Some(lost())]);
     assert_eq!(waits.len(), 0);
     assert!(waits.settle(&(number, vec![1]), [ok()].into_iter()).is_none());
@@ -126,7 +136,10 @@ fn the_first_whose_time_is_over_is_named_and_what_is_known_of_it() {
     let mut waits = Waits::default();
     let late = waits.gather(client(1), writes(1), 1, 300);
     let soon = waits.gather(client(1), writes(2), 2, 200);
-    assert_eq!((waits.wake_us(), waits.overdue(199), waits.overdue(200)), (Some(200), None, Some(soon)));
+    assert_eq!(
+        (waits.wake_us(), waits.overdue(199), waits.overdue(200)),
+        (Some(200), None, Some(soon))
+    );
     waits.wait(wait((soon, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]));
     waits.wait(wait((soon, vec![1]), Consistency::Strong, &[1, 2, 3], &[]));
     waits.durable(Ticket(6), OWN);
@@ -136,7 +149,10 @@ fn the_first_whose_time_is_over_is_named_and_what_is_known_of_it() {
     assert_eq!((tally.have, tally.of), (1, 3));
     assert_eq!(waits.progress(late, OWN), None);
     waits.end(soon).unwrap();
-    assert!(waits.waits_mut().next().is_none(), "nothing is waited for on its behalf");
+    assert!(
+        waits.waits_mut().next().is_none(),
+        "nothing is waited for on its behalf"
+    );
     assert_eq!(waits.wake_us(), Some(300));
 }
 

@@ -153,7 +153,9 @@ fn a_changed_byte_is_another_word_or_none() {
             bad[at] = rng.next_u64() as u8;
             let longest = [&bytes[..at], &[0xff; 9], &[1], &bytes[at + 1..]].concat();
             for bad in [bad, longest] {
-                if let Some(Word::Register(Message::Learn { value, .. } | Message::Accept { value, .. })) = Word::decode(&bad) {
+                if let Some(Word::Register(Message::Learn { value, .. } | Message::Accept { value, .. })) =
+                    Word::decode(&bad)
+                {
                     assert!(value.is_sound());
                 }
             }
