@@ -283,14 +283,24 @@ fn part_of_query(word: &kernel::wire::cluster::Word<'_>) -> (Kind, String) {
     match word {
         Word::Watch(watch) => {
             let (request, partitions) = (watch.request, watch.partitions.len());
-            (Kind::Read, format!("WATCH {request}: {partitions} partitions of {}", watch.map))
+            (
+                Kind::Read,
+                format!("WATCH {request}: {partitions} partitions of {}", watch.map),
+            )
         }
         Word::Rows(rows) => {
-            let covers = rows.covers.map(|set| format!(", the last, of {} partitions", set.len()));
+            let covers = rows
+                .covers
+                .map(|set| format!(", the last, of {} partitions", set.len()));
             let (request, part, count) = (rows.request, rows.part, rows.rows.len());
-            (Kind::Read, format!("ROWS {request}: {count} in chunk {part}{}", covers.unwrap_or_default()))
+            (
+                Kind::Read,
+                format!("ROWS {request}: {count} in chunk {part}{}", covers.unwrap_or_default()),
+            )
         }
-        Word::Told { request, number, rows } => (Kind::Changes, format!("TOLD {request}, {number}: {} rows", rows.len())),
+        Word::Told { request, number, rows } => {
+            (Kind::Changes, format!("TOLD {request}, {number}: {} rows", rows.len()))
+        }
         Word::Upto(list) => (Kind::Heartbeat, format!("UPTO {list:?}")),
         Word::Heard(list) => (Kind::Heartbeat, format!("HEARD {list:?}")),
         Word::Unwatch(requests) => (Kind::Done, format!("UNWATCH {requests:?}")),
