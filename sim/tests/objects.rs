@@ -128,11 +128,9 @@ fn every_invariant_objects_to_a_lie() {
     let mut open: Vec<&Case> = lies.iter().collect();
     for plan in plans() {
         let said = objections(&plan, &open);
-        for (case, said) in open.iter().zip(&said) {
-            let due = said.as_ref().is_none_or(|said| said.contains(case.says));
-            assert!(due, "{}: {said:?}", case.invariant);
-        }
-        let silent = open.into_iter().zip(said).filter(|(_, said)| said.is_none());
+        // What a lie breaks first depends on the plan: it counts where it is what the lie is about.
+        let says = |case: &Case, said: &Option<String>| said.as_ref().is_some_and(|said| said.contains(case.says));
+        let silent = open.into_iter().zip(said).filter(|(case, said)| !says(case, said));
         open = silent.map(|(case, _)| case).collect();
         if open.is_empty() {
             return;
