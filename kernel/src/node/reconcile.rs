@@ -141,7 +141,13 @@ impl Node {
                     ..record.version()
                 });
             }
-            let held = self.store.partition(self.store.partition_of(&key));
+            let partition = self.store.partition_of(&key);
+            if !self.holds(self.membership.id(), partition) {
+                // It lies elsewhere, as far as this node knows: what it took would only have to be given away again.
+                taken.all = false;
+                continue;
+            }
+            let held = self.store.partition(partition);
             let version = record.version();
             if !held.would_change(&key, &version) {
                 continue;

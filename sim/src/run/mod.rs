@@ -124,6 +124,7 @@ pub fn limits(header: &Header) -> Limits {
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
         probe_ms: header.heartbeat_ms,
+        session_ms: 5_000,
         anti_entropy_ms: header.anti_entropy_ms,
         repair_bytes: header.chunk_bytes as usize,
         // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
