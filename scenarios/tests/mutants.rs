@@ -173,8 +173,8 @@ fn the_test_of_a_mutant_that_has_its_own_names_it() {
 #[test]
 fn every_mutant_has_its_entry_in_the_catalogue_and_no_entry_is_of_another() {
     let catalogue = catalogue();
-    // The last two are of the register's own simulation.
-    let of_the_run = ["progress", "panic", "determinism", "one-chain", "linearizable"];
+    // The last two are of the simulations of the register and of the failure detector by themselves.
+    let of_the_run = ["progress", "panic", "determinism", "one-chain", "verdicts"];
     let mut promises = BTreeSet::new();
     promises.extend(of_the_run.map(str::to_string));
     promises.extend(
