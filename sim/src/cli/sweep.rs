@@ -34,16 +34,16 @@ pub struct Sweep {
     #[arg(long, default_value_t = 1_000)]
     kills: u64,
     /// What all of it is drawn from.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..1 << 30))]
     seed: u64,
     /// How many clusters at a time. The numbers are the same whatever it is.
-    #[arg(long, default_value_t = 1)]
-    jobs: usize,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+    jobs: u64,
     /// Only the default settings.
     #[arg(long)]
     default_only: bool,
     /// A whole year of the default settings, and nothing else.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["days", "default_only"])]
     year: bool,
 }
 
@@ -101,7 +101,7 @@ impl Sweep {
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
             }
         };
-        std::thread::scope(|scope| (0..self.jobs.clamp(1, 256)).for_each(|_| _ = scope.spawn(run)));
+        std::thread::scope(|scope| (0..self.jobs).for_each(|_| _ = scope.spawn(run)));
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(at, _)| *at);
         done.into_iter().map(|(_, result)| result).collect()
@@ -113,14 +113,17 @@ impl Sweep {
             None => "never".into(),
         };
         let node_us = (calm.span_us * self.nodes).max(1);
-        let each = |total: u64| format!("{}", (u128::from(total) * 1_000_000).div_ceil(u128::from(node_us)));
+        // Of what was not looked at nothing is said.
+        let simulated = |text: String| if calm.span_us > 0 { text } else { "not simulated".into() };
+        let count = |count: u64| simulated(count.to_string());
+        let each = |total: u64| count((u128::from(total) * 1_000_000).div_ceil(u128::from(node_us)) as u64);
         println!(
             "| {name} | {} | {} | {} | {} | {} | {} | {} | {} |",
             ms(500),
             ms(990),
             ms(1_000),
-            calm.suspicions,
-            calm.failures,
+            count(calm.suspicions),
+            count(calm.failures),
             a_year(calm.failures, calm.span_us),
             each(calm.messages),
             each(calm.bytes),
