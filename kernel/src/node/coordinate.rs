@@ -12,7 +12,7 @@ use crate::hlc::Stamp;
 use crate::node::Node;
 use crate::node::read::behind;
 use crate::node::waits::{Ask, Asker, Gathering, Part, Parts, Wait};
-use crate::session::{Request, Shows, Taken};
+use crate::session::{Floor, Request, Shows, Taken};
 use crate::store::RecordKey;
 use crate::wire::client::{self, ClientMessage};
 use crate::wire::cluster::{Reply, Word, refusal};
@@ -186,7 +186,8 @@ impl Node {
         };
         let request = self.waits.ask(Ask { of, node });
         let epoch = self.membership.epoch();
-        let floor = self.waits.floor_of(request).map(Stamp::to_bytes);
+        let floor = self.waits.floor_of(request);
+        let floor = floor.map(|floor| (floor.stamp.to_bytes(), floor.gone));
         let word = Word::Ask {
             request,
             epoch,
@@ -207,7 +208,7 @@ impl Node {
         conn: ConnId,
         request: u64,
         epoch: u64,
-        floor: Option<Stamp>,
+        floor: Option<Floor>,
         frame: &[u8],
         now: Now,
     ) {
@@ -231,9 +232,9 @@ impl Node {
     }
 
     /// A client was told of a version: it is shown nothing older on its connection, as long as that is open.
-    pub(super) fn told(&mut self, conn: ConnId, key: &RecordKey, stamp: Stamp, now: Now) {
+    pub(super) fn told(&mut self, conn: ConnId, key: &RecordKey, floor: Floor, now: Now) {
         if self.conns.get(conn).is_some() {
-            self.floors.raise(conn, key, stamp, now, &self.config.limits);
+            self.floors.raise(conn, key, floor, now, &self.config.limits);
         }
     }
 
@@ -314,7 +315,11 @@ impl Node {
             Asker::Client { conn, exchange } => {
                 for part in &ops {
                     if let (Some(Ok(_)), Some((key, stamp))) = (&part.outcome, &part.about) {
-                        self.told(conn, key, *stamp, now);
+                        let floor = Floor {
+                            stamp: *stamp,
+                            gone: false,
+                        };
+                        self.told(conn, key, floor, now);
                     }
                 }
                 let outcomes = ops.iter().map(|part| Outcome {

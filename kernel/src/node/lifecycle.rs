@@ -9,7 +9,7 @@ use crate::hlc::Hlc;
 use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
 use crate::node::waits::Parts;
 use crate::node::{Node, announce};
-use crate::session::{Desk, Kind, Request, Shows};
+use crate::session::{Desk, Floor, Kind, Request, Shows};
 use crate::store::{Next, Recovery, Store};
 use crate::wire::Code;
 use crate::wire::cluster::refusal;
@@ -156,7 +156,7 @@ impl Node {
                 for request in flight.requests {
                     if let Request::Ops { conn, about, .. } = request {
                         for (key, stamp) in about {
-                            self.told(conn, &key, stamp, now);
+                            self.told(conn, &key, Floor { stamp, gone: false }, now);
                         }
                     }
                 }

@@ -8,13 +8,12 @@ use bytes::Bytes;
 
 use crate::crdt::Record;
 use crate::env::{ConnId, NodeId, Now};
-use crate::hlc::Stamp;
 use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::node::coordinate::THIS_STEP;
 use crate::node::waits::{Asker, Parts, Reading, Shown, Wait};
 use crate::partition::PartitionId;
-use crate::session::{Kind, Request, Shows};
+use crate::session::{self, Floor, Kind, Request, Shows};
 use crate::store::RecordKey;
 use crate::wire::client::{self, Get};
 use crate::wire::cluster::{Reply, Word, refusal};
@@ -44,17 +43,19 @@ impl Node {
             ReadConsistency::Owner | ReadConsistency::Quorum => owner == Some(place.own),
         };
         let floor = self.floors.of(conn, &key, now, &self.config.limits);
-        if here && get.consistency != ReadConsistency::Quorum {
+        // Who is alone is the majority.
+        if here && (get.consistency != ReadConsistency::Quorum || place.is_alone()) {
             let stamp = self.store.get(&key).map(|version| version.stamp);
-            if stamp < floor {
+            let Ok(shown) = Floor::judge(floor, stamp) else {
                 let Refusal { code, reason } = behind();
                 self.desk(now).refuse_read(conn, code, reason, get.id);
                 return None;
-            }
+            };
             if let Some(stamp) = stamp.filter(|_| kind.push && !self.membership.place().is_alone()) {
-                self.told(conn, &key, stamp, now);
+                let gone = shown == session::Shown::Nothing || self.store.live(&key).is_none();
+                self.told(conn, &key, Floor { stamp, gone }, now);
             }
-            return self.desk(now).read(conn, kind, get);
+            return self.desk(now).read(conn, kind, get, shown);
         }
         let refused = if self.waits.len() >= self.config.limits.requests {
             Some(refusal(Code::Overloaded, "too many requests wait for other nodes"))
@@ -86,7 +87,7 @@ impl Node {
     }
 
     /// A read on behalf of another node's client.
-    pub(super) fn read_for(&mut self, conn: ConnId, request: u64, get: Get<'_>, floor: Option<Stamp>, now: Now) {
+    pub(super) fn read_for(&mut self, conn: ConnId, request: u64, get: Get<'_>, floor: Option<Floor>, now: Now) {
         let asker = Asker::Node { conn, request };
         let key = match self.desk(now).key_of(&get) {
             Ok(key) => key,
@@ -99,22 +100,16 @@ impl Node {
         if get.consistency == ReadConsistency::Quorum {
             return self.read_by_quorum(asker, get.id, key, floor, now);
         }
-        if self.store.get(&key).map(|version| version.stamp) < floor {
+        let Ok(shown) = Floor::judge(floor, self.store.get(&key).map(|version| version.stamp)) else {
             return self.reply(conn, request, Reply::Refused(behind()), Shows::Nothing);
-        }
-        let frame = server::value(get.id, get.map, get.key, self.store.live(&key));
+        };
+        let found = self.store.live(&key).filter(|_| shown == session::Shown::Held);
+        let frame = server::value(get.id, get.map, get.key, found);
         self.reply(conn, request, Reply::Frame(&frame), Shows::Read);
     }
 
     /// Reads from a majority, and writes back what it found to one before it is shown.
-    pub(super) fn read_by_quorum(&mut self, asker: Asker, id: &str, key: RecordKey, floor: Option<Stamp>, now: Now) {
-        let own = self.membership.id();
-        let partition = self.store.partition_of(&key);
-        let Some(state) = self.membership.state() else {
-            return;
-        };
-        let placement = state.placement(partition).clone();
-        let tally = placement.majority(|node| node == own || self.peers.to(node).is_some());
+    pub(super) fn read_by_quorum(&mut self, asker: Asker, id: &str, key: RecordKey, floor: Option<Floor>, now: Now) {
         let deadline_us = now.mono_us + self.config.limits.request_ms * 1_000;
         let parts = Parts::Read {
             id: id.into(),
@@ -122,6 +117,17 @@ impl Node {
             floor,
         };
         let number = self.waits.gather(asker, parts, 1, deadline_us);
+        self.ask_majority(number, key, now);
+    }
+
+    fn ask_majority(&mut self, number: u64, key: RecordKey, now: Now) {
+        let own = self.membership.id();
+        let partition = self.store.partition_of(&key);
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        let placement = state.placement(partition).clone();
+        let tally = placement.majority(|node| node == own || self.peers.to(node).is_some());
         if !tally.is_enough() {
             let refused = Refusal::no_quorum(tally.have, tally.of, tally.need);
             return self.refuse_gathering(number, refused, now);
@@ -248,26 +254,38 @@ impl Node {
 
     /// Shows what a read by quorum found.
     pub(super) fn show(&mut self, number: u64, shown: &Shown, now: Now) {
+        let Some((asker, mut floor)) = self.waits.reader(number) else {
+            return;
+        };
+        if let Asker::Client { conn, .. } = asker {
+            // Its client may have been told of more since it asked, or will have been when it hears this.
+            floor = floor.max(self.expects(conn, &shown.key, now));
+        }
+        let now_ms = self.store.now_ms();
+        let version = shown.record.as_ref().map(Record::version);
+        let judged = Floor::judge(floor, version.map(|version| version.stamp));
+        let held = self.store.get(&shown.key).map(|version| version.stamp);
+        if judged.is_err() && Floor::judge(floor, held).is_ok() {
+            // It was written here in the meantime: a majority is to have that first.
+            return self.ask_majority(number, shown.key.clone(), now);
+        }
         let Some(gathering) = self.waits.end(number) else {
             return;
         };
-        let Parts::Read { id, floor, .. } = &gathering.parts else {
-            return;
-        };
-        let now_ms = self.store.now_ms();
-        let version = shown.record.as_ref().map(Record::version);
-        let mut floor = *floor;
-        if let Asker::Client { conn, .. } = gathering.asker {
-            // Its client may have been told of more since it asked.
-            floor = floor.max(self.floors.of(conn, &shown.key, now, &self.config.limits));
-        }
-        if version.map(|version| version.stamp) < floor {
+        let (Parts::Read { id, .. }, Ok(judged)) = (&gathering.parts, judged) else {
             return self.refuse(gathering, behind(), now);
-        }
-        let version = version.filter(|version| version.value_at(now_ms).is_some());
+        };
+        let live = judged == session::Shown::Held;
+        let version = version.filter(|version| live && version.value_at(now_ms).is_some());
         let frame = server::value(id, shown.key.map(), shown.key.key(), version);
         match gathering.asker {
-            Asker::Client { conn, .. } => self.pass_on(conn, &gathering.parts, &frame, now),
+            Asker::Client { conn, .. } => {
+                if let (None, Some(record)) = (version, &shown.record) {
+                    let stamp = record.version().stamp;
+                    self.told(conn, &shown.key, Floor { stamp, gone: true }, now);
+                }
+                self.pass_on(conn, &gathering.parts, &frame, now)
+            }
             Asker::Node { conn, request } => self.reply(conn, request, Reply::Frame(&frame), Shows::Nothing),
         }
     }
@@ -278,26 +296,46 @@ impl Node {
         let Parts::Read { key, floor, .. } = parts else {
             return false;
         };
-        let told = self.floors.of(conn, key, now, &self.config.limits);
+        let told = self.expects(conn, key, now);
         let shown = match ServerMessage::decode(frame, self.config.limits.depth) {
             Ok(ServerMessage::Value {
                 found: Some((_, at)), ..
             }) => Some(at.stamp),
             _ => None,
         };
-        told > *floor && shown < told
+        match shown {
+            Some(_) => told > *floor && Floor::judge(told, shown) != Ok(session::Shown::Held),
+            None => told.map(|told| told.stamp) > floor.map(|floor| floor.stamp),
+        }
+    }
+
+    /// What a client has been told of a key at least, by the time at which what is answered now reaches it: with what it is told before,
+    /// of writes that are not durable yet.
+    fn expects(&self, conn: ConnId, key: &RecordKey, now: Now) -> Option<Floor> {
+        let told = self.floors.of(conn, key, now, &self.config.limits);
+        let coming = self.flights.requests().chain(&self.requests);
+        let coming = coming.filter_map(|request| request.told(conn, key)).max();
+        told.max(coming.map(|stamp| Floor { stamp, gone: false }))
     }
 
     /// Gives a client the answer that was found elsewhere.
     pub(super) fn pass_on(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) {
-        let Parts::Read { id, key, .. } = parts else {
+        let Parts::Read { id, key, floor } = parts else {
             return;
         };
-        if let Ok(ServerMessage::Value {
-            found: Some((_, at)), ..
-        }) = ServerMessage::decode(frame, self.config.limits.depth)
-        {
-            self.told(conn, key, at.stamp, now);
+        let told = match ServerMessage::decode(frame, self.config.limits.depth) {
+            Ok(ServerMessage::Value {
+                found: Some((_, at)), ..
+            }) => Some(Floor {
+                stamp: at.stamp,
+                gone: false,
+            }),
+            // What the client was told of, or what came after it, is not there any more.
+            Ok(ServerMessage::Value { found: None, .. }) => floor.map(|floor| Floor { gone: true, ..floor }),
+            _ => None,
+        };
+        if let Some(told) = told {
+            self.told(conn, key, told, now);
         }
         let longest = self.conns.longest(conn, &self.config.limits);
         if frame.len() > longest {

@@ -6,7 +6,7 @@ use crate::env::{ConnId, Mutant, Now, Rare};
 use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::node::waits::Asker;
-use crate::session::{Access, Kind, Request, Shows};
+use crate::session::{Access, Kind, Request, Shown, Shows};
 use crate::wire::admin;
 use crate::wire::client::ClientMessage;
 use crate::wire::server::{self, Refusal};
@@ -116,7 +116,7 @@ impl Node {
                 self.write(Asker::Client { conn, exchange: true }, ops, now);
                 None
             }
-            ClientMessage::Get(get) if early => self.desk(now).read(conn, kind, get),
+            ClientMessage::Get(get) if early => self.desk(now).read(conn, kind, get, Shown::Held),
             ClientMessage::Get(get) => self.read(conn, kind, get, now),
             ClientMessage::QuerySub(sub) => self.query(conn, kind, sub, now),
             ClientMessage::QueryUnsub { id } => {

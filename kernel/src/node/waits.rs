@@ -15,6 +15,7 @@ use crate::crdt::Record;
 use crate::env::{ConnId, NodeId, Ticket};
 use crate::hlc::Stamp;
 use crate::partition::PartitionId;
+use crate::session::Floor;
 use crate::store::RecordKey;
 use crate::wire::Consistency;
 use crate::wire::server::Refusal;
@@ -88,7 +89,7 @@ pub enum Parts {
         /// What it is about.
         key: RecordKey,
         /// The answer is no older than this.
-        floor: Option<Stamp>,
+        floor: Option<Floor>,
     },
 }
 
@@ -224,8 +225,17 @@ impl Waits {
         number
     }
 
+    /// Who asked for a read that is under way, and what it must at least show.
+    pub fn reader(&self, number: u64) -> Option<(Asker, Option<Floor>)> {
+        let gathering = self.gatherings.get(&number)?;
+        match gathering.parts {
+            Parts::Read { floor, .. } => Some((gathering.asker, floor)),
+            Parts::Ops(_) => None,
+        }
+    }
+
     /// What the read that a node is asked for must at least show.
-    pub fn floor_of(&self, request: u64) -> Option<Stamp> {
+    pub fn floor_of(&self, request: u64) -> Option<Floor> {
         let (of, _) = &self.asks.get(&request)?.of;
         match self.gatherings.get(of)?.parts {
             Parts::Read { floor, .. } => floor,

@@ -4,6 +4,7 @@ use crate::env::{ConnId, Now};
 use crate::hlc::Stamp;
 use crate::node::Node;
 use crate::node::moves::Part;
+use crate::session::Floor;
 use crate::wire::cluster::Word;
 
 impl Node {
@@ -45,7 +46,13 @@ impl Node {
                 epoch,
                 floor,
                 frame,
-            } => self.asked(conn, request, epoch, floor.map(Stamp::from_bytes), frame, now),
+            } => {
+                let floor = floor.map(|(stamp, gone)| Floor {
+                    stamp: Stamp::from_bytes(stamp),
+                    gone,
+                });
+                self.asked(conn, request, epoch, floor, frame, now)
+            }
             Word::Answer { request, reply } => self.node_answered(node, request, reply, now),
             Word::Read { request, epoch, key } => self.tell_held(conn, request, epoch, key),
             Word::Held { request, record } => self.held(node, request, record, now),

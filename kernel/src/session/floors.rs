@@ -13,6 +13,44 @@ use crate::env::{ConnId, Limits, Now};
 use crate::hlc::Stamp;
 use crate::store::RecordKey;
 
+/// What a client has been told of a key, at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Floor {
+    /// Of a version with this stamp, or a later one.
+    pub stamp: Stamp,
+    /// And then that there is nothing: what has this stamp has expired. By the clock of another node it may not have, and is not
+    /// shown again all the same.
+    pub gone: bool,
+}
+
+impl Floor {
+    /// What a client may be shown, of what a replica holds: nothing where that has gone; an error if the replica lacks what the client
+    /// was told of.
+    ///
+    /// # Errors
+    /// [`Behind`].
+    pub fn judge(floor: Option<Self>, held: Option<Stamp>) -> Result<Shown, Behind> {
+        match floor {
+            Some(floor) if held < Some(floor.stamp) => Err(Behind),
+            Some(floor) if floor.gone && held == Some(floor.stamp) => Ok(Shown::Nothing),
+            _ => Ok(Shown::Held),
+        }
+    }
+}
+
+/// What a client may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// What is held, unless it has expired.
+    Held,
+    /// That there is nothing.
+    Nothing,
+}
+
+/// A replica lacks what a client was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind;
+
 /// What clients have been told.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Floors {
@@ -21,19 +59,19 @@ pub struct Floors {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Session {
-    stamps: BTreeMap<RecordKey, (Stamp, u64)>,
+    stamps: BTreeMap<RecordKey, (Floor, u64)>,
     /// The keys, in the order in which they were first told of.
     order: VecDeque<RecordKey>,
 }
 
 impl Floors {
     /// A client is told of a version of a key: that its write is done, or what there is.
-    pub fn raise(&mut self, conn: ConnId, key: &RecordKey, stamp: Stamp, now: Now, limits: &Limits) {
+    pub fn raise(&mut self, conn: ConnId, key: &RecordKey, floor: Floor, now: Now, limits: &Limits) {
         if limits.session_keys == 0 {
             return;
         }
         let session = self.sessions.entry(conn).or_default();
-        let told = (stamp, now.mono_us);
+        let told = (floor, now.mono_us);
         match session.stamps.get_mut(key) {
             Some(known) => *known = told.max(*known),
             None => {
@@ -49,9 +87,9 @@ impl Floors {
     }
 
     /// What a client must at least be shown of a key.
-    pub fn of(&self, conn: ConnId, key: &RecordKey, now: Now, limits: &Limits) -> Option<Stamp> {
-        let (stamp, told_us) = self.sessions.get(&conn)?.stamps.get(key)?;
-        (told_us + limits.session_ms * 1_000 > now.mono_us).then_some(*stamp)
+    pub fn of(&self, conn: ConnId, key: &RecordKey, now: Now, limits: &Limits) -> Option<Floor> {
+        let (floor, told_us) = self.sessions.get(&conn)?.stamps.get(key)?;
+        (told_us + limits.session_ms * 1_000 > now.mono_us).then_some(*floor)
     }
 
     /// What a client must at least be shown of the keys of a map.
@@ -65,7 +103,7 @@ impl Floors {
         let stamps = self.sessions.get(&conn).into_iter().flat_map(|session| &session.stamps);
         let kept_us = limits.session_ms * 1_000;
         let kept = stamps.filter(move |(key, (_, told_us))| key.map() == map && told_us + kept_us > now.mono_us);
-        kept.map(|(key, (stamp, _))| (key, *stamp))
+        kept.map(|(key, (floor, _))| (key, floor.stamp))
     }
 
     /// A client is gone.
@@ -91,7 +129,10 @@ mod tests {
             mono_us: ms * 1_000,
         };
         let key = |name: &str| RecordKey::new("m", name.as_bytes(), &limits).unwrap();
-        let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
+        let stamp = |ms| Floor {
+            stamp: Stamp::new(ms, 0, WriterId(1)).unwrap(),
+            gone: false,
+        };
         let mut floors = Floors::default();
         floors.raise(ConnId(1), &key("a"), stamp(5), at(1), &limits);
         floors.raise(ConnId(1), &key("a"), stamp(3), at(2), &limits);
@@ -104,5 +145,18 @@ mod tests {
         assert_eq!(floors.of(ConnId(1), &key("c"), at(3), &limits), Some(stamp(5)));
         floors.close(ConnId(1));
         assert_eq!(floors.of(ConnId(1), &key("c"), at(3), &limits), None);
+    }
+
+    #[test]
+    fn nothing_older_is_shown_and_what_was_gone_stays_gone() {
+        let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
+        let floor = |ms, gone| Some(Floor { stamp: stamp(ms), gone });
+        assert_eq!(Floor::judge(None, None), Ok(Shown::Held));
+        assert_eq!(Floor::judge(floor(2, false), None), Err(Behind));
+        assert_eq!(Floor::judge(floor(2, true), Some(stamp(1))), Err(Behind));
+        assert_eq!(Floor::judge(floor(2, false), Some(stamp(2))), Ok(Shown::Held));
+        assert_eq!(Floor::judge(floor(2, true), Some(stamp(2))), Ok(Shown::Nothing));
+        assert_eq!(Floor::judge(floor(2, true), Some(stamp(3))), Ok(Shown::Held));
+        assert!(floor(2, false) < floor(2, true) && floor(2, true) < floor(3, false));
     }
 }

@@ -13,7 +13,7 @@ use alloc::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Kind};
-pub use floors::Floors;
+pub use floors::{Behind, Floor, Floors, Shown};
 pub use outbox::{Outbox, Shows};
 pub use place::{Coordinator, Place};
 pub use secret::{Purpose, Secret};

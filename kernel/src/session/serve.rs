@@ -11,7 +11,7 @@ use crate::env::{ConnId, Limits, Mutant, Mutants, NodeId, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
 use crate::session::admit::{admit, code_of, named};
-use crate::session::{Conns, Coordinator, Counts, Kind, Outbox, Place, Shows};
+use crate::session::{Conns, Coordinator, Counts, Kind, Outbox, Place, Shown, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::client::Get;
 use crate::wire::op::{Op, Ops};
@@ -81,6 +81,19 @@ pub enum Request {
         /// The client's name for it.
         id: Box<str>,
     },
+}
+
+impl Request {
+    /// What `conn` is told of a key once the commit is there.
+    pub fn told(&self, conn: ConnId, key: &RecordKey) -> Option<Stamp> {
+        match self {
+            Request::Ops { conn: of, about, .. } if *of == conn => {
+                let stamps = about.iter().filter(|(about, _)| about == key);
+                stamps.map(|(_, stamp)| *stamp).max()
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Desk<'_> {
@@ -271,8 +284,8 @@ impl Desk<'_> {
         self.refuse(conn, code, reason, id);
     }
 
-    /// Answers a read of what is here.
-    pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>) -> Option<Request> {
+    /// Answers a read of what is here, or says that there is nothing.
+    pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>, shown: Shown) -> Option<Request> {
         self.doing = Kind::Get;
         let key = match self.key_of(&get) {
             Ok(key) => key,
@@ -281,7 +294,8 @@ impl Desk<'_> {
                 return None;
             }
         };
-        let frame = server::value(get.id, get.map, get.key, self.store.live(&key));
+        let found = self.store.live(&key).filter(|_| shown == Shown::Held);
+        let frame = server::value(get.id, get.map, get.key, found);
         if frame.len() > kind.frame_bytes {
             let reason = format!(
                 "the answer has {} bytes, over this connection's {}",

@@ -59,8 +59,8 @@ pub enum Word<'a> {
         request: u64,
         /// The version of the cluster's state that the sender acts by.
         epoch: u64,
-        /// For a read: the stamp of what the client has been told of the key. The answer is no older.
-        floor: Option<[u8; 16]>,
+        /// For a read: the stamp of what the client has been told of the key, and whether that was gone. The answer is no older.
+        floor: Option<([u8; 16], bool)>,
         /// What it asks: a client's message.
         frame: &'a [u8],
     },

@@ -13,6 +13,9 @@
 //! Of the rows of a query, in a cluster of more than one, less is promised: the first answer shows nothing older than what the
 //! session had been told, of that record, before it asked. What follows goes with whoever acts as owner by then, who may lack what
 //! one replica alone acknowledged; and a row binds no later read, for it says nothing of when it was written.
+//!
+//! Clients that stamp alike (`twin`) break the rule that a stamp names one write. Replicas agree on which of the two it names, and
+//! one that has not heard of both may show the other: in a cluster of more than one such versions count as the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -195,8 +198,13 @@ impl SessionGuarantees {
                 }
                 let now = session.floors.get(key).cloned();
                 let floor = if talk.ordered { now } else { asked };
+                let alike = |floor: &&Floor| {
+                    let twin = self.nodes.len() > 1 && floor.version.writer == TWIN;
+                    twin && version.is_none_or(|version| version.stamp == floor.version.stamp)
+                };
                 let wrong = floor
                     .as_ref()
+                    .filter(|floor| !alike(floor))
                     .and_then(|floor| judge(key, version, floor, &self.written));
                 if let Some(wrong) = wrong {
                     return Err(wrong);

@@ -7,6 +7,10 @@ use proptest::prelude::*;
 
 const CONN: ConnId = ConnId(1);
 const OWN: NodeId = NodeId(1);
+const FLOOR: Floor = Floor {
+    stamp: Stamp::ZERO,
+    gone: false,
+};
 
 fn client(conn: u64) -> Asker {
     Asker::Client {
@@ -32,7 +36,7 @@ fn read() -> Parts {
     Parts::Read {
         id: "r".into(),
         key: key(),
-        floor: Some(Stamp::ZERO),
+        floor: Some(FLOOR),
     }
 }
 
@@ -225,7 +229,7 @@ fn the_floor_of_a_read_goes_with_who_is_asked() {
         node: NodeId(2),
     };
     let request = waits.ask(ask(number));
-    assert_eq!(waits.floor_of(request), Some(Stamp::ZERO));
+    assert_eq!(waits.floor_of(request), Some(FLOOR));
     let write = waits.gather(client(1), writes(1), 1, 100);
     let write = waits.ask(ask(write));
     assert_eq!((waits.floor_of(write), waits.floor_of(999)), (None, None));

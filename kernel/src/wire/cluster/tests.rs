@@ -87,7 +87,7 @@ fn words() -> Vec<Word<'static>> {
         Word::Covered(vec![partition]),
         Word::Taken(vec![0, u64::MAX]),
         ask(None),
-        ask(Some([0xff; 16])),
+        ask(Some(([0xff; 16], true))),
         Word::Read {
             request: 1,
             epoch: 2,
