@@ -6,7 +6,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Mutant};
+use crate::env::{ConnId, Mutant, Now};
 use crate::node::Node;
 use crate::partition::PartitionId;
 use crate::store::DROP_BYTES;
@@ -46,11 +46,14 @@ impl Node {
     }
 
     /// Drops what others have, in a step that changes nothing else of it; and sees whether there is more to give away.
-    pub(super) fn drop_leftovers(&mut self) {
+    pub(super) fn drop_leftovers(&mut self, now: Now) {
         let own = self.membership.id();
         if core::mem::take(&mut self.leftovers.look) {
             let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
             self.leftovers.any = PartitionId::all().any(|id| !self.holds(own, id) && left(id));
+            if self.leftovers.any {
+                self.offer_rounds(now);
+            }
         }
         // The state by which it lies elsewhere must be on disk first.
         if self.membership.durable() < self.membership.epoch() || self.config.mutants.is(Mutant::LeftoversKept) {

@@ -237,7 +237,7 @@ impl Node {
             self.liveness_timers(now);
             self.membership_timers(now);
             self.fill_timers(now);
-            self.drop_leftovers();
+            self.drop_leftovers(now);
             self.settle_waits(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;

@@ -73,6 +73,16 @@ impl Node {
         }
     }
 
+    /// Who has something to give away begins rounds with everyone, whoever dialled.
+    pub(super) fn offer_rounds(&mut self, now: Now) {
+        let due_us = now.mono_us + self.config.limits.anti_entropy_ms * 1_000;
+        for conn in self.peers.up() {
+            if let Some(link) = self.peers.link(conn) {
+                link.round_due_us.get_or_insert(due_us);
+            }
+        }
+    }
+
     /// Takes a message of a linked peer, which came in so many bytes. `false`: it makes no sense, and the link is given up.
     pub(super) fn peer_data(&mut self, conn: ConnId, message: PeerMessage<'_>, bytes: u64, now: Now) -> bool {
         match message {
