@@ -88,6 +88,10 @@ fn strangers(header: &mut Header, rng: &mut Draw) {
         header.exchanges = rng.between((0, others));
     }
     header.secret = rng.chance(300);
+    if header.secret && !header.ordered {
+        // A request that arrives before its token is refused: an exchange would take as many connections as it needs luck.
+        header.exchanges = 0;
+    }
     if header.secret && rng.chance(500) {
         header.impostors = rng.between((0, others - header.exchanges));
     }
