@@ -244,7 +244,7 @@ impl Client {
             (NetInput::Opened(conn, kind, _), Line::Dialling) => {
                 self.ordered = kind.ordered;
                 self.opened(*conn, out);
-                self.deadline_us = Some(at_us + self.patience_us());
+                self.deadline_us = Some(at_us + self.config.patience_us);
             }
             (NetInput::Opened(conn, ..), _) => out.push(Action::Close(*conn)),
             (NetInput::DialFailed(..), Line::Dialling) => self.move_on(at_us),
@@ -268,7 +268,8 @@ impl Client {
     /// Lets time pass.
     pub fn wake(&mut self, at_us: u64, out: &mut Vec<Action>) {
         if self.deadline_us.is_some_and(|deadline_us| deadline_us <= at_us) {
-            self.in_vain += 1;
+            // A greeting that was lost says nothing of how long answers take.
+            self.in_vain += u32::from(matches!(self.line, Line::Ready(_)));
             self.hang_up(at_us, out);
         }
         self.pump(at_us, out);
