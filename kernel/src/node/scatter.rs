@@ -119,6 +119,11 @@ impl Scatter {
         due.map(|(_, name)| name.clone()).collect()
     }
 
+    /// How many of them wait for something: for answers, to ask again, or for their client to read.
+    pub fn unsettled(&self) -> usize {
+        self.due.len() + self.stale.len()
+    }
+
     /// When the next one is.
     pub fn wake_us(&self) -> Option<u64> {
         self.due.first().map(|(due_us, _)| *due_us)

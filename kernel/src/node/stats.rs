@@ -47,6 +47,8 @@ pub struct Stats {
     pub repairs: RepairCounts,
     /// Parts of live queries that are kept on behalf of those who gather them.
     pub sources: u64,
+    /// Queries of clients that are gathered and wait for something: for answers, to ask again, or for their client to read.
+    pub unsettled: u64,
     /// Queries.
     pub queries: QueryCounts,
     /// Bytes of records given to nodes that are being filled.
@@ -184,6 +186,7 @@ impl Node {
             rounds: self.tally.rounds,
             queries: self.tally.queries,
             sources: self.sources.len() as u64,
+            unsettled: self.scatter.unsettled() as u64,
             moved_bytes: self.tally.moved_bytes,
             dropped: self.tally.dropped,
             moves: (

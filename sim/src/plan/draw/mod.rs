@@ -106,6 +106,10 @@ fn hardships(header: &mut Header, rng: &mut Draw) {
     if rng.chance(300) {
         let most = pick(rng, &[150, 500]);
         header.rare = Rare::ALL.into_iter().filter(|_| rng.chance(most)).collect();
+        if !header.ordered {
+            // Where handshakes come to nothing as often as not, links that end by themselves are seldom there.
+            header.rare.retain(|rare| *rare != Rare::DropPeer);
+        }
     }
     if rng.chance(100) {
         header.dead = rng.below(header.nodes);
