@@ -8,10 +8,10 @@ const KEYS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
 fn busy(nodes: usize) -> Story {
     let mut story = Story::of_nodes(nodes).and_clients(3).by_quorum();
-    for client in 0..3 {
+    for (client, key) in KEYS.into_iter().enumerate().take(3) {
         story = story
             .writes(client, &KEYS, 2_000 + 17 * client as u64..9_000, 50)
-            .reads(client, KEYS[client], 2_500..9_500, 70);
+            .reads(client, key, 2_500..9_500, 70);
     }
     story
 }

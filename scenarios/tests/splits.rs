@@ -9,10 +9,10 @@ const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 /// Everybody writes and reads, by quorum.
 fn busy(nodes: usize) -> Story {
     let mut story = Story::of_nodes(nodes).by_quorum();
-    for client in 0..nodes {
+    for (client, key) in KEYS.into_iter().enumerate().take(nodes) {
         story = story
             .writes(client, &KEYS, 2_000 + 11 * client as u64..9_000, 50)
-            .reads(client, KEYS[client], 2_500..9_000, 80);
+            .reads(client, key, 2_500..9_000, 80);
     }
     story
 }

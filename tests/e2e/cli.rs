@@ -91,7 +91,10 @@ fn exit_codes_tell_what_happened() {
     ] {
         assert_eq!(run(wrong).code, Some(2), "{wrong:?}");
     }
-    assert_eq!(node.ok(&["set", "m", "k", "1", "--consistency", "strong"]), "set: strong, disk");
+    assert_eq!(
+        node.ok(&["set", "m", "k", "1", "--consistency", "strong"]),
+        "set: strong, disk"
+    );
     let long = "k".repeat(1_000);
     let refused = node.cli(&["set", "m", &long, "1"]);
     assert!(

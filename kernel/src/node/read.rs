@@ -52,7 +52,7 @@ impl Node {
                 return None;
             };
             if let Some(stamp) = stamp.filter(|_| kind.push && !self.membership.place().is_alone()) {
-                let gone = shown == session::Shown::Nothing || self.store.live(&key).is_none();
+                let gone = shown.of(self.store.live(&key)).is_none();
                 self.told(conn, &key, Floor { stamp, gone }, now);
             }
             return self.desk(now).read(conn, kind, get, shown);
@@ -103,7 +103,7 @@ impl Node {
         let Ok(shown) = Floor::judge(floor, self.store.get(&key).map(|version| version.stamp)) else {
             return self.reply(conn, request, Reply::Refused(behind()), Shows::Nothing);
         };
-        let found = self.store.live(&key).filter(|_| shown == session::Shown::Held);
+        let found = shown.of(self.store.live(&key));
         let frame = server::value(get.id, get.map, get.key, found);
         self.reply(conn, request, Reply::Frame(&frame), Shows::Read);
     }
@@ -275,8 +275,7 @@ impl Node {
         let (Parts::Read { id, .. }, Ok(judged)) = (&gathering.parts, judged) else {
             return self.refuse(gathering, behind(), now);
         };
-        let live = judged == session::Shown::Held;
-        let version = version.filter(|version| live && version.value_at(now_ms).is_some());
+        let version = judged.of(version.filter(|version| version.value_at(now_ms).is_some()));
         let frame = server::value(id, shown.key.map(), shown.key.key(), version);
         match gathering.asker {
             Asker::Client { conn, .. } => {

@@ -9,6 +9,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
+use crate::crdt::Version;
 use crate::env::{ConnId, Limits, Now};
 use crate::hlc::Stamp;
 use crate::store::RecordKey;
@@ -19,7 +20,7 @@ pub struct Floor {
     /// Of a version with this stamp, or a later one.
     pub stamp: Stamp,
     /// And then that there is nothing: what has this stamp has expired. By the clock of another node it may not have, and is not
-    /// shown again all the same.
+    /// shown again all the same, if it is something that expires.
     pub gone: bool,
 }
 
@@ -43,8 +44,15 @@ impl Floor {
 pub enum Shown {
     /// What is held, unless it has expired.
     Held,
-    /// That there is nothing.
+    /// That there is nothing, if what is held expires at all.
     Nothing,
+}
+
+impl Shown {
+    /// Of what is held and has not expired by this node's clock, what is shown.
+    pub fn of<'a>(self, live: Option<Version<'a>>) -> Option<Version<'a>> {
+        live.filter(|version| self == Shown::Held || version.ttl_ms.is_none())
+    }
 }
 
 /// A replica lacks what a client was told of.

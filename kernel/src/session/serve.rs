@@ -294,7 +294,7 @@ impl Desk<'_> {
                 return None;
             }
         };
-        let found = self.store.live(&key).filter(|_| shown == Shown::Held);
+        let found = shown.of(self.store.live(&key));
         let frame = server::value(get.id, get.map, get.key, found);
         if frame.len() > kind.frame_bytes {
             let reason = format!(

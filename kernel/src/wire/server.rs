@@ -144,7 +144,11 @@ fn acknowledged<'a>(outcomes: &[Outcome<'a>], gapless: bool) -> (&'a str, Vec<Do
     let is_number = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
     // Where nothing was done there is nothing to acknowledge.
     let is_done = |outcome: &Outcome<'_>| outcome.result.is_ok();
-    let prefix = if outcomes[..prefix].iter().any(is_done) { prefix } else { 0 };
+    let prefix = if outcomes[..prefix].iter().any(is_done) {
+        prefix
+    } else {
+        0
+    };
     let last = outcomes[..prefix].last().map(|outcome| outcome.id).filter(is_number);
     let listed = if last.is_some() { &outcomes[prefix..] } else { outcomes };
     let named = listed.iter().filter(|outcome| !outcome.id.is_empty());

@@ -46,11 +46,11 @@ impl Reading {
 
 /// Whether what was refused so may be asked again.
 pub(super) fn can_retry(code: u64) -> bool {
-    match Code::from_number(code) {
-        Some(Code::Overloaded | Code::OutcomeUnknown | Code::NotReady | Code::StorageFull) => true,
-        Some(Code::NoQuorum | Code::Behind | Code::ClockUnsure | Code::NotMember) => true,
-        _ => false,
-    }
+    use Code::{Behind, ClockUnsure, NoQuorum, NotMember, NotReady, OutcomeUnknown, Overloaded, StorageFull};
+    matches!(
+        Code::from_number(code),
+        Some(Overloaded | OutcomeUnknown | NotReady | StorageFull | NoQuorum | Behind | ClockUnsure | NotMember)
+    )
 }
 
 impl Client {

@@ -71,7 +71,6 @@ struct Node {
 }
 
 impl Node {
-
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
         for (_, entry) in self.reader.new_entries(disk)? {
             self.clock = self.clock.max(time(entry.clock));

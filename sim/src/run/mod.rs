@@ -381,12 +381,16 @@ impl<'p> Run<'p> {
     fn all_watch(&self) -> bool {
         let connected = |client: usize, conn| self.world.client_is_connected(client, conn);
         let mut clients = self.clients.iter().enumerate();
-        let settled = self.left().filter_map(Host::machine).all(|node| node.stats().unsettled == 0);
-        settled && clients.all(|(number, client)| {
-            let answered = client.views().all(|(_, rows)| rows.is_some());
-            let watches = client.views().next().is_some();
-            !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
-        })
+        let settled = self
+            .left()
+            .filter_map(Host::machine)
+            .all(|node| node.stats().unsettled == 0);
+        settled
+            && clients.all(|(number, client)| {
+                let answered = client.views().all(|(_, rows)| rows.is_some());
+                let watches = client.views().next().is_some();
+                !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
+            })
     }
 
     /// The nodes that are there in the end: the others are the last ones.
