@@ -36,7 +36,7 @@ fn what_a_backup_has_acknowledged_is_read_after_its_owner_is_dead() {
 fn two_of_five_die_for_good_and_what_three_hold_is_written_and_read() {
     // A partition whose replicas are mostly among the two may have no majority: eventual writes ask for none.
     let mut story = Story::of_nodes(5).and_clients(3).loses_for_good(2);
-    for (client, key) in KEYS.into_iter().enumerate().take(3) {
+    for client in 0..3 {
         story = story.writes(client, &KEYS, 2_000 + 7 * client as u64..9_000, 60);
     }
     let story = story.down(3, 5_000..10_000).down(4, 5_500..10_000);
@@ -49,7 +49,7 @@ fn two_of_five_die_for_good_and_what_three_hold_is_written_and_read() {
 /// or between two.
 fn killed_before_the_backups_hear() -> Story {
     let mut story = Story::of_nodes(3).frames_take(20..150);
-    for (client, key) in KEYS.into_iter().enumerate().take(3) {
+    for client in 0..3 {
         story = story.writes(client, &KEYS, 3_000 + 13 * client as u64..9_000, 40);
     }
     for turn in 0..9 {

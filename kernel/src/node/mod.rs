@@ -245,7 +245,6 @@ impl Node {
                 .refresh(&self.store, &self.conns, limits, &mut self.outbox);
             self.gather_timers(now);
         }
-        self.drain_step(out);
     }
 
     /// What happens by itself now and then, where a test wants it.
@@ -331,6 +330,8 @@ impl Node {
                 envelopes,
             });
         }
+        // What this step began is waited for as well.
+        self.drain_step(out);
         self.source = None;
         out.close.append(&mut self.closing);
         out.wake = self.wake_us(now);

@@ -1,5 +1,7 @@
 //! Partitions that move while things go wrong.
 
+use std::cell::Cell;
+
 use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::Disk;
@@ -187,4 +189,21 @@ fn what_a_quorum_has_taken_during_a_move_is_read_during_and_after_it() {
     for node in 0..4 {
         assert_eq!(net.read(node, &key, ReadConsistency::Quorum), ["value 77"]);
     }
+}
+
+#[test]
+fn no_more_partitions_are_filled_at_once_than_the_limit_says() {
+    let (mut net, keys) = filled(2);
+    let mut slow = config(2);
+    slow.limits.moves_at_once = 2;
+    net.add(slow);
+    let most = Cell::new(0);
+    net.until(|net| {
+        let stats = net.host(2).node.stats();
+        let (moves, filling) = stats.moves;
+        most.set(filling.max(most.get()));
+        stats.members == 3 && moves == 0
+    });
+    assert_eq!(most.get(), 2);
+    check(&mut net, &keys);
 }

@@ -2,7 +2,7 @@
 
 use kernel::wire::{Consistency, ReadConsistency};
 
-use crate::net::Net;
+use crate::net::{Net, config};
 
 #[test]
 fn any_node_takes_a_write_and_its_owner_sees_to_it() {
@@ -71,4 +71,23 @@ fn both_sides_of_a_split_take_eventual_writes_and_one_takes_quorum_writes() {
     net.run(3_000);
     assert_eq!(net.read(0, &key, ReadConsistency::Owner), ["value 2"]);
     assert_eq!(net.read(1, "other", ReadConsistency::Owner), ["value 3"]);
+}
+
+#[test]
+fn a_quorum_write_that_takes_too_long_is_answered_with_what_is_known() {
+    let mut net = Net::of(3);
+    let mut hasty = config(0);
+    hasty.limits.request_ms = 200;
+    let disk = net.crash(0);
+    net.set_config(0, hasty);
+    net.boot(0, disk);
+    net.settle();
+    let key = net.key_owned_by(0);
+    net.split(&[0], &[1, 2]);
+    let at_once = net.write(0, &key, 5, 1, Consistency::Quorum);
+    assert!(at_once.is_empty(), "the others may yet answer: {at_once:?}");
+    net.run(200);
+    let answers = net.answers(0);
+    assert!(answers[0].contains("may have been applied"), "{answers:?}");
+    assert!(answers[0].contains("1 of 3"), "{answers:?}");
 }
