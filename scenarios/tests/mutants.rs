@@ -84,8 +84,8 @@ const TABLE: &[(Mutant, u64)] = &[
     (FalseEnd, 10),
     (StaleTableAccepted, 1_000),
     (FillBeforePromise, 1_000),
-    (WholeTooEarly, 1_000),
     (LeftoversKept, 50),
+    (AnswersForOthers, 1_000),
 ];
 
 /// Those that too few seeds show, or none, and what would show them.

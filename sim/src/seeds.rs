@@ -8,7 +8,7 @@ use crate::outcome::{Failure, Outcome, attempt};
 use crate::plan::Plan;
 use crate::run::{End, Options, Report};
 
-/// Mutants of code that is simulated or tested by itself: the test of each that finds it. No seed of a plan does.
+/// Mutants that tests of their own find, of code that is simulated by itself or of stories that are told. No seed of a plan does.
 pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::BallotNotPersisted, "sim/tests/register"),
     (Mutant::AcceptWithoutPromise, "sim/tests/register"),
@@ -22,6 +22,7 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::PruneOrIntersects, "kernel/src/query/prune/tests.rs"),
     (Mutant::GatherForgetsOffset, "kernel/src/query/gather/tests.rs"),
     (Mutant::DropResurrected, "kernel/src/store/tests.rs"),
+    (Mutant::WholeTooEarly, "scenarios/tests/splits.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.

@@ -65,7 +65,9 @@ struct Asking {
     source: Source,
     /// What was asked for; once it is answered, what it answers for.
     partitions: PartitionSet,
-    parts: u32,
+    /// The chunks that came, in whatever order, and which is the last one.
+    parts: BTreeSet<u32>,
+    last: Option<u32>,
     rows: BTreeMap<RecordKey, Ranked>,
     bytes: usize,
     complete: bool,
@@ -240,7 +242,8 @@ impl Gathering {
         let asking = Asking {
             source: Source { request, conn, told },
             partitions,
-            parts: 0,
+            parts: BTreeSet::new(),
+            last: None,
             rows: BTreeMap::new(),
             bytes: 0,
             complete: false,
@@ -309,14 +312,10 @@ impl Gathering {
         let Some(asking) = self.round.get_mut(&node) else {
             return Ok(News::None);
         };
-        if asking.complete || part < asking.parts {
+        if asking.complete || !asking.parts.insert(part) {
             // It came twice.
             return Ok(News::None);
         }
-        if part > asking.parts {
-            return Ok(News::Gap);
-        }
-        asking.parts += 1;
         asking.late_us = late_us;
         for row in rows {
             asking.bytes += row.rank.len() + row.row.key.key().len() + row.row.value.len();
@@ -331,17 +330,26 @@ impl Gathering {
         if asking.rows.len() > limit {
             return Err(Error::TooManyRows { limit });
         }
-        self.complete(node, covers)?;
+        // The last chunk says what is answered for.
+        if let Some(covers) = covers {
+            asking.last = Some(part);
+            asking.partitions = covers.intersection(asking.partitions);
+        }
+        self.complete(node)?;
         Ok(News::None)
     }
 
-    /// The last chunk says what is answered for.
-    fn complete(&mut self, node: NodeId, covers: Option<PartitionSet>) -> Result<(), Error> {
-        let (Some(asking), Some(covers)) = (self.round.get_mut(&node), covers) else {
+    /// Takes an answer of which all chunks are there.
+    fn complete(&mut self, node: NodeId) -> Result<(), Error> {
+        let Some(asking) = self.round.get_mut(&node) else {
             return Ok(());
         };
-        asking.complete = true;
-        asking.partitions = covers.intersection(asking.partitions);
+        asking.complete = asking
+            .last
+            .is_some_and(|last| asking.parts.len() == last as usize + 1 && asking.parts.last() == Some(&last));
+        if !asking.complete {
+            return Ok(());
+        }
         if let Answers::Once(gather) = &mut self.answers {
             let (partitions, rows) = (asking.partitions, core::mem::take(&mut asking.rows));
             self.round.remove(&node);

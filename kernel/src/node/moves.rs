@@ -60,6 +60,11 @@ impl Fills {
         self.open.len()
     }
 
+    /// How many of them are being filled.
+    pub fn at_once(&self) -> usize {
+        self.pulls.len()
+    }
+
     /// When something here is due.
     pub fn wake_us(&self) -> Option<u64> {
         let pulls = self.pulls.values().map(|pull| pull.asked_us + AGAIN_US);

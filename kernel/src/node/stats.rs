@@ -57,6 +57,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Moves that are open in the whole cluster, and those of them towards this node.
     pub moves: (u64, u64),
+    /// Partitions that this node asks others for right now.
+    pub filling: u64,
     /// The version of the cluster's state that this node knows, and its members.
     pub epoch: u64,
     /// See `epoch`.
@@ -193,6 +195,7 @@ impl Node {
                 self.membership.state().map_or(0, |state| state.moves() as u64),
                 self.fills.open() as u64,
             ),
+            filling: self.fills.at_once() as u64,
             epoch: self.membership.epoch(),
             members: self.membership.state().map_or(0, |state| state.members.len() as u64),
             owned: self.membership.routes().owned(self.membership.id()) as u64,

@@ -200,9 +200,8 @@ fn no_more_partitions_are_filled_at_once_than_the_limit_says() {
     let most = Cell::new(0);
     net.until(|net| {
         let stats = net.host(2).node.stats();
-        let (moves, filling) = stats.moves;
-        most.set(filling.max(most.get()));
-        stats.members == 3 && moves == 0
+        most.set(stats.filling.max(most.get()));
+        stats.members == 3 && stats.moves.0 == 0
     });
     assert_eq!(most.get(), 2);
     check(&mut net, &keys);

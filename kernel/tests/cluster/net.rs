@@ -106,6 +106,11 @@ impl Net {
         self.hang_up(|line| cut.contains(&(line[0].0, line[1].0)));
     }
 
+    /// Nothing arrives any more between these, and nobody knows yet.
+    pub fn mute(&mut self, one: usize, other: usize) {
+        self.cut.extend([(one, other), (other, one)]);
+    }
+
     pub fn heal(&mut self) {
         self.cut.clear();
     }
@@ -166,7 +171,7 @@ impl Net {
                     carried = true;
                     let bytes = frame.len() as u64;
                     self.host(from.0).step(Input::Drained { conn: from.1, bytes });
-                    if self.hosts[to.0].is_some() {
+                    if self.hosts[to.0].is_some() && !self.cut.contains(&(from.0, to.0)) {
                         self.host(to.0).receive(to.1, &frame);
                     }
                 }

@@ -83,7 +83,8 @@ fn a_quorum_write_that_takes_too_long_is_answered_with_what_is_known() {
     net.boot(0, disk);
     net.settle();
     let key = net.key_owned_by(0);
-    net.split(&[0], &[1, 2]);
+    net.mute(0, 1);
+    net.mute(0, 2);
     let at_once = net.write(0, &key, 5, 1, Consistency::Quorum);
     assert!(at_once.is_empty(), "the others may yet answer: {at_once:?}");
     net.run(200);

@@ -220,8 +220,10 @@ fn what_a_peer_brings_is_told_too() {
     let watcher = b.open(1, CLIENT);
     let wire = crate::host::Wire::connect(&mut a, &mut b, 7);
     wire.carry(&mut a, &mut b);
-    b.receive(watcher, &query_sub("q", &ask("_key != zzz")));
     b.take(watcher);
+    b.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    wire.carry(&mut a, &mut b);
+    assert_eq!(said(&mut b, watcher), ["q: "]);
     a.open(100, CLIENT);
     write(&mut a, put("1", "k", 5, &[1]));
     wire.carry(&mut a, &mut b);

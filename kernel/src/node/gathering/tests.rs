@@ -211,12 +211,31 @@ fn frames_that_are_missing_are_noticed_and_those_that_come_twice_are_not_counted
     assert!(asked.plan(&[1, 2, 3]).is_empty());
     asked.gathering.pass(100_000);
     assert_eq!(asked.plan(&[1, 2, 3]), [(1, ids(&[0]))]);
+}
+
+#[test]
+fn an_answer_is_there_when_all_its_chunks_are_in_whatever_order() {
     let limits = Limits::default();
-    let early = asked
-        .gathering
-        .take_rows(NodeId(1), 1, vec![], Some(ids(&[0])), 1_000, &limits)
-        .unwrap();
-    assert!(matches!(early, News::Gap), "the first chunk is missing");
+    for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
+        let mut asked = Asked::new(gathering(None, true));
+        assert_eq!(asked.plan(&[1, 2, 3]).len(), 2);
+        asked.answer(2, vec![row(1, 9)], &[1]);
+        for (at, part) in order.into_iter().enumerate() {
+            assert!(
+                !asked.gathering.answered().contains(PartitionId::new(0).unwrap()),
+                "after {at} of {order:?}"
+            );
+            for _twice in 0..2 {
+                let covers = (part == 2).then(|| ids(&[0]));
+                let rows = vec![row(0, part as u8)];
+                asked
+                    .gathering
+                    .take_rows(NodeId(1), part, rows, covers, 1_000, &limits)
+                    .unwrap();
+            }
+        }
+        assert_eq!(asked.gathering.answered(), ids(&[0, 1]), "{order:?}");
+    }
 }
 
 #[test]
