@@ -119,6 +119,9 @@ impl Run<'_> {
         if !self.all_watch() {
             return End::Stuck("somebody has no answer to what it watches".into());
         }
+        if !self.queries_are_settled() {
+            return End::Stuck("a live query is still being gathered".into());
+        }
         self.what_differs()
     }
 

@@ -381,16 +381,17 @@ impl<'p> Run<'p> {
     fn all_watch(&self) -> bool {
         let connected = |client: usize, conn| self.world.client_is_connected(client, conn);
         let mut clients = self.clients.iter().enumerate();
-        let settled = self
-            .left()
-            .filter_map(Host::machine)
-            .all(|node| node.stats().unsettled == 0);
-        settled
-            && clients.all(|(number, client)| {
-                let answered = client.views().all(|(_, rows)| rows.is_some());
-                let watches = client.views().next().is_some();
-                !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
-            })
+        clients.all(|(number, client)| {
+            let answered = client.views().all(|(_, rows)| rows.is_some());
+            let watches = client.views().next().is_some();
+            !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
+        })
+    }
+
+    /// Whether no query waits for anybody's answer.
+    pub(super) fn queries_are_settled(&self) -> bool {
+        let mut left = self.left().filter_map(Host::machine);
+        left.all(|node| node.stats().unsettled == 0)
     }
 
     /// The nodes that are there in the end: the others are the last ones.
@@ -453,6 +454,7 @@ impl<'p> Run<'p> {
         if self.quiet_since_us.is_some_and(long_enough)
             && self.left().all(|host| host.disk().is_idle())
             && self.are_linked()
+            && self.queries_are_settled()
         {
             self.sample(true);
             let views = views(&self.clients, &self.plan.header);

@@ -49,7 +49,10 @@ fn header(seed: u64, rng: &mut Draw) -> Header {
     let drift_ppm = pick(rng, &[0, 100, 20_000]);
     let client_skew_ms = pick(rng, &[0, 0, 500, 20_000, 90_000]);
     let silence_ms = pick(rng, &[800, 1_500, 3_000]);
+    // Many join one after the other, and each has to be filled.
+    let converge_us = if nodes > 5 { 120_000_000 } else { 60_000_000 };
     Header {
+        converge_us,
         seed,
         nodes,
         clients,
