@@ -54,6 +54,23 @@ impl Run<'_> {
         PartitionId::all().all(is_there) && self.clients.iter().flat_map(Client::awaits).all(is_served)
     }
 
+    /// Whether whoever watches has an answer, over a connection that is what it seems.
+    pub(super) fn all_watch(&self) -> bool {
+        let connected = |client: usize, conn| self.world.client_is_connected(client, conn);
+        let mut clients = self.clients.iter().enumerate();
+        clients.all(|(number, client)| {
+            let answered = client.views().all(|(_, rows)| rows.is_some());
+            let watches = client.views().next().is_some();
+            !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
+        })
+    }
+
+    /// Whether no query waits for anybody's answer.
+    pub(super) fn queries_are_settled(&self) -> bool {
+        let mut left = self.left().filter_map(Host::machine);
+        left.all(|node| node.stats().unsettled == 0)
+    }
+
     /// The nodes that are left: what each holds in memory, whom it has links with, and of what it is a replica.
     pub(super) fn survivors(&self) -> Vec<AtRest> {
         let hosts = self.world.hosts().iter().enumerate();

@@ -162,6 +162,8 @@ struct Run<'p> {
     healed: bool,
     /// Since when all has been quiet, as far as can be seen from outside.
     quiet_since_us: Option<u64>,
+    /// Since when no query waits for anybody.
+    answers_since_us: Option<u64>,
     acknowledged: u64,
     actions: Vec<Action>,
 }
@@ -203,6 +205,7 @@ impl<'p> Run<'p> {
             unchecked,
             healed: false,
             quiet_since_us: None,
+            answers_since_us: None,
             acknowledged: 0,
             actions: Vec::new(),
         }
@@ -377,23 +380,6 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Whether whoever watches has an answer, over a connection that is what it seems.
-    fn all_watch(&self) -> bool {
-        let connected = |client: usize, conn| self.world.client_is_connected(client, conn);
-        let mut clients = self.clients.iter().enumerate();
-        clients.all(|(number, client)| {
-            let answered = client.views().all(|(_, rows)| rows.is_some());
-            let watches = client.views().next().is_some();
-            !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
-        })
-    }
-
-    /// Whether no query waits for anybody's answer.
-    pub(super) fn queries_are_settled(&self) -> bool {
-        let mut left = self.left().filter_map(Host::machine);
-        left.all(|node| node.stats().unsettled == 0)
-    }
-
     /// The nodes that are there in the end: the others are the last ones.
     fn left(&self) -> impl Iterator<Item = &Host<Node>> {
         let header = &self.plan.header;
@@ -450,11 +436,20 @@ impl<'p> Run<'p> {
         self.quiet_since_us = self.quiet_since_us.filter(|_| settled).or(settled.then_some(now_us));
         // Two comparisons of everything between all pairs of nodes fit in.
         let patience_us = 2_500 * self.plan.header.anti_entropy_ms;
+        // What a node has told of its queries by then has arrived.
+        let answered = self.queries_are_settled();
+        self.answers_since_us = self
+            .answers_since_us
+            .filter(|_| answered)
+            .or(answered.then_some(now_us));
+        let on_their_way_us = 500_000 + 2 * self.plan.header.latency_us.1 * self.plan.header.latency_spread;
         let long_enough = |since_us| now_us - since_us >= patience_us;
         if self.quiet_since_us.is_some_and(long_enough)
             && self.left().all(|host| host.disk().is_idle())
             && self.are_linked()
-            && self.queries_are_settled()
+            && self
+                .answers_since_us
+                .is_some_and(|since_us| now_us - since_us >= on_their_way_us)
         {
             self.sample(true);
             let views = views(&self.clients, &self.plan.header);
