@@ -244,11 +244,12 @@ impl Node {
     /// Stops once nothing is in flight and the records hold everything, or if storage is of no use anyway.
     pub(super) fn drain_step(&mut self, out: &mut Output) {
         let done = match &self.state {
-            State::Serving => self.flights.is_empty() && (self.gave_up || self.store.is_clean()),
+            State::Serving => self.gave_up || self.store.is_clean(),
             State::Off | State::RetryAt(_) | State::Failed => true,
             State::Recovering(..) | State::Failing | State::Stopped => false,
         };
-        if self.draining && done {
+        // Nothing that the host was given is left to it.
+        if self.draining && done && self.flights.is_empty() && self.apply.is_none() {
             self.stop(out);
         }
     }

@@ -130,7 +130,7 @@ mod tests {
             ([5, 5, 6], "n2 is no replica"),
             ([5, 5, 5], "n2 is no replica"),
             ([5, 5, 4], "n2 is no replica"),
-            ([0, 0, 5], "n0 has m/k = nothing"),
+            ([0, 0, 5], "n0, which is, has m/k = nothing"),
         ] {
             let wrong = said(differs).expect_err("they differ");
             assert!(wrong.contains(words), "{differs:?}: {wrong}");

@@ -442,7 +442,8 @@ impl<'p> Run<'p> {
             .answers_since_us
             .filter(|_| answered)
             .or(answered.then_some(now_us));
-        let on_their_way_us = 500_000 + 2 * self.plan.header.latency_us.1 * self.plan.header.latency_spread;
+        let on_their_way_us =
+            500_000 + (2 * self.plan.header.latency_us.1 * self.plan.header.latency_spread).min(2_000_000);
         let long_enough = |since_us| now_us - since_us >= patience_us;
         if self.quiet_since_us.is_some_and(long_enough)
             && self.left().all(|host| host.disk().is_idle())
