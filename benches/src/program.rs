@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
 use crate::timer::Spent;
 
 /// The binary beside this one, built now: measuring yesterday's is a mistake that is made only once too often.
@@ -48,6 +50,29 @@ pub fn measured(command: &mut Command) -> Result<(Output, Spent), Failure> {
             Err(format!("{} ended with {status}: {said}", command.get_program().display()).into())
         }
     }
+}
+
+/// Has a child stand still, its connections open, and waits until it does: when that was said, and when it was so.
+///
+/// # Errors
+/// If there is no such child.
+pub fn freeze(child: &Child) -> Result<(Instant, Instant), Failure> {
+    let pid = Pid::from_child(child);
+    let said = Instant::now();
+    kill_process(pid, Signal::STOP)?;
+    waitpid(Some(pid), WaitOptions::UNTRACED)?;
+    Ok((said, Instant::now()))
+}
+
+/// Ends a child as `kill -9` does: when that was said, and when it was no more.
+///
+/// # Errors
+/// If it cannot be waited for.
+pub fn kill(child: &mut Child) -> Result<(Instant, Instant), Failure> {
+    let said = Instant::now();
+    child.kill()?;
+    child.wait()?;
+    Ok((said, Instant::now()))
 }
 
 /// CPU time of the children that have ended and were waited for.

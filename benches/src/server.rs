@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Failure;
-use crate::program::cpu_of;
+use crate::program::{cpu_of, freeze, kill};
 
 /// A node that is not ready by then is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,12 +30,7 @@ pub struct Server {
 impl Server {
     /// Starts the node on the folder `data`, with these arguments, and waits until it is ready. Its log is beside the folder.
     pub fn start(binary: &Path, data: &Path, listen: &str, more: &[&OsStr]) -> Result<Self, Failure> {
-        let mut command = Command::new(binary);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ORRERY_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = command(binary);
         let log = data.with_extension("log");
         command
             .args(["serve", "--listen", listen, "--data"])
@@ -109,10 +104,12 @@ impl Server {
 
     /// Ends it as `kill -9` does: when that was said, and when it was no more.
     pub fn kill(mut self) -> Result<(Instant, Instant), Failure> {
-        let said = Instant::now();
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok((said, Instant::now()))
+        kill(&mut self.child)
+    }
+
+    /// Has it stand still, its connections open: when that was said, and when it was so.
+    pub fn freeze(&self) -> Result<(Instant, Instant), Failure> {
+        freeze(&self.child)
     }
 
     /// How it ended, if it has.
@@ -129,6 +126,17 @@ impl Server {
             false => Err(format!("the node ended with {status}").into()),
         }
     }
+}
+
+/// The binary, untouched by the environment of whoever measures.
+pub fn command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ORRERY_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 impl Drop for Server {

@@ -86,6 +86,13 @@ impl Conn {
         Ok(conn)
     }
 
+    /// Waits no longer than that for an answer from now on; then the connection counts as lost.
+    pub fn patience(self, patience: Duration) -> Result<Self, Refused> {
+        let timeout = self.stream.set_read_timeout(Some(patience));
+        timeout.map_err(|error| Refused::Lost(error.to_string()))?;
+        Ok(self)
+    }
+
     /// Writes a value, as MessagePack, and waits until that is acknowledged as it was asked for.
     pub fn write(&mut self, map: &str, key: &str, value: &[u8], level: Consistency) -> Result<(), Refused> {
         self.asked += 1;

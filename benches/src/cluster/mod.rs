@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Which node is run, and where.
 #[derive(Debug, Clone, Args)]
 pub struct Place {
-    /// The node's binary; without it ORRERY_BENCH_BINARY, and without that the one of this workspace, built now
+    /// The node's binary; without it RUNTIME_REAL, and without that the one of this workspace, built now
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Where data and logs go, and stay; without it a temporary folder
@@ -34,7 +34,7 @@ impl Place {
     /// The binary of a node.
     pub fn binary(&self) -> Result<PathBuf, Failure> {
         let named = self.binary.clone();
-        match named.or_else(|| std::env::var_os("ORRERY_BENCH_BINARY").map(PathBuf::from)) {
+        match named.or_else(|| std::env::var_os("RUNTIME_REAL").map(PathBuf::from)) {
             Some(binary) => Ok(binary.canonicalize()?),
             None => built("runtime-real"),
         }

@@ -67,6 +67,11 @@ impl Nodes {
         self.servers[who].take().ok_or("it runs")?.kill()
     }
 
+    /// Has one stand still, its connections open: when that was said, and when it was so.
+    pub fn freeze(&self, who: usize) -> Result<(Instant, Instant), Failure> {
+        self.servers[who].as_ref().ok_or("it runs")?.freeze()
+    }
+
     /// Stops all, and makes sure that they found nothing wrong.
     pub fn stop(self) -> Result<(), Failure> {
         self.servers.into_iter().flatten().try_for_each(Server::stop)

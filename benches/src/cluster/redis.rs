@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::resp::Redis;
 use super::{Folder, Place, eventually, free_addrs, tags};
 use crate::Failure;
-use crate::program::cpu_of;
+use crate::program::{cpu_of, freeze, kill};
 
 /// Nodes of the cluster.
 const NODES: usize = 6;
@@ -90,11 +90,12 @@ impl RedisCluster {
 
     /// Ends a node as `kill -9` does: when that was said, and when it was no more.
     pub fn kill(&mut self, who: usize) -> Result<(Instant, Instant), Failure> {
-        let mut child = self.children[who].take().ok_or("it runs")?;
-        let said = Instant::now();
-        child.kill()?;
-        child.wait()?;
-        Ok((said, Instant::now()))
+        kill(&mut self.children[who].take().ok_or("it runs")?)
+    }
+
+    /// Has a node stand still, its connections open: when that was said, and when it was so.
+    pub fn freeze(&self, who: usize) -> Result<(Instant, Instant), Failure> {
+        freeze(self.children[who].as_ref().ok_or("it runs")?)
     }
 
     /// CPU time of all of them, so far.

@@ -30,7 +30,11 @@ pub struct Redis {
 impl Redis {
     /// Connects.
     pub fn open(addr: &str) -> Result<Self, Failure> {
-        let patience = Duration::from_secs(5);
+        Self::patient(addr, Duration::from_secs(5))
+    }
+
+    /// Connects, and waits no longer than that for an answer.
+    pub fn patient(addr: &str, patience: Duration) -> Result<Self, Failure> {
         let stream = TcpStream::connect_timeout(&addr.parse()?, patience)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;

@@ -19,8 +19,8 @@ use crate::spread::Spread;
 /// The map of what the clients write.
 const OWN: &str = "clients";
 
-/// Clients, each with a connection.
-const CLIENTS: u64 = 4;
+/// Clients, each with a connection: enough that none is late because of the request before.
+const CLIENTS: u64 = 16;
 
 /// Keys that a client writes, over and over.
 const KEYS: usize = 1_000;

@@ -4,8 +4,8 @@ mod foreground;
 mod steps;
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -13,6 +13,7 @@ use kernel::wire::Consistency;
 
 use crate::cluster::Place;
 use crate::cluster::nodes::Nodes;
+use crate::server::command;
 use crate::socket_writes::load::{Clients, Target, first};
 use crate::socket_writes::template::{MAP, key};
 use crate::{Failure, Load};
@@ -121,9 +122,10 @@ fn keys(loaded: u64) -> impl Iterator<Item = String> {
 
 /// Exports all records from the first node: how many of them are missing there.
 fn check(nodes: &Nodes, asked: &Grow, loaded: u64) -> Result<u64, Failure> {
-    let mut export = Command::new(asked.place.binary()?);
+    let mut export = command(&asked.place.binary()?);
     export.args(["export", "--map", MAP, "--addr", &nodes.addrs[0]]);
-    let mut export = export.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut err = export.stderr.take().ok_or("it has an output for errors")?;
     let out = export.stdout.take().ok_or("it has an output")?;
     let mut missing: HashSet<String> = keys(loaded).collect();
     for line in BufReader::new(out).lines() {
@@ -136,8 +138,10 @@ fn check(nodes: &Nodes, asked: &Grow, loaded: u64) -> Result<u64, Failure> {
             return Err(format!("{key} was exported, and is no record, or comes twice").into());
         }
     }
+    let mut said = String::new();
+    err.read_to_string(&mut said)?;
     match export.wait()?.success() {
         true => Ok(missing.len() as u64),
-        false => Err("the export fails".into()),
+        false => Err(format!("the export fails, {} records before its end: {said}", missing.len()).into()),
     }
 }

@@ -1,6 +1,6 @@
 //! How long writes are refused when a node dies, beside Redis Cluster on the same machine in the same run.
 //!
-//! Writers write one key after the other, each key once, over all partitions. One node is ended by `kill -9`; from then on all write to
+//! Writers write one key after the other, each key once, over all partitions. One node is ended by `kill -9`, or frozen; from then on all write to
 //! what it owned and nothing else, as fast as they are let. The outage of a partition is the time from the kill until the
 //! first write to it is acknowledged that was sent after the node was gone; that of a writer, until its own first one to any of them. In
 //! the end every key is read whose write was acknowledged.
@@ -32,6 +32,12 @@ pub struct Outage {
     /// Writes a second of all of them together, while nobody is killed
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
+    /// Have the node stand still, its connections open, and kill it only in the end: as if the machine were lost
+    #[arg(long)]
+    freeze: bool,
+    /// How long a client waits for an answer before it turns to another node
+    #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    client_patience_ms: u64,
     #[command(flatten)]
     place: Place,
 }
@@ -51,6 +57,12 @@ struct Measured {
     refused: usize,
     /// Keys whose write was acknowledged, and which are not there.
     lost: Vec<String>,
+}
+
+impl Outage {
+    fn client_patience(&self) -> Duration {
+        Duration::from_millis(self.client_patience_ms)
+    }
 }
 
 impl Measured {

@@ -30,6 +30,7 @@ struct Client {
     home: usize,
     at: usize,
     name: String,
+    patience: Duration,
     conn: Option<Conn>,
 }
 
@@ -38,7 +39,7 @@ impl Store for Client {
         let addr = &self.addrs[self.at];
         let conn = match self.conn.take() {
             Some(conn) => Ok(conn),
-            None => Conn::open(addr, &self.name),
+            None => Conn::open(addr, &self.name).and_then(|conn| conn.patience(self.patience)),
         };
         let done = conn.and_then(|mut conn| {
             let value = [0xc3];
@@ -73,6 +74,7 @@ pub fn run(asked: &Outage, tags: &[String]) -> Result<Measured, Failure> {
             home: who % NODES,
             at: who % NODES,
             name: format!("bench-{who}"),
+            patience: asked.client_patience(),
             conn: None,
         })
     };
@@ -90,11 +92,17 @@ pub fn run(asked: &Outage, tags: &[String]) -> Result<Measured, Failure> {
         writers.hurry(&owned);
         let (quiet, _) = writers.await_each(&owned, (now, now), PATIENCE)?;
         measured.quiet.extend(quiet);
-        let killed = nodes.kill(victim)?;
+        let killed = match asked.freeze {
+            true => nodes.freeze(victim)?,
+            false => nodes.kill(victim)?,
+        };
         let outage = writers.await_each(&owned, killed, PATIENCE);
         let (partitions, each) = outage.map_err(|error| format!("{error}; logs: {}", nodes.folder().display()))?;
         let longest = partitions.iter().max().copied().unwrap_or_default();
         writers.at_ease();
+        if asked.freeze {
+            nodes.kill(victim)?;
+        }
         let again = Instant::now();
         nodes.start(victim)?;
         nodes.settled(PATIENCE)?;

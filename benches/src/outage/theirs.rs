@@ -19,22 +19,24 @@ struct Client {
     places: HashMap<usize, String>,
     conns: HashMap<String, Redis>,
     at: usize,
+    patience: Duration,
 }
 
 impl Client {
-    fn new(addrs: &[String]) -> Self {
+    fn new(addrs: &[String], patience: Duration) -> Self {
         Self {
             addrs: addrs.to_vec(),
             places: HashMap::new(),
             conns: HashMap::new(),
             at: 0,
+            patience,
         }
     }
 
     fn ask_at(&mut self, addr: &str, words: &[&str]) -> Result<Reply, Failure> {
         let mut conn = match self.conns.remove(addr) {
             Some(conn) => conn,
-            None => Redis::open(addr)?,
+            None => Redis::patient(addr, self.patience)?,
         };
         // One that failed is not kept: a late answer would be taken for another.
         let reply = conn.ask(words)?;
@@ -87,7 +89,7 @@ impl Store for Client {
 
 pub fn run(asked: &Outage, tags: &[String], timeout_ms: &str) -> Result<Measured, Failure> {
     let mut cluster = RedisCluster::start(&asked.place, &["--cluster-node-timeout", timeout_ms])?;
-    let client = |_| -> Box<dyn Store> { Box::new(Client::new(&cluster.addrs)) };
+    let client = |_| -> Box<dyn Store> { Box::new(Client::new(&cluster.addrs, asked.client_patience())) };
     let writers = (0..asked.writers).map(client).collect();
     let writers = Writers::start(writers, tags, asked.rate);
     let mut measured = Measured::default();
@@ -99,10 +101,16 @@ pub fn run(asked: &Outage, tags: &[String], timeout_ms: &str) -> Result<Measured
         writers.hurry(&owned);
         let (quiet, _) = writers.await_each(&owned, (now, now), PATIENCE)?;
         measured.quiet.extend(quiet);
-        let killed = cluster.kill(victim)?;
+        let killed = match asked.freeze {
+            true => cluster.freeze(victim)?,
+            false => cluster.kill(victim)?,
+        };
         let (partitions, each) = writers.await_each(&owned, killed, PATIENCE)?;
         let longest = partitions.iter().max().copied().unwrap_or_default();
         writers.at_ease();
+        if asked.freeze {
+            cluster.kill(victim)?;
+        }
         let again = Instant::now();
         cluster.boot(victim)?;
         cluster.settled()?;
@@ -118,7 +126,7 @@ pub fn run(asked: &Outage, tags: &[String], timeout_ms: &str) -> Result<Measured
         measured.repairs.push(repaired);
     }
     let (acked, refused) = writers.stop()?;
-    let mut reader = Client::new(&cluster.addrs);
+    let mut reader = Client::new(&cluster.addrs, asked.client_patience());
     for ack in &acked {
         let key = ack.key(tags);
         if reader.ask(ack.tag, &["GET", &key])? == Reply::Bytes(None) {
