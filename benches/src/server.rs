@@ -30,7 +30,12 @@ pub struct Server {
 impl Server {
     /// Starts the node on the folder `data`, with these arguments, and waits until it is ready. Its log is beside the folder.
     pub fn start(binary: &Path, data: &Path, listen: &str, more: &[&OsStr]) -> Result<Self, Failure> {
-        let mut command = command(binary);
+        let mut command = Command::new(binary);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ORRERY_") {
+                command.env_remove(name);
+            }
+        }
         let log = data.with_extension("log");
         command
             .args(["serve", "--listen", listen, "--data"])
@@ -126,17 +131,6 @@ impl Server {
             false => Err(format!("the node ended with {status}").into()),
         }
     }
-}
-
-/// The binary, untouched by the environment of whoever measures.
-pub fn command(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ORRERY_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 impl Drop for Server {

@@ -164,6 +164,11 @@ impl Conn {
         self.about(&admin::cluster_asked())
     }
 
+    /// How many keys the node has a version of, deleted ones included.
+    pub fn records(&mut self) -> Result<u64, Refused> {
+        Ok(number(&self.about(&say::status())?, "records"))
+    }
+
     /// Where a key lies, in the eyes of the node.
     pub fn locate(&mut self, map: &str, key: &str) -> Result<Value, Refused> {
         let key = key.as_bytes();
@@ -181,7 +186,7 @@ impl Conn {
         self.send(frame)?;
         let answer = self.receive()?;
         match read(&answer)? {
-            ServerMessage::Cluster { payload } => {
+            ServerMessage::Cluster { payload } | ServerMessage::Status { payload } => {
                 Value::decode(payload, DEPTH).map_err(|error| Refused::Lost(error.to_string()))
             }
             other => Err(unexpected(&other)),

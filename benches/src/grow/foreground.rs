@@ -1,7 +1,7 @@
 //! Clients that go on reading records and writing their own keys at a steady rate.
 
 use std::fmt::{self, Display, Formatter};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use kernel::wire::{Consistency, ReadConsistency};
 use super::LOAD;
 use crate::Failure;
 use crate::cluster::conn::{Conn, Refused};
+use crate::cluster::eventually;
 use crate::socket_writes::load::first;
 use crate::socket_writes::template::{MAP, key};
 use crate::spread::Spread;
@@ -24,6 +25,12 @@ const CLIENTS: u64 = 16;
 
 /// Keys that a client writes, over and over.
 const KEYS: usize = 1_000;
+
+/// A client whose next request was due so long ago is late.
+const LATE: Duration = Duration::from_millis(300);
+
+/// Keys that all of them write: every other one does nothing else.
+pub const KEYS_IN_ALL: u64 = CLIENTS / 2 * KEYS as u64;
 
 /// What was seen for a while.
 #[derive(Debug, Default)]
@@ -40,9 +47,12 @@ pub struct Foreground {
     threads: Vec<JoinHandle<Lost>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     seen: Mutex<Seen>,
+    begun: Instant,
+    /// When the request that each client has under way was due, in microseconds since they began.
+    due_us: Vec<AtomicU64>,
     stop: AtomicBool,
 }
 
@@ -65,7 +75,12 @@ impl Lost {
 impl Foreground {
     /// Lets them go, on records of which each connection has loaded so many.
     pub fn start(addr: &str, of_one: u64, rate: u32) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            seen: Mutex::default(),
+            begun: Instant::now(),
+            due_us: (0..CLIENTS).map(|_| AtomicU64::new(0)).collect(),
+            stop: AtomicBool::new(false),
+        });
         let pace = Duration::from_secs(1) * CLIENTS as u32 / rate;
         let threads = (0..CLIENTS).map(|who| {
             let shared = Arc::clone(&shared);
@@ -86,6 +101,20 @@ impl Foreground {
     /// What was seen since this was asked last.
     pub fn take(&self) -> Seen {
         std::mem::take(&mut *locked(&self.shared.seen))
+    }
+
+    /// Waits until no client is late any more.
+    pub fn at_ease(&self, patience: Duration) -> Result<(), Failure> {
+        eventually("the clients have caught up", patience, || {
+            let due_us = self.shared.due_us.iter().map(|due| due.load(Ordering::Relaxed));
+            let earliest = Duration::from_micros(due_us.min().unwrap_or_default());
+            let late = self.shared.begun.elapsed().saturating_sub(earliest);
+            if late < LATE {
+                Ok(())
+            } else {
+                Err(format!("late by {late:?}").into())
+            }
+        })
     }
 
     /// Ends them, once each has read what it wrote.
@@ -119,7 +148,10 @@ impl Client {
                 break;
             }
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            let is_read = number % 2 == 0;
+            let due_us = due.saturating_duration_since(shared.begun).as_micros() as u64;
+            shared.due_us[self.who as usize].store(due_us, Ordering::Relaxed);
+            // Each does one thing only, so that what reads wait for is not a write.
+            let is_read = self.who.is_multiple_of(2);
             let done = if is_read { self.read(number) } else { self.write(number) };
             // Counted from when it was due: what waits behind a slow one is slow too.
             let took = due.elapsed();
@@ -166,7 +198,7 @@ impl Client {
     fn read(&mut self, number: u64) -> Result<(), Refused> {
         // A large odd step goes through all of them in no order.
         let at = number.wrapping_mul(2_654_435_761) % self.of_one;
-        let keys = [key(first(self.who % u64::from(LOAD.connections)) + at)];
+        let keys = [key(first(self.who / 2 % u64::from(LOAD.connections)) + at)];
         match &self.conn()?.read(MAP, &keys, ReadConsistency::Owner)?[..] {
             [Ok(Some(_))] => Ok(()),
             [Ok(None)] => {
@@ -179,7 +211,7 @@ impl Client {
     }
 
     fn write(&mut self, number: u64) -> Result<(), Refused> {
-        let at = (number / 2) as usize % KEYS;
+        let at = number as usize % KEYS;
         let key = self.own_key(at);
         let mut value = Writer::new();
         value.u64(number);

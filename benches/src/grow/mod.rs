@@ -3,17 +3,14 @@
 mod foreground;
 mod steps;
 
-use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use kernel::wire::Consistency;
+use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::cluster::Place;
+use crate::cluster::conn::Conn;
 use crate::cluster::nodes::Nodes;
-use crate::server::command;
 use crate::socket_writes::load::{Clients, Target, first};
 use crate::socket_writes::template::{MAP, key};
 use crate::{Failure, Load};
@@ -53,6 +50,12 @@ const LOAD: Load = Load {
     value_bytes: 0,
 };
 
+/// Records that are read at once when all are.
+const READS: usize = 500;
+
+/// How often a read is asked for again that is refused.
+const TRIES: u32 = 20;
+
 /// Measures, and prints.
 ///
 /// # Errors
@@ -78,21 +81,27 @@ pub fn run(asked: &Grow) -> Result<(), Failure> {
     for who in 1..nodes.addrs.len() {
         run.join(&mut nodes, who)?;
     }
-    let with_all = check(&nodes, asked, loaded)?;
+    let with_all = missing(&nodes, loaded)?;
     for who in (1..nodes.addrs.len()).rev() {
         run.leave(&mut nodes, who)?;
     }
-    let in_the_end = check(&nodes, asked, loaded)?;
+    let in_the_end = missing(&nodes, loaded)?;
     let lost = foreground.stop()?;
+    let count = Conn::open(&nodes.addrs[0], "bench-check")?.records()?;
+    let known = loaded + foreground::KEYS_IN_ALL;
     println!(
-        "records missing with {} nodes: {with_all}; with one again: {in_the_end}",
+        "records that are not found with {} nodes: {with_all}; with one again: {in_the_end}",
         asked.nodes
+    );
+    println!(
+        "records held by the last node: {count} of {loaded}, and of up to {} of the clients",
+        foreground::KEYS_IN_ALL
     );
     println!("clients: {lost}");
     nodes.stop()?;
     match with_all + in_the_end + lost.total() {
-        0 => Ok(()),
-        _ => Err("something is lost".into()),
+        0 if (loaded..=known).contains(&count) => Ok(()),
+        _ => Err("something is lost, or too much".into()),
     }
 }
 
@@ -120,28 +129,28 @@ fn keys(loaded: u64) -> impl Iterator<Item = String> {
     (0..connections).flat_map(move |conn| (0..of_one).map(move |number| key(first(conn) + number)))
 }
 
-/// Exports all records from the first node: how many of them are missing there.
-fn check(nodes: &Nodes, asked: &Grow, loaded: u64) -> Result<u64, Failure> {
-    let mut export = command(&asked.place.binary()?);
-    export.args(["export", "--map", MAP, "--addr", &nodes.addrs[0]]);
-    let mut export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let mut err = export.stderr.take().ok_or("it has an output for errors")?;
-    let out = export.stdout.take().ok_or("it has an output")?;
-    let mut missing: HashSet<String> = keys(loaded).collect();
-    for line in BufReader::new(out).lines() {
-        let line = line?;
-        let key = line
-            .strip_prefix("{\"_key\":\"")
-            .and_then(|rest| rest.split('"').next());
-        let key = key.ok_or_else(|| format!("a line without a key: {line}"))?;
-        if !missing.remove(key) {
-            return Err(format!("{key} was exported, and is no record, or comes twice").into());
+/// Reads each record at the first node: how many are not there.
+fn missing(nodes: &Nodes, loaded: u64) -> Result<u64, Failure> {
+    let mut conn = Conn::open(&nodes.addrs[0], "bench-check")?;
+    let mut all = keys(loaded);
+    let mut missing = 0;
+    loop {
+        let mut some: Vec<String> = all.by_ref().take(READS).collect();
+        if some.is_empty() {
+            return Ok(missing);
         }
-    }
-    let mut said = String::new();
-    err.read_to_string(&mut said)?;
-    match export.wait()?.success() {
-        true => Ok(missing.len() as u64),
-        false => Err(format!("the export fails, {} records before its end: {said}", missing.len()).into()),
+        for left in (0..TRIES).rev() {
+            let found = conn.read(MAP, &some, ReadConsistency::Owner)?;
+            missing += found.iter().filter(|found| matches!(found, Ok(None))).count() as u64;
+            let refused = some.into_iter().zip(found);
+            let refused = refused.filter_map(|(key, found)| Some((key, found.err()?)));
+            let (again, why): (Vec<String>, Vec<String>) = refused.unzip();
+            some = again;
+            match why.first() {
+                None => break,
+                Some(why) if left == 0 => return Err(format!("a record cannot be read: {why}").into()),
+                Some(_) => {}
+            }
+        }
     }
 }

@@ -11,7 +11,8 @@ use crate::cluster::nodes::{Nodes, REPLICAS};
 use crate::cluster::tags;
 
 /// The names of the columns.
-pub const HEAD: &str = "step                  s  sent  bound  clients: before; while it moves";
+pub const HEAD: &str =
+    "step                  s  late  sent  bound  clients, p50/p99/max: before; while it moves, and until none is late";
 
 /// What the steps have in common.
 pub struct Steps<'f> {
@@ -62,11 +63,14 @@ impl Steps<'_> {
         change(nodes)?;
         nodes.settled(self.patience)?;
         let wall = begun.elapsed().as_secs_f64();
+        // What waited meanwhile belongs to the step, too.
+        self.foreground.at_ease(self.patience)?;
+        let late = begun.elapsed().as_secs_f64() - wall;
         let moving = self.foreground.take();
         let after = nodes.holders(&tags)?;
         let new = |(old, new): (&Vec<String>, &Vec<String>)| new.iter().filter(|name| !old.contains(name)).count();
         let sent: usize = before.iter().zip(&after).map(new).sum();
-        println!("{what:<16} {wall:>6.1} {sent:>5} {bound:>6}  {calm}; {moving}");
+        println!("{what:<16} {wall:>6.1} {late:>5.1} {sent:>5} {bound:>6}  {calm}; {moving}");
         Ok(())
     }
 }
