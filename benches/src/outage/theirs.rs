@@ -62,6 +62,8 @@ impl Client {
                     return Ok(reply);
                 }
                 Err(error) => {
+                    // Whatever else was there is looked for anew, as clients do that keep a map of the slots.
+                    self.places.retain(|_, place| *place != addr);
                     why = format!("{addr}: {error}");
                     addr = self.next();
                 }
