@@ -1,7 +1,6 @@
 //! A whole node as bytes, and a node from them: how long a recording holds the node up when a segment begins, and a replay
 //! before its first step.
 
-use std::error::Error;
 use std::hint::black_box;
 
 use kernel::crdt::Version;
@@ -14,7 +13,7 @@ use kernel::wire::{Consistency, client};
 
 use crate::row::Row;
 use crate::timer::{Spent, measure};
-use crate::{Load, Rows};
+use crate::{Failure, Load, Rows};
 
 const BENCH: &str = "checkpoint";
 const RECORDS: u64 = 1_000_000;
@@ -65,7 +64,7 @@ fn step(node: &mut Node, step: &mut u64, input: Input<'_>) {
 }
 
 /// A node that holds so many records.
-fn filled(records: u64, value_bytes: u32) -> Result<Node, Box<dyn Error>> {
+fn filled(records: u64, value_bytes: u32) -> Result<Node, Failure> {
     let mut node = Node::new(NodeConfig::new("bench"));
     let mut steps = 0;
     step(&mut node, &mut steps, Input::Boot { entropy: [1; 32] });
