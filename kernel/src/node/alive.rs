@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::cluster::liveness::{Gossip, News};
+use crate::cluster::liveness::{Gossip, Health, News};
 use crate::env::{NodeId, Now};
 use crate::node::Node;
 use crate::session::Shows;
@@ -21,11 +21,20 @@ impl Node {
         let mut out = Vec::new();
         self.liveness.tick(now.mono_us, &mut self.rng, &mut out);
         self.send_gossip(out);
-        let turned = |news: &News| matches!(news, News::Turned { .. });
-        if self.liveness.take_news().iter().any(turned) {
-            self.reroute();
-            self.send_again();
+        let turned = |news: News| match news {
+            News::Turned { node, to, .. } => Some((node, to)),
+            _ => None,
+        };
+        let turned: Vec<_> = self.liveness.take_news().into_iter().filter_map(turned).collect();
+        if turned.is_empty() {
+            return;
         }
+        self.reroute();
+        // Its link may stay open for long: who stands still closes nothing. Clients are not to wait for that.
+        for (node, _) in turned.iter().filter(|(_, to)| *to == Health::Failed) {
+            self.node_lost(*node, now);
+        }
+        self.send_again();
     }
 
     /// Whoever cannot be reached does not hear of it: that is for others to tell.
