@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A split and its healing on hosts of their own: three network namespaces with one address each, joined by a bridge.
-# Links are delayed and lose frames (tc), and are cut (ip).
+# Links are delayed and lose frames (tc, where the kernel has netem), and are cut (ip).
 #
 #   tests/hosts.sh [path of runtime-real, else target/release/runtime-real]
 #
@@ -71,8 +71,11 @@ alive() { [ "$(cli "$1" cluster members --format json | grep -o '"alive":true' |
 at_rest() { [ "$(cli "$1" cluster moves --format json)" = "[]" ]; }
 holds() { [ "$(cli "$1" get m "$2" --consistency "${4:-owner}")" = "$3" ]; }
 
-step "three hosts become a cluster, over links with 20 ms, jitter and 1 % loss"
-for n in a b c; do tc -n "$(ns $n)" qdisc add dev eth0 root netem delay 10ms 3ms loss 1% || cannot "tc has no netem"; done
+for n in a b c; do
+    tc -n "$(ns $n)" qdisc add dev eth0 root netem delay 10ms 3ms loss 1% 2>/dev/null ||
+        echo "this kernel has no netem: nothing that $n sends is delayed or lost"
+done
+step "three hosts become a cluster"
 start a
 until_so "a serves" cli a status
 start b --join 10.77.0.1:7878
@@ -105,10 +108,10 @@ for k in $(seq 20); do
 done
 
 step "one way is cut: b hears, and is not heard"
-tc -n "$(ns b)" qdisc change dev eth0 root netem loss 100%
+for to in a c; do ip -n "$(ns b)" route add blackhole "${addr[$to]}/32"; done
 until_so "a misses b" alive a 2
 for k in $(seq 20); do cli a set m "k$k" "$((200 + k))" --consistency quorum >/dev/null || fail "a quorum write of two"; done
-tc -n "$(ns b)" qdisc change dev eth0 root netem delay 10ms 3ms loss 1%
+for to in a c; do ip -n "$(ns b)" route del blackhole "${addr[$to]}/32"; done
 for n in a b c; do until_so "$n reaches three in the end" alive $n 3; done
 for k in $(seq 20); do until_so "b has k$k" holds b "k$k" "$((200 + k))"; done
 echo "all held"

@@ -272,18 +272,36 @@ impl Node {
         }
     }
 
-    pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, _now: Now) {
+    pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, now: Now) {
         if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut)
             && *epoch < ping.epoch
         {
             *epoch = ping.epoch;
             self.fills.stir();
         }
+        // It may have come before this node belonged to a cluster itself.
+        if self
+            .peers
+            .link(conn)
+            .and_then(Link::remote_mut)
+            .is_some_and(|remote| remote.cluster == 0)
+        {
+            self.hear_applicant(conn, now);
+        }
         self.teach(conn);
     }
 
     /// A link with a node is up.
     pub(super) fn linked(&mut self, conn: ConnId, now: Now) {
+        self.hear_applicant(conn, now);
+        self.teach(conn);
+        self.reroute();
+        self.send_again();
+        self.fills.stir();
+    }
+
+    /// Who is linked and belongs to no cluster wants to belong to this one.
+    fn hear_applicant(&mut self, conn: ConnId, now: Now) {
         let Some(remote) = self.peers.link(conn).and_then(|link| link.remote().cloned()) else {
             return;
         };
@@ -309,10 +327,6 @@ impl Node {
             self.membership.applicants.insert(member.id, member);
             self.membership.since_us.get_or_insert(now.mono_us);
         }
-        self.teach(conn);
-        self.reroute();
-        self.send_again();
-        self.fills.stir();
     }
 
     /// Tells the other side what is agreed, if it knows less. Who was never told of the cluster is told once it belongs to it.

@@ -77,3 +77,18 @@ fn the_smaller_side_of_a_split_cannot_change_the_list() {
     net.settle();
     assert_eq!(net.host(0).node.stats().members, 4);
 }
+
+#[test]
+fn who_joins_at_a_node_that_belongs_to_nothing_yet_gets_in_with_it() {
+    let mut net = Net::of(1);
+    net.mute(0, 1);
+    net.add(config(1));
+    let mut late = config(2);
+    late.join = vec!["n1".into()];
+    net.add(late);
+    net.run(1_000);
+    assert!(!net.host(1).node.is_member() && !net.host(2).node.is_member());
+    net.heal();
+    net.settle();
+    assert!(net.host(2).node.is_member());
+}
