@@ -78,7 +78,7 @@
   async function click_a_message() {
     const { messages } = recording;
     // A write of a client: what one node asks another on behalf of one has the same colour.
-    const isWrite = (i) => recording.texts[messages.text[i]].startsWith("CLIENT_OP ");
+    const isWrite = (i) => !messages.lost[i] && recording.texts[messages.text[i]].startsWith("CLIENT_OP ");
     const first = messages.kind.findIndex((kind, i) => isWrite(i) && messages.sent[i] >= WANTED.at);
     for (let turn = 0; turn < 40 && view.until - view.from > 50_000; turn++) {
       point("wheel", lanes.x(messages.sent[first]), 200, { deltaY: -300 });
