@@ -61,24 +61,24 @@ const TABLE: &[(Mutant, u64)] = &[
     (HandshakeWithoutEnd, 13),
     (RedialStorm, 3),
     (RememberedLogin, 66),
-    (ExpireEarly, 140),
+    (ExpireEarly, 25), // Not measured.
     (ClockIgnoresPeers, 3),
     (ClockNotRecovered, 2),
     (ClockBeyondBound, 3),
     (EntryWithoutClock, 3),
     (StaleForEver, 4),
     (DeletesNotTold, 59),
-    (LeaveLost, 140),
+    (LeaveLost, 50), // Not measured.
     (WindowNotRefilled, 110),
     (ExpiredNotTold, 201),
     (TimersByWallClock, 26),
     (NewerErased, 320),
     (DriftCheckedTwice, 15),
-    (DeadLinkKept, 140),
+    (DeadLinkKept, 100), // Not measured.
     (UnsentNotCounted, 9),
     (DrainedTwice, 9),
     (HeldBytesKept, 229),
-    (SkipStale, 140),
+    (SkipStale, 400), // Not measured.
     (SlowWatcherSkipped, 259),
     (ListTailLost, 10),
     (SymbolsOfAMovingSet, 5),
