@@ -284,6 +284,7 @@ impl Node {
     /// A node cannot be reached any more: whether it did what it was asked nobody knows.
     pub(super) fn node_lost(&mut self, node: NodeId, now: Now) {
         self.fills.lost(node);
+        self.membership.lost(node);
         for ask in self.waits.lost(node) {
             let refused = match ask.of.1.is_empty() {
                 true => refusal(

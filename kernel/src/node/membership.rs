@@ -136,6 +136,12 @@ impl Membership {
         }
     }
 
+    /// A node cannot be reached any more. If it applied, it does so again when it comes back: it may never, for another node is at
+    /// its address by then.
+    pub fn lost(&mut self, node: NodeId) {
+        self.applicants.remove(&node);
+    }
+
     /// A version was put into the log entry of this number.
     pub fn sealed(&mut self, entry: u64) {
         if self.sealed.is_none_or(|(_, version)| version < self.epoch()) {
@@ -324,6 +330,9 @@ impl Node {
         // Who says that it belongs here and is not in the list was removed, or this node is behind: it is no applicant.
         let applies = remote.cluster == 0 || known.is_some_and(|known| !same(known));
         if applies && self.membership.is_member() && self.membership.applicants.len() < crate::cluster::MEMBERS_MAX {
+            // Who was at that address before is there no longer, whether its link is known to be dead or not.
+            let elsewhere = |_: &NodeId, other: &mut Member| other.addr != member.addr;
+            self.membership.applicants.retain(elsewhere);
             self.membership.applicants.insert(member.id, member);
             self.membership.since_us.get_or_insert(now.mono_us);
         }

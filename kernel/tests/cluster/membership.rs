@@ -92,3 +92,29 @@ fn who_joins_at_a_node_that_belongs_to_nothing_yet_gets_in_with_it() {
     net.settle();
     assert!(net.host(2).node.is_member());
 }
+
+#[test]
+fn who_applied_and_lost_its_disk_before_it_got_in_does_not_put_out_who_is_at_its_address_now() {
+    let mut net = Net::of(3);
+    let mut joins = config(3);
+    joins.join = vec!["n0".into()];
+    net.split(&[0], &[1, 2]);
+    net.add(joins);
+    net.split(&[3], &[1, 2]);
+    net.run(1_000);
+    let applied = net.host(3).node.id();
+    net.crash(3);
+    net.heal();
+    net.split(&[0], &[1, 2, 3]);
+    let mut elsewhere = config(3);
+    elsewhere.join = vec!["n1".into()];
+    net.set_config(3, elsewhere);
+    net.boot(3, Disk::default());
+    net.run(5_000);
+    let id = net.host(3).node.id();
+    assert!(id != applied && net.host(3).node.is_member());
+    net.heal();
+    net.settle();
+    assert_eq!(net.host(3).node.id(), id);
+    assert!(net.host(3).node.is_member());
+}
