@@ -142,6 +142,17 @@ impl Node {
         self.state.is_serving() && !self.draining && self.membership.is_member() && self.membership.durable() > 0
     }
 
+    /// What these clients asked for is durable, and they are told so.
+    pub(super) fn done(&mut self, requests: Vec<Request>, now: Now) {
+        for request in requests {
+            if let Request::Ops { conn, about, .. } = request {
+                for (key, stamp) in about {
+                    self.told(conn, &key, Floor { stamp, gone: false }, now);
+                }
+            }
+        }
+    }
+
     pub(super) fn committed(&mut self, ticket: Ticket, result: Result<Room, StorageError>, now: Now, out: &mut Output) {
         let flight = self.flights.settle(ticket);
         match (result, &self.state) {
@@ -153,13 +164,7 @@ impl Node {
                     self.membership.committed(self.store.committed_number());
                 }
                 self.own_copy_durable(ticket);
-                for request in flight.requests {
-                    if let Request::Ops { conn, about, .. } = request {
-                        for (key, stamp) in about {
-                            self.told(conn, &key, Floor { stamp, gone: false }, now);
-                        }
-                    }
-                }
+                self.done(flight.requests, now);
                 if self.flights.is_empty() {
                     self.hear_itself(now);
                     self.announce_membership(out);

@@ -31,6 +31,8 @@ pub struct Link {
     pub round_due_us: Option<u64>,
     /// Changes were not sent, because too much was unsent: everything must be compared again.
     pub behind: bool,
+    /// It was full when something was to be sent whose confirmation is waited for.
+    pub owes: bool,
     /// The number of the other side's last comparison that came; 0 before the first.
     pub heard_round: u64,
     /// What is repaired, by either side.
@@ -96,6 +98,7 @@ impl Link {
             round: 0,
             round_due_us: None,
             behind: false,
+            owes: false,
             heard_round: 0,
             repairs: Repairs::default(),
         }

@@ -272,7 +272,7 @@ impl Node {
         self.set_tickets(waits_for);
         self.settle_waits(now);
         self.settle_orders(now);
-        if !self.store.staged().is_empty() || self.waits.is_fresh() {
+        if !self.store.staged().is_empty() || self.waits.is_fresh() || !self.owed().is_empty() {
             self.forward();
         }
         self.confirm();
@@ -329,6 +329,9 @@ impl Node {
                 entry,
                 envelopes,
             });
+        } else {
+            // What was asked for was there before, and is durable: it has been said already.
+            self.done(flight.requests, now);
         }
         // What this step began is waited for as well.
         self.drain_step(out);

@@ -15,19 +15,18 @@ impl Node {
     /// Gives what this step changed to every other holder of its partition that is linked, but the one it came from; and what has to
     /// be confirmed to those who have not confirmed it.
     pub(super) fn forward(&mut self) {
+        let owed = self.owed();
         let Some(state) = self.membership.state() else {
             return;
         };
         let own = self.membership.id();
         let epoch = self.membership.epoch();
         let mut again: BTreeMap<NodeId, BTreeSet<RecordKey>> = BTreeMap::new();
-        for wait in self.waits.waits_mut().filter(|wait| wait.fresh) {
-            for node in wait
-                .placement
-                .holders()
-                .filter(|node| *node != own && !wait.has.contains(node))
-            {
-                again.entry(node).or_default().extend(wait.keys.iter().cloned());
+        for wait in self.waits.waits_mut() {
+            for node in wait.placement.holders().filter(|node| *node != own) {
+                if wait.is_to_be_sent(node, &owed) {
+                    again.entry(node).or_default().extend(wait.keys.iter().cloned());
+                }
             }
         }
         let nobody = BTreeSet::new();
@@ -43,6 +42,9 @@ impl Node {
         let staged = self.store.staged().len() as u64;
         let mut sent: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
         for (node, conn) in links {
+            if let Some(link) = self.peers.link(conn).filter(|_| owed.contains(&node)) {
+                link.owes = false;
+            }
             let must = again.get(&node).unwrap_or(&nobody);
             let from_here = self.source != Some(conn) || self.config.mutants.is(Mutant::EchoChanges);
             if (staged == 0 || !from_here) && must.is_empty() {
@@ -52,6 +54,9 @@ impl Node {
             if self.conns.is_full(conn, &self.config.limits) || self.config.rare.happens(Rare::SkipForward, place) {
                 self.taken.note(Rare::SkipForward);
                 self.peers.falls_behind(conn);
+                if let Some(link) = self.peers.link(conn) {
+                    link.owes |= !must.is_empty();
+                }
                 continue;
             }
             let holds = |key: &RecordKey| state.placement(self.store.partition_of(key)).holds(node);
@@ -91,15 +96,26 @@ impl Node {
                 self.outbox.push(conn, frame, Shows::State);
             }
         }
-        for wait in self.waits.waits_mut().filter(|wait| wait.fresh) {
-            wait.fresh = false;
-            for node in wait.placement.holders().filter(|node| !wait.has.contains(node)) {
-                if let Some(numbers) = sent.get(&node).filter(|numbers| !numbers.is_empty()) {
+        for wait in self.waits.waits_mut() {
+            for node in wait.placement.clone().holders() {
+                if let Some(numbers) = sent.get(&node).filter(|numbers| !numbers.is_empty())
+                    && wait.is_to_be_sent(node, &owed)
+                {
                     wait.needs.insert(node, numbers.iter().copied().collect());
                 }
             }
+            wait.fresh = false;
         }
         self.peers.count_missed(staged);
+    }
+
+    /// The nodes whose links were full when something was to be sent that is waited for, and are not any more.
+    pub(super) fn owed(&mut self) -> BTreeSet<NodeId> {
+        let links: Vec<(NodeId, ConnId)> = self.peers.nodes().collect();
+        let owed = links.into_iter().filter(|(_, conn)| {
+            self.peers.link(*conn).is_some_and(|link| link.owes) && !self.conns.is_full(*conn, &self.config.limits)
+        });
+        owed.map(|(node, _)| node).collect()
     }
 
     /// Confirms what this step took from each node, once it is durable.

@@ -139,6 +139,12 @@ pub struct Shown {
 }
 
 impl Wait {
+    /// Whether it is to be sent to a node: it is new to all who do not have it, and otherwise to those who were owed something.
+    pub fn is_to_be_sent(&self, node: NodeId, owed: &BTreeSet<NodeId>) -> bool {
+        let owes = owed.contains(&node) && !self.needs.contains_key(&node);
+        (self.fresh || owes) && !self.has.contains(&node)
+    }
+
     /// How many replicas have it, and how many must.
     pub fn tally(&self, own: NodeId) -> Tally {
         let has = |node: NodeId| self.has.contains(&node);

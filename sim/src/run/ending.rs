@@ -138,7 +138,8 @@ impl Run<'_> {
             return End::Stuck("somebody has no answer to what it watches".into());
         }
         if !self.queries_are_settled() {
-            return End::Stuck("a live query is still being gathered".into());
+            let standing = self.standing();
+            return End::Stuck(format!("a live query is still being gathered; {standing}"));
         }
         self.what_differs()
     }
