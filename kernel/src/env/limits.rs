@@ -61,7 +61,7 @@ pub struct Limits {
     pub repair_list_items: usize,
     /// Shortest and longest wait before a peer is dialled again.
     pub redial_ms: (u64, u64),
-    /// Most pulls of partitions that move to a node, at once.
+    /// Most partitions that a node pulls at once, each of them counted for each replica that it is pulled from.
     pub moves_at_once: usize,
     /// Most requests that wait for other nodes at once.
     pub requests: usize,
@@ -119,7 +119,7 @@ impl Default for Limits {
             repair_bytes: 1 << 20,
             repair_list_items: 16,
             redial_ms: (100, 5_000),
-            moves_at_once: 16,
+            moves_at_once: 128,
             requests: 100_000,
             request_ms: 5_000,
             session_keys: 1_000,

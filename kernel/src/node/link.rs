@@ -1,10 +1,12 @@
 //! One connection to another node: who is there, and what is being repaired with it.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::repair::Repairs;
 use crate::env::{NodeId, PeerId, WriterId};
+use crate::node::give::Waiting;
 
 /// A connection to another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub struct Link {
     pub behind: bool,
     /// It was full when something was to be sent whose confirmation is waited for.
     pub owes: bool,
+    /// What it asked for while it was full.
+    pub pulled: Vec<Waiting>,
     /// The number of the other side's last comparison that came; 0 before the first.
     pub heard_round: u64,
     /// What is repaired, by either side.
@@ -99,6 +103,7 @@ impl Link {
             round_due_us: None,
             behind: false,
             owes: false,
+            pulled: Vec::new(),
             heard_round: 0,
             repairs: Repairs::default(),
         }

@@ -12,6 +12,7 @@ mod expiry;
 mod flight;
 mod gather;
 mod gathering;
+mod give;
 mod handshake;
 mod leftovers;
 mod lifecycle;

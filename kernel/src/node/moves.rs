@@ -1,8 +1,8 @@
 //! Filling what moves here: taking over what a majority of the old replicas hold, each of which has adopted the move.
 //!
-//! A *pull* walks through one partition of one old replica, a chunk at a time, in the order of its positions. Whatever the
-//! replica held when the pull began is met, as it was or in a later version. Nothing depends on an answer coming: it is asked for
-//! again.
+//! A *pull* walks through partitions of one old replica, a chunk at a time, each in the order of its positions. Whatever the
+//! replica held when the pull began is met, as it was or in a later version. One question to each replica is under way at a time, and its
+//! answer has a bound in bytes: so fast, and no faster, are moves. Nothing depends on an answer coming: it is asked for again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -14,8 +14,8 @@ use crate::env::{ConnId, Mutant, NodeId, Now};
 use crate::node::Node;
 use crate::partition::PartitionId;
 use crate::session::Shows;
-use crate::store::{Position, RecordKey, change_bytes};
-use crate::wire::cluster::Word;
+use crate::store::{RecordKey, change_bytes};
+use crate::wire::cluster::{Part, Wanted, Word};
 
 /// How long a pull waits before it asks again, and a node that is filled before it says so again.
 const AGAIN_US: u64 = 1_000_000;
@@ -27,26 +27,27 @@ pub struct Fills {
     open: Vec<(PartitionId, u64)>,
     /// From whom each has been taken over.
     done: BTreeMap<(PartitionId, u64), BTreeSet<NodeId>>,
-    /// What is under way.
-    pulls: BTreeMap<(PartitionId, NodeId), Pull>,
+    /// What is under way, by who is asked.
+    pulls: BTreeMap<NodeId, Pull>,
     /// When it was last said what is filled.
     told_us: Option<u64>,
     /// There may be something to begin.
     stirred: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What one node is asked for.
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Pull {
-    since: u64,
-    /// Where it goes on.
-    from: Option<Bytes>,
-    asked_us: u64,
+    /// Each partition, with the version that opened its move, and where it goes on.
+    wants: BTreeMap<PartitionId, (u64, Option<Bytes>)>,
+    /// When that was asked, if no answer has come.
+    asked_us: Option<u64>,
 }
 
 impl Fills {
     /// A node cannot be reached any more.
     pub fn lost(&mut self, node: NodeId) {
-        self.pulls.retain(|(_, from), _| *from != node);
+        self.pulls.remove(&node);
         self.stirred = true;
     }
 
@@ -62,12 +63,16 @@ impl Fills {
 
     /// How many of them are being filled.
     pub fn at_once(&self) -> usize {
-        self.pulls.len()
+        self.pulls.values().map(|pull| pull.wants.len()).sum()
+    }
+
+    fn wanted(&mut self, node: NodeId, partition: PartitionId) -> Option<&mut (u64, Option<Bytes>)> {
+        self.pulls.get_mut(&node)?.wants.get_mut(&partition)
     }
 
     /// When something here is due.
     pub fn wake_us(&self) -> Option<u64> {
-        let pulls = self.pulls.values().map(|pull| pull.asked_us + AGAIN_US);
+        let pulls = self.pulls.values().filter_map(|pull| Some(pull.asked_us? + AGAIN_US));
         let told = self
             .told_us
             .filter(|_| !self.open.is_empty())
@@ -92,7 +97,10 @@ impl Node {
         }
         let open = &fills.open;
         fills.done.retain(|name, _| open.contains(name));
-        fills.pulls.retain(|(id, _), pull| open.contains(&(*id, pull.since)));
+        fills.pulls.retain(|_, pull| {
+            pull.wants.retain(|id, (since, _)| open.contains(&(*id, *since)));
+            !pull.wants.is_empty()
+        });
         fills.stirred = true;
     }
 
@@ -101,19 +109,15 @@ impl Node {
         if self.fills.open.is_empty() {
             return;
         }
-        if core::mem::take(&mut self.fills.stirred) {
-            self.begin_pulls(now);
+        for pull in self.fills.pulls.values_mut() {
+            if pull.asked_us.is_some_and(|asked_us| asked_us + AGAIN_US <= now.mono_us) {
+                pull.asked_us = None;
+                self.fills.stirred = true;
+            }
         }
-        let again = |pull: &Pull| pull.asked_us + AGAIN_US <= now.mono_us;
-        let late: Vec<_> = self
-            .fills
-            .pulls
-            .iter()
-            .filter(|(_, pull)| again(pull))
-            .map(|(name, _)| *name)
-            .collect();
-        for (id, node) in late {
-            self.pull(id, node, now);
+        if core::mem::take(&mut self.fills.stirred) {
+            self.begin_pulls();
+            self.ask_for_parts(now);
         }
         if self
             .fills
@@ -125,8 +129,11 @@ impl Node {
         }
     }
 
-    fn begin_pulls(&mut self, now: Now) {
+    /// Adds what can be pulled now to what those are asked for who owe no answer.
+    fn begin_pulls(&mut self) {
         let own = self.membership.id();
+        let without_promise = self.config.mutants.is(Mutant::FillBeforePromise);
+        let mut begun = self.fills.at_once();
         for (id, since) in self.fills.open.clone() {
             let Some(placement) = self.membership.state().map(|state| state.placement(id).clone()) else {
                 return;
@@ -135,30 +142,42 @@ impl Node {
                 continue;
             }
             for node in placement.replicas.iter().copied().filter(|node| *node != own) {
-                if self.fills.pulls.len() >= self.config.limits.moves_at_once {
+                if begun >= self.config.limits.moves_at_once {
                     return;
                 }
-                let known = self
-                    .fills
-                    .done
-                    .get(&(id, since))
-                    .is_some_and(|done| done.contains(&node));
-                let adopted = self
-                    .peers
-                    .to(node)
-                    .and_then(|conn| self.peers.link(conn)?.remote().map(|remote| remote.epoch));
-                let adopted =
-                    adopted.is_some_and(|epoch| epoch >= since || self.config.mutants.is(Mutant::FillBeforePromise));
-                if !known && adopted && !self.fills.pulls.contains_key(&(id, node)) {
-                    let pull = Pull {
-                        since,
-                        from: None,
-                        asked_us: now.mono_us,
-                    };
-                    self.fills.pulls.insert((id, node), pull);
-                    self.pull(id, node, now);
+                let known = self.fills.done.get(&(id, since));
+                let known = known.is_some_and(|done| done.contains(&node));
+                let link = self.peers.to(node).and_then(|conn| self.peers.link(conn));
+                let adopted = link.and_then(|link| link.remote()).map(|remote| remote.epoch);
+                let adopted = adopted.is_some_and(|epoch| epoch >= since || without_promise);
+                if known || !adopted {
+                    continue;
+                }
+                let pull = self.fills.pulls.entry(node).or_default();
+                if pull.asked_us.is_none() && !pull.wants.contains_key(&id) {
+                    pull.wants.insert(id, (since, None));
+                    begun += 1;
                 }
             }
+        }
+    }
+
+    /// Asks for the next chunks, of whoever owes no answer.
+    fn ask_for_parts(&mut self, now: Now) {
+        self.fills.pulls.retain(|_, pull| !pull.wants.is_empty());
+        for (node, pull) in &mut self.fills.pulls {
+            let Some(conn) = self.peers.to(*node).filter(|_| pull.asked_us.is_none()) else {
+                continue;
+            };
+            pull.asked_us = Some(now.mono_us);
+            let wanted = pull.wants.iter().map(|(id, (since, from))| Wanted {
+                partition: *id,
+                since: *since,
+                from: from.as_deref(),
+                digest: self.store.partition(*id).digest(),
+            });
+            let word = Word::Pull(wanted.collect());
+            self.outbox.push(conn, word.to_frame(), Shows::State);
         }
     }
 
@@ -173,133 +192,73 @@ impl Node {
                 .is_some_and(|placement| placement.fills(own, |node| done.is_some_and(|done| done.contains(&node))))
     }
 
-    /// Asks for the next chunk.
-    fn pull(&mut self, id: PartitionId, node: NodeId, now: Now) {
-        let Some(conn) = self.peers.to(node) else {
-            self.fills.pulls.remove(&(id, node));
-            return;
-        };
-        let digest = self.store.partition(id).digest();
-        let Some(pull) = self.fills.pulls.get_mut(&(id, node)) else {
-            return;
-        };
-        pull.asked_us = now.mono_us;
-        let word = Word::Pull {
-            partition: id,
-            since: pull.since,
-            from: pull.from.as_deref(),
-            digest,
-        };
-        self.outbox.push(conn, word.to_frame(), Shows::State);
-    }
-
-    /// A node that is being filled asks for what is here. It is told only what it could not be told before the move: this node has
-    /// adopted it, and confirms nothing to who has not.
-    pub(super) fn give_part(
-        &mut self,
-        conn: ConnId,
-        partition: PartitionId,
-        since: u64,
-        from: Option<&[u8]>,
-        digest: u128,
-    ) {
-        if self.membership.epoch() < since && !self.config.mutants.is(Mutant::FillBeforePromise) {
-            return;
-        }
-        if self.conns.is_full(conn, &self.config.limits) {
-            return;
-        }
-        let maps = self.store.partition(partition);
-        let mut rows = Vec::new();
-        let mut next = None;
-        let mut bytes = 0;
-        if from.is_some() || maps.digest() != digest {
-            let mut last = None;
-            for (map, row) in maps.rows_from(from.and_then(Position::from_bytes)) {
-                let position = Position { map, place: row.place };
-                // A position's rows go together: there is no name for a place between them.
-                if bytes >= self.config.limits.chunk_bytes && last != Some(position) {
-                    next = Some(position.to_bytes());
-                    break;
+    /// Chunks of what moves here have come.
+    pub(super) fn take_parts(&mut self, node: NodeId, parts: &[Part<'_>], now: Now) {
+        for part in parts {
+            let Some((since, from)) = self.fills.wanted(node, part.partition) else {
+                continue;
+            };
+            if (*since, from.as_deref()) != (part.since, part.from) {
+                continue;
+            }
+            if !self.take_chunk(part) {
+                // It is asked for again when there may be room.
+                return;
+            }
+            match part.next {
+                Some(next) => {
+                    if let Some((_, from)) = self.fills.wanted(node, part.partition) {
+                        *from = Some(Bytes::copy_from_slice(next));
+                    }
                 }
-                last = Some(position);
-                let (key, record) = (RecordKey::of_row(map, row.key), Record::new(&row.version));
-                bytes += key.as_bytes().len() + record.as_bytes().len();
-                rows.push((key, record));
+                None => self.took_all(node, part.partition, part.since),
             }
         }
-        let rows: Vec<(&[u8], &[u8])> = rows
-            .iter()
-            .map(|(key, record)| (&key.as_bytes()[..], &record.as_bytes()[..]))
-            .collect();
-        let word = Word::Part {
-            partition,
-            since,
-            from,
-            rows,
-            next: next.as_deref(),
-        };
-        self.tally.moved_bytes += bytes as u64;
-        self.outbox.push(conn, word.to_frame(), Shows::State);
+        if let Some(pull) = self.fills.pulls.get_mut(&node) {
+            pull.asked_us = None;
+            self.fills.stirred = true;
+        }
+        if self.fills.at_once() == 0 {
+            self.fills.told_us = None;
+        }
+        self.fill_timers(now);
     }
 
-    /// A part of what moves here has come.
-    pub(super) fn take_part(&mut self, node: NodeId, part: Part<'_>, now: Now) {
-        let Part {
-            partition,
-            since,
-            from,
-            rows,
-            next,
-        } = part;
-        let awaited = |pull: &Pull| pull.since == since && pull.from.as_deref() == from;
-        if !self.fills.pulls.get(&(partition, node)).is_some_and(awaited) {
-            return;
-        }
-        for (key, record) in rows {
+    /// Merges the rows of a chunk, as far as they are news. `false`: there is no room for them, or they are not what they should be.
+    fn take_chunk(&mut self, part: &Part<'_>) -> bool {
+        for (key, record) in &part.rows {
             let limits = &self.config.limits;
             let key = RecordKey::decode(Bytes::copy_from_slice(key), limits);
             let record = Record::decode(Bytes::copy_from_slice(record), limits);
             let (Ok(key), Ok(record)) = (key, record) else {
                 // A record beyond this node's limits: it cannot hold the partition.
-                return;
+                return false;
             };
-            if self.store.partition_of(&key) != partition {
-                return;
+            if self.store.partition_of(&key) != part.partition {
+                return false;
             }
             let version = record.version();
-            if !self.store.partition(partition).would_change(&key, &version) {
+            if !self.store.partition(part.partition).would_change(&key, &version) {
                 continue;
             }
-            if self
-                .store
-                .room_for(change_bytes(key.as_bytes().len(), record.as_bytes().len()))
-                .is_err()
-            {
-                // It is asked for again when there may be room.
+            let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
+            if self.store.room_for(bytes).is_err() {
                 self.store.fell_short();
-                return;
+                return false;
             }
             self.hlc.observe(version.stamp);
             self.store.merge(key, record);
             self.tally.taken += 1;
         }
-        match next {
-            Some(next) => {
-                if let Some(pull) = self.fills.pulls.get_mut(&(partition, node)) {
-                    pull.from = Some(Bytes::copy_from_slice(next));
-                }
-                self.pull(partition, node, now);
-            }
-            None => {
-                self.fills.pulls.remove(&(partition, node));
-                self.fills.done.entry((partition, since)).or_default().insert(node);
-                self.fills.stirred = true;
-                if self.has_filled(partition, since) && self.fills.pulls.is_empty() {
-                    self.fills.told_us = None;
-                }
-            }
+        true
+    }
+
+    /// All that an old replica holds of a partition is here.
+    fn took_all(&mut self, node: NodeId, partition: PartitionId, since: u64) {
+        if let Some(pull) = self.fills.pulls.get_mut(&node) {
+            pull.wants.remove(&partition);
         }
+        self.fills.done.entry((partition, since)).or_default().insert(node);
     }
 
     /// Says what is filled: to all, for any of them may propose to close it.
@@ -321,18 +280,4 @@ impl Node {
             self.outbox.push(conn, frame.clone(), Shows::State);
         }
     }
-}
-
-/// A chunk of a partition, as [`Word::Part`] brings it.
-pub struct Part<'a> {
-    /// The partition.
-    pub partition: PartitionId,
-    /// The version that opened the move.
-    pub since: u64,
-    /// Where it begins.
-    pub from: Option<&'a [u8]>,
-    /// Record keys and records.
-    pub rows: Vec<(&'a [u8], &'a [u8])>,
-    /// Where the next one begins; nowhere, if this is the last.
-    pub next: Option<&'a [u8]>,
 }

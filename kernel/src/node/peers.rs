@@ -352,6 +352,7 @@ impl Node {
         if link.round_due_us.is_some_and(|due| due <= now.mono_us) || (link.behind && drained) {
             self.begin_round(conn, now);
         }
+        self.give_what_waits(conn);
         self.repair_timers(conn, now);
         if pinged {
             self.tell_upto(conn);

@@ -3,7 +3,6 @@
 use crate::env::{ConnId, Now};
 use crate::hlc::Stamp;
 use crate::node::Node;
-use crate::node::moves::Part;
 use crate::session::Floor;
 use crate::wire::cluster::Word;
 
@@ -17,28 +16,8 @@ impl Node {
             Word::Register(message) => self.register_message(node, message, now),
             Word::Gossip(gossip) => self.gossip(node, &gossip, now),
             Word::Filled(moves) => self.filled(node, &moves, now),
-            Word::Pull {
-                partition,
-                since,
-                from,
-                digest,
-            } => self.give_part(conn, partition, since, from, digest),
-            Word::Part {
-                partition,
-                since,
-                from,
-                rows,
-                next,
-            } => {
-                let part = Part {
-                    partition,
-                    since,
-                    from,
-                    rows,
-                    next,
-                };
-                self.take_part(node, part, now);
-            }
+            Word::Pull(wanted) => self.pulled(conn, &wanted),
+            Word::Parts(parts) => self.take_parts(node, &parts, now),
             Word::Covered(partitions) => self.covered(conn, &partitions),
             Word::Taken(numbers) => self.waits.confirmed(node, &numbers),
             Word::Ask {

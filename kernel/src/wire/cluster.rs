@@ -15,6 +15,35 @@ use crate::wire::gather::{Rows, SentRow, Watch};
 use crate::wire::server::Refusal;
 use crate::wire::{Code, Consistency, peer};
 
+/// A partition that is being pulled, and how far that is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wanted<'a> {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The version of the cluster's state that opened the move.
+    pub since: u64,
+    /// Where to go on; from the beginning, without one.
+    pub from: Option<&'a [u8]>,
+    /// The digest of what the sender holds of it: where that is the receiver's, there is nothing to send.
+    pub digest: u128,
+}
+
+/// A chunk of a partition that is being pulled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part<'a> {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The version of the cluster's state that opened the move.
+    pub since: u64,
+    /// Where it begins, as it was asked for.
+    pub from: Option<&'a [u8]>,
+    /// Record keys and records.
+    #[serde(borrow)]
+    pub rows: Vec<(&'a [u8], &'a [u8])>,
+    /// Where the next chunk begins; nowhere, if this is the last.
+    pub next: Option<&'a [u8]>,
+}
+
 /// One word of a member to another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Word<'a> {
@@ -24,31 +53,10 @@ pub enum Word<'a> {
     Gossip(Gossip),
     /// These moves, each with the version that opened it, are filled as far as the sender is concerned.
     Filled(Vec<(PartitionId, u64)>),
-    /// What do you hold of this partition? For who is being filled with it.
-    Pull {
-        /// The partition.
-        partition: PartitionId,
-        /// The version of the cluster's state that opened the move.
-        since: u64,
-        /// Where to go on; from the beginning, without one.
-        from: Option<&'a [u8]>,
-        /// The digest of what the sender holds of it: where that is the receiver's, there is nothing to send.
-        digest: u128,
-    },
-    /// The answer to a `Pull`: a chunk of the partition.
-    Part {
-        /// The partition.
-        partition: PartitionId,
-        /// The version of the cluster's state that opened the move.
-        since: u64,
-        /// Where it begins, as it was asked for.
-        from: Option<&'a [u8]>,
-        /// Record keys and records.
-        #[serde(borrow)]
-        rows: Vec<(&'a [u8], &'a [u8])>,
-        /// Where the next chunk begins; nowhere, if this is the last.
-        next: Option<&'a [u8]>,
-    },
+    /// What do you hold of these partitions? For who is being filled with them.
+    Pull(#[serde(borrow)] Vec<Wanted<'a>>),
+    /// The answer to a `Pull`: a chunk of each, as many as there was room for.
+    Parts(#[serde(borrow)] Vec<Part<'a>>),
     /// The sender has all that the receiver, which is no replica of them, showed of these partitions.
     Covered(Vec<PartitionId>),
     /// All of the numbered `CHANGES` are durable with the sender.

@@ -252,12 +252,7 @@ impl<'p> Run<'p> {
     fn report(self, at_rest: bool) -> Report {
         let header = &self.plan.header;
         // Who has lost its disk and did not become a member again cannot vote.
-        let displaced = self
-            .displaced
-            .borrow()
-            .iter()
-            .filter(|node| **node < self.left().count())
-            .count() as u64;
+        let displaced = self.displaced_of_those_left() as u64;
         let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
             // Where some went before all had come, those that are left may be a minority of those that belong.
@@ -387,6 +382,12 @@ impl<'p> Run<'p> {
         self.world.hosts().iter().take(left)
     }
 
+    /// How many of them have lost their disk, and are no member again yet.
+    fn displaced_of_those_left(&self) -> usize {
+        let left = self.left().count();
+        self.displaced.borrow().iter().filter(|node| **node < left).count()
+    }
+
     fn heal(&mut self) {
         self.healed = true;
         let (nodes, dead) = (self.plan.header.nodes, self.plan.header.dead);
@@ -428,7 +429,7 @@ impl<'p> Run<'p> {
         self.replace_unusable();
         self.note_members();
         let settled = now_us > last_entry_us
-            && self.displaced.borrow().is_empty()
+            && self.displaced_of_those_left() == 0
             && self.clients.iter().all(Client::is_idle)
             && self.all_watch()
             && self.left().all(|host| is_ready(host.phase()))

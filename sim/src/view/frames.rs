@@ -242,18 +242,15 @@ fn word(body: &[u8]) -> Summary {
         }
         Some(Word::Gossip(_)) => (Kind::Heartbeat, "GOSSIP".into()),
         Some(Word::Filled(moves)) => (Kind::Repair, format!("FILLED {} partitions", moves.len())),
-        Some(Word::Pull { partition, since, .. }) => (
-            Kind::Repair,
-            format!("PULL partition {} of version {since}", partition.index()),
-        ),
-        Some(Word::Part {
-            partition, rows, next, ..
-        }) => {
-            let more = if next.is_some() { ", and more" } else { "" };
-            (
-                Kind::Repair,
-                format!("PART of partition {}: {} records{more}", partition.index(), rows.len()),
-            )
+        Some(Word::Pull(wanted)) => (Kind::Repair, format!("PULL {} partitions", wanted.len())),
+        Some(Word::Parts(parts)) => {
+            let records: usize = parts.iter().map(|part| part.rows.len()).sum();
+            let more = parts.iter().filter(|part| part.next.is_some()).count();
+            let text = format!(
+                "PARTS of {} partitions: {records} records, {more} with more to come",
+                parts.len()
+            );
+            (Kind::Repair, text)
         }
         Some(Word::Covered(partitions)) => (Kind::Repair, format!("COVERED {} partitions", partitions.len())),
         Some(Word::Taken(numbers)) => (Kind::Done, format!("TAKEN {numbers:?}")),

@@ -59,13 +59,13 @@ fn words() -> Vec<Word<'static>> {
         Reply::Frame(b"frame"),
         Reply::Refused(refused()),
     ];
-    let pull = |from| Word::Pull {
+    let wanted = |from| Wanted {
         partition,
         since: 7,
         from,
         digest: u128::MAX - 1,
     };
-    let part = |from, rows, next| Word::Part {
+    let part = |from, rows, next| Part {
         partition,
         since: 7,
         from,
@@ -80,10 +80,13 @@ fn words() -> Vec<Word<'static>> {
     };
     let mut words = vec![
         Word::Filled(vec![(partition, 1), (partition, u64::MAX)]),
-        pull(None),
-        pull(Some(b"from")),
-        part(None, vec![], None),
-        part(Some(b"from"), vec![(b"k", b"v"), (b"", b"")], Some(b"next")),
+        Word::Pull(vec![]),
+        Word::Pull(vec![wanted(None), wanted(Some(b"from"))]),
+        Word::Parts(vec![part(None, vec![], None)]),
+        Word::Parts(vec![
+            part(Some(b"from"), vec![(b"k", b"v"), (b"", b"")], Some(b"next")),
+            part(None, vec![], None),
+        ]),
         Word::Covered(vec![partition]),
         Word::Taken(vec![0, u64::MAX]),
         ask(None),
