@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits, Mutant, Now};
+use crate::env::{ConnId, Limits, Mutant, Mutants, Now};
 use crate::hlc::Stamp;
 use crate::node::Node;
 use crate::partition::PartitionSet;
@@ -52,21 +52,26 @@ struct Source {
 
 impl Source {
     /// What a change of these keys does to it.
-    fn change(&mut self, keys: &[&RecordKey], store: &Store) -> Result<Vec<Said>, Refusal> {
+    fn change(&mut self, keys: &[&RecordKey], store: &Store, mutants: Mutants) -> Result<Vec<Said>, Refusal> {
         let mut events = Vec::new();
         for key in keys {
             let value = store.live(key).and_then(|version| version.value);
             events.extend(self.live.change(key, value).map_err(|error| refusal_of_query(&error))?);
         }
-        let said = net(events).into_iter().map(|event| {
+        let said = net(events).into_iter().filter_map(|event| {
             let value = store.live(&event.key).and_then(|version| version.value);
-            match value.filter(|_| event.change != ChangeType::Leave) {
+            let left = event.change == ChangeType::Leave;
+            if mutants.is(Mutant::LeaveLost) && left && value.is_some() {
+                return None;
+            }
+            let said = match value.filter(|_| !left) {
                 None => Said::Left(event.key),
                 Some(value) => {
                     let (key, value) = (event.key, Bytes::copy_from_slice(value));
                     Said::Has(self.live.query().ranked(&Row { key, value }))
                 }
-            }
+            };
+            Some(said)
         });
         Ok(said.collect())
     }
@@ -120,6 +125,7 @@ impl Sources {
         conns: &Conns,
         limits: &Limits,
         outbox: &mut Outbox,
+        mutants: Mutants,
     ) -> Told {
         let mut own = Vec::new();
         if self.table.is_empty() {
@@ -142,7 +148,7 @@ impl Sources {
                     self.ended.insert((conn, request));
                     continue;
                 }
-                let said = source.change(&keys, store);
+                let said = source.change(&keys, store, mutants);
                 let Some(conn) = conn else {
                     match said {
                         Ok(said) if said.is_empty() => {}
@@ -366,7 +372,8 @@ impl Node {
         let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
         self.subscriptions
             .tell(news.iter().copied(), &self.store, conns, limits, outbox);
-        for (request, said) in self.sources.tell(&news, &self.store, conns, limits, outbox) {
+        let mutants = self.config.mutants;
+        for (request, said) in self.sources.tell(&news, &self.store, conns, limits, outbox, mutants) {
             self.told_itself(request, said, now);
         }
     }

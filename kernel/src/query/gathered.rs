@@ -74,6 +74,7 @@ pub struct GatheredLive {
     bytes: usize,
     rows_max: usize,
     bytes_max: usize,
+    mutants: Mutants,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,6 +112,7 @@ impl GatheredLive {
             bytes: 0,
             rows_max: limits.query_rows,
             bytes_max: limits.query_bytes,
+            mutants,
         }
     }
 
@@ -285,7 +287,9 @@ impl GatheredLive {
     fn changes(&self, step: Step) -> Vec<Change> {
         let Step { events, touched } = step;
         // What only went out and in again as others came and went is where it was.
-        let told = |event: &Event| event.change != ChangeType::Update || touched.contains(&event.key);
+        let moves_up = |event: &Event| event.change == ChangeType::Enter && !touched.contains(&event.key);
+        let lost = |event: &Event| self.mutants.is(Mutant::WindowNotRefilled) && moves_up(event);
+        let told = |event: &Event| (event.change != ChangeType::Update || touched.contains(&event.key)) && !lost(event);
         let events = net(events).into_iter().filter(told);
         let change = |Event { change, key }: Event| {
             let member = self.members.get(key.key()).filter(|_| change != ChangeType::Leave);

@@ -9,7 +9,7 @@ use kernel::partition::PartitionId;
 use kernel::reconcile::ShortItem;
 use kernel::store::RecordKey;
 use kernel::wire::client::{self, ClientMessage};
-use kernel::wire::cluster::Word;
+use kernel::wire::cluster::{Wanted, Word};
 use kernel::wire::peer::{self, PeerMessage, Ping};
 use kernel::wire::repair::{self, Answered, Asked, Repair};
 use kernel::wire::server::{self, ServerMessage};
@@ -42,12 +42,12 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         committed: 2,
         wall_ms: 3,
     };
-    let word = Word::Pull {
+    let word = Word::Pull(vec![Wanted {
         partition: PartitionId::new(270).expect("in range"),
         since: 7,
         from: Some(b"from"),
         digest: 8,
-    };
+    }]);
     let frames = [
         client::op_batch(&[op(), op()]),
         client::sync_body("c", &[op()]),
