@@ -51,7 +51,9 @@ impl Node {
                 continue;
             }
             let place = self.tickets.0 << 32 ^ conn.0;
-            if self.conns.is_full(conn, &self.config.limits) || self.config.rare.happens(Rare::SkipForward, place) {
+            // What is owed is not skipped again: nothing may happen after this step.
+            let skips = !owed.contains(&node) && self.config.rare.happens(Rare::SkipForward, place);
+            if self.conns.is_full(conn, &self.config.limits) || skips {
                 self.taken.note(Rare::SkipForward);
                 self.peers.falls_behind(conn);
                 if let Some(link) = self.peers.link(conn) {
