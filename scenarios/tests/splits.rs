@@ -1,7 +1,6 @@
 //! Splits that are not halves: a bridge, one way, and one that falls into a move. A minority acknowledges nothing by quorum, both sides
 //! go on by themselves, and all of it is merged.
 
-use kernel::env::Mutant;
 use sim::story::Story;
 
 const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -51,9 +50,4 @@ fn split_in_a_move(nodes: usize) -> Story {
 fn a_node_joins_while_the_network_is_split() {
     all_is_done(&split_in_a_move(3), 8);
     all_is_done(&split_in_a_move(5), 4);
-}
-
-#[test]
-fn a_move_that_is_closed_when_one_of_the_old_has_been_asked_is_found_out() {
-    assert!(split_in_a_move(5).broken_by(Mutant::WholeTooEarly).breaks(0..40) > 0);
 }

@@ -22,7 +22,7 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::PruneOrIntersects, "kernel/src/query/prune/tests.rs"),
     (Mutant::GatherForgetsOffset, "kernel/src/query/gather/tests.rs"),
     (Mutant::DropResurrected, "kernel/src/store/tests.rs"),
-    (Mutant::WholeTooEarly, "scenarios/tests/splits.rs"),
+    (Mutant::WholeTooEarly, "kernel/tests/cluster/moves.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use kernel::env::Mutants;
+use kernel::node::NodeConfig;
 use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::Disk;
@@ -205,4 +207,24 @@ fn no_more_partitions_are_filled_at_once_than_the_limit_says() {
     });
     assert_eq!(most.get(), 2);
     check(&mut net, &keys);
+}
+
+/// A fourth node reaches one of the three others alone. How many moves are open after a while.
+fn filled_by_one_alone(mutants: Mutants) -> u64 {
+    let (mut net, _) = filled(3);
+    net.add(NodeConfig { mutants, ..config(3) });
+    net.split(&[3], &[1, 2]);
+    net.run(10_000);
+    assert_eq!(net.host(0).node.stats().members, 4);
+    net.moves(0)
+}
+
+#[test]
+fn nothing_is_whole_before_a_majority_of_the_old_replicas_was_asked() {
+    assert!(filled_by_one_alone(Mutants::default()) > 0);
+    #[cfg(feature = "testing")]
+    assert_eq!(
+        filled_by_one_alone(Mutants::only(kernel::env::Mutant::WholeTooEarly)),
+        0
+    );
 }
