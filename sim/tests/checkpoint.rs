@@ -10,7 +10,7 @@ use sim::run::{Options, Report, run};
 use sim::world::Between;
 
 /// How often a run's state is looked at, in steps.
-const LOOK_EVERY: u64 = 256;
+const LOOK_EVERY: u64 = 128;
 
 /// The report of a run, and the hashes of the states of its nodes on the way. With `swaps` every node is now and then put away
 /// for one that was made from its checkpoint.
