@@ -147,7 +147,7 @@ impl Client {
             if shared.stop.load(Ordering::Relaxed) {
                 break;
             }
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            thread::park_timeout(due.saturating_duration_since(Instant::now()));
             let due_us = due.saturating_duration_since(shared.begun).as_micros() as u64;
             shared.due_us[self.who as usize].store(due_us, Ordering::Relaxed);
             // Each does one thing only, so that what reads wait for is not a write.

@@ -57,7 +57,7 @@ impl Steps<'_> {
         let tags = tags::of_partitions();
         let before = nodes.holders(&tags)?;
         self.foreground.take();
-        std::thread::sleep(self.calm);
+        std::thread::park_timeout(self.calm);
         let calm = self.foreground.take();
         let begun = Instant::now();
         change(nodes)?;

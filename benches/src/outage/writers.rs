@@ -198,7 +198,7 @@ fn work(shared: &Shared, tags: &[String], mut store: Box<dyn Store>, who: usize,
             }
         }
         due = (due + order.pace).max(Instant::now() - order.pace);
-        thread::sleep(due.saturating_duration_since(Instant::now()));
+        thread::park_timeout(due.saturating_duration_since(Instant::now()));
     }
 }
 
