@@ -11,9 +11,13 @@ mod cluster;
 mod crash;
 #[path = "e2e/exchange.rs"]
 mod exchange;
+#[path = "e2e/members.rs"]
+mod members;
 #[path = "e2e/process.rs"]
 mod process;
 #[path = "e2e/record.rs"]
 mod record;
+#[path = "e2e/strangers.rs"]
+mod strangers;
 #[path = "e2e/writer.rs"]
 mod writer;

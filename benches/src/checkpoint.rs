@@ -1,7 +1,6 @@
 //! A whole node as bytes, and a node from them: how long a recording holds the node up when a segment begins, and a replay
 //! before its first step.
 
-use std::error::Error;
 use std::hint::black_box;
 
 use kernel::crdt::Version;
@@ -9,12 +8,12 @@ use kernel::env::{ConnId, Limits, Now, WriterId};
 use kernel::hlc::Stamp;
 use kernel::machine::{ConnKind, Fetch, Fetched, Input, Machine, Output, Role, Room};
 use kernel::node::{Node, NodeConfig};
-use kernel::wire::client;
 use kernel::wire::op::Op;
+use kernel::wire::{Consistency, client};
 
 use crate::row::Row;
 use crate::timer::{Spent, measure};
-use crate::{Load, Rows};
+use crate::{Failure, Load, Rows};
 
 const BENCH: &str = "checkpoint";
 const RECORDS: u64 = 1_000_000;
@@ -65,7 +64,7 @@ fn step(node: &mut Node, step: &mut u64, input: Input<'_>) {
 }
 
 /// A node that holds so many records.
-fn filled(records: u64, value_bytes: u32) -> Result<Node, Box<dyn Error>> {
+fn filled(records: u64, value_bytes: u32) -> Result<Node, Failure> {
     let mut node = Node::new(NodeConfig::new("bench"));
     let mut steps = 0;
     step(&mut node, &mut steps, Input::Boot { entropy: [1; 32] });
@@ -93,6 +92,7 @@ fn filled(records: u64, value_bytes: u32) -> Result<Node, Box<dyn Error>> {
             id: "1",
             map: "bench",
             key,
+            consistency: Consistency::default(),
             version: Version::new(stamp, "bench", Some(&value)),
         };
         let ops: Vec<_> = keys.iter().map(|key| op(key.as_bytes())).collect();

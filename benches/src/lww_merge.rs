@@ -4,7 +4,6 @@
 //! the price of deciding: reading the held version, comparing, and keeping the digest.
 
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
 use std::hint::black_box;
 
 use kernel::crdt::{DigestKey, Foreseen, LwwMap, Version};
@@ -14,7 +13,7 @@ use kernel::hlc::Stamp;
 use crate::memory::{of_subject, resident};
 use crate::row::Row;
 use crate::timer::measure;
-use crate::{Load, Rows};
+use crate::{Failure, Load, Rows};
 
 pub(crate) const BENCH: &str = "lww-merge";
 const KEYS: usize = 1_000_000;
@@ -100,7 +99,7 @@ fn insert_ordered(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, writes: &[Write]) {
 }
 
 /// Makes one subject, and says by how much the process has grown.
-pub(crate) fn resident_growth(subject: &str, load: &Load) -> Result<u64, Box<dyn Error>> {
+pub(crate) fn resident_growth(subject: &str, load: &Load) -> Result<u64, Failure> {
     let all = writes(keys(load), 0);
     let before = resident()?;
     let (mut map, mut hashed, mut ordered) = (new_map(), HashMap::new(), BTreeMap::new());

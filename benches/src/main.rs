@@ -3,21 +3,29 @@
 //! ```text
 //! cargo run --release -p benches -- list
 //! cargo run --release -p benches -- run socket-writes --json
+//! cargo run --release -p benches -- outage --trials 20
 //! ```
 
 mod checkpoint;
 mod churn;
+mod cluster;
+mod grow;
 mod lww_merge;
 mod lww_sorted;
 mod memory;
 mod or_map;
+mod outage;
 #[cfg(feature = "peers")]
 mod peers;
 mod program;
+mod quorum;
 mod riblt;
 mod row;
+mod server;
 mod sim_steps;
+mod socket;
 mod socket_writes;
+mod spread;
 mod timer;
 
 use std::env;
@@ -52,6 +60,12 @@ enum Task {
         #[command(flatten)]
         load: Load,
     },
+    /// How long writes are refused when a node of a cluster dies, beside Redis Cluster
+    Outage(outage::Outage),
+    /// Writes that a majority of a cluster has, beside a single node, Redis Cluster, and synced appends of the same bytes to a file
+    Quorum(quorum::Quorum),
+    /// A cluster that grows and shrinks under load: how long, how much is sent, and what clients notice
+    Grow(grow::Grow),
     /// Make one subject of lww-merge and print the bytes by which this process has grown
     #[command(hide = true)]
     Resident {
@@ -82,7 +96,10 @@ struct Load {
     value_bytes: u32,
 }
 
-type Rows = Result<Vec<Row>, Box<dyn Error>>;
+/// What went wrong; threads hand it over.
+type Failure = Box<dyn Error + Send + Sync>;
+
+type Rows = Result<Vec<Row>, Failure>;
 
 /// A bench: its name, what it measures, and how.
 type Bench = (&'static str, &'static str, fn(&Load) -> Rows);
@@ -150,6 +167,26 @@ fn each_in_its_own_process(names: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn print(rows: &[Row], json: bool) {
+    if !json {
+        println!("{}", row::HEAD);
+    }
+    rows.iter().for_each(|row| match json {
+        true => println!("{}", row.json()),
+        false => println!("{row}"),
+    });
+}
+
+fn exit(name: &str, done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let (names, json, load) = match Cli::parse().task {
         Task::List => {
@@ -159,17 +196,15 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Task::Run { names, json, load } => (names, json, load),
+        Task::Outage(asked) => return exit("outage", outage::run(&asked)),
+        Task::Grow(asked) => return exit("grow", grow::run(&asked)),
+        Task::Quorum(asked) => {
+            let rows = quorum::run(&asked);
+            return exit("quorum", rows.map(|rows| print(&rows, asked.json)));
+        }
         Task::Resident { subject, load } => {
-            return match lww_merge::resident_growth(&subject, &load) {
-                Ok(bytes) => {
-                    println!("{bytes}");
-                    ExitCode::SUCCESS
-                }
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    ExitCode::FAILURE
-                }
-            };
+            let grown = lww_merge::resident_growth(&subject, &load);
+            return exit("resident", grown.map(|bytes| println!("{bytes}")));
         }
     };
     let mut chosen = Vec::new();
@@ -185,20 +220,13 @@ fn main() -> ExitCode {
     if chosen.len() > 1 {
         return each_in_its_own_process(&names);
     }
-    if !json {
-        println!("{}", row::HEAD);
-    }
+    let mut rows = Vec::new();
     for (name, bench) in chosen {
         match bench(&load) {
-            Ok(rows) => rows.iter().for_each(|row| match json {
-                true => println!("{}", row.json()),
-                false => println!("{row}"),
-            }),
-            Err(error) => {
-                eprintln!("error: {name}: {error}");
-                return ExitCode::FAILURE;
-            }
+            Ok(some) => rows.extend(some),
+            Err(error) => return exit(name, Err(error)),
         }
     }
+    print(&rows, json);
     ExitCode::SUCCESS
 }

@@ -1,6 +1,6 @@
 //! How much memory a subject takes, with all that the allocator adds: the growth of a process that does nothing else.
 
-use std::error::Error;
+use crate::Failure;
 use std::process::Command;
 use std::{env, fs};
 
@@ -8,7 +8,7 @@ use std::{env, fs};
 ///
 /// # Errors
 /// If `/proc/self/statm` cannot be read.
-pub fn resident() -> Result<u64, Box<dyn Error>> {
+pub fn resident() -> Result<u64, Failure> {
     let statm = fs::read_to_string("/proc/self/statm")?;
     let pages = statm.split(' ').nth(1).ok_or("/proc/self/statm has a second field")?;
     Ok(pages.parse::<u64>()? * rustix::param::page_size() as u64)
@@ -18,7 +18,7 @@ pub fn resident() -> Result<u64, Box<dyn Error>> {
 ///
 /// # Errors
 /// If that process fails.
-pub fn of_subject(subject: &str, quick: bool) -> Result<u64, Box<dyn Error>> {
+pub fn of_subject(subject: &str, quick: bool) -> Result<u64, Failure> {
     let mut command = Command::new(env::current_exe()?);
     command.args(["resident", subject]);
     if quick {

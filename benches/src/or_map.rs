@@ -11,7 +11,7 @@ use kernel::hlc::Stamp;
 
 use crate::row::Row;
 use crate::timer::{Spent, Timer};
-use crate::{Load, Rows};
+use crate::{Failure, Load, Rows};
 
 /// Elements of each replica.
 const ELEMENTS: u64 = 100_000;
@@ -75,7 +75,7 @@ fn dots(writer: u64) -> Result<DotSource, &'static str> {
 }
 
 /// Adds all, and says what that took.
-fn fill(map: &mut OrMap, items: &[Item], dots: &mut DotSource) -> Result<Spent, Box<dyn std::error::Error>> {
+fn fill(map: &mut OrMap, items: &[Item], dots: &mut DotSource) -> Result<Spent, Failure> {
     let timer = Timer::start();
     for (key, element) in items {
         black_box(map.add(key, element, dots.next(0)?));

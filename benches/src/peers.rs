@@ -2,8 +2,6 @@
 //! say what a document was at any time, and merge texts and lists; the kernel's map keeps the winning version and no more. What
 //! is compared is the price of a set, not the worth of a library.
 
-use std::error::Error;
-
 use automerge::transaction::Transactable as _;
 use automerge::{AutoCommit, ObjType, ROOT, ScalarValue};
 use loro::LoroDoc;
@@ -12,7 +10,7 @@ use yrs::{Any, Doc, Map as _, Transact as _};
 use crate::lww_merge::{BENCH, Write, merge_all, new_map, writes};
 use crate::row::Row;
 use crate::timer::{Spent, measure};
-use crate::{Load, Rows};
+use crate::{Failure, Load, Rows};
 
 const SETS: usize = 100_000;
 
@@ -32,7 +30,7 @@ fn by_yrs(sets: &[(String, &Write)]) -> Spent {
     })
 }
 
-fn by_loro(sets: &[(String, &Write)]) -> Result<Spent, Box<dyn Error>> {
+fn by_loro(sets: &[(String, &Write)]) -> Result<Spent, Failure> {
     let mut doc = LoroDoc::new();
     let mut failed = None;
     let spent = measure(&mut doc, |doc| {
@@ -45,7 +43,7 @@ fn by_loro(sets: &[(String, &Write)]) -> Result<Spent, Box<dyn Error>> {
     failed.map_or(Ok(spent), |error| Err(error.into()))
 }
 
-fn by_automerge(sets: &[(String, &Write)]) -> Result<Spent, Box<dyn Error>> {
+fn by_automerge(sets: &[(String, &Write)]) -> Result<Spent, Failure> {
     let mut doc = AutoCommit::new();
     let map = doc.put_object(ROOT, "m", ObjType::Map)?;
     let mut failed = None;

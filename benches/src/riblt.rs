@@ -6,7 +6,6 @@
 //! under way when the receiver is done is lost. The time of `orrery` is the decoder's, that of `merkle-walk` is both sides'. Both sides have their set's first symbols, and their tree, before it begins. The `bound` is what it takes to name
 //! the differences, 8 bytes of key and 4 of digest each, if one knew them.
 
-use std::error::Error;
 use std::hint::black_box;
 
 use kernel::crdt::DigestKey;
@@ -16,7 +15,7 @@ use kernel::reconcile::{Decoder, Encoder, Sketch};
 
 use crate::row::Row;
 use crate::timer::{Spent, Timer};
-use crate::{Load, Rows};
+use crate::{Failure, Load, Rows};
 
 const ITEMS: usize = 1_000_000;
 const DIFFERENCES: [usize; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
@@ -86,7 +85,7 @@ fn row(subject: &'static str, ops: usize, spent: Spent, bytes: u64, note: String
 }
 
 /// Reconciles by symbols: the time of the decoder, bytes and rounds.
-fn by_symbols(here: &Side, there: &Side, differences: usize) -> Result<(Spent, usize, usize), Box<dyn Error>> {
+fn by_symbols(here: &Side, there: &Side, differences: usize) -> Result<(Spent, usize, usize), Failure> {
     let mut there = there.encoder();
     let mut decoder = Decoder::new(here.encoder(), KEPT);
     let (mut spent, mut bytes, mut rounds) = (Spent::default(), 0, 0);

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use std::process::Command;
 use crate::program::{built, measured};
 use crate::row::Row;
 use crate::timer::measure;
-use crate::{Load, Rows};
+use crate::{Failure, Load, Rows};
 
 const BENCH: &str = "sim-steps";
 
@@ -63,7 +62,7 @@ impl Plan {
         text
     }
 
-    fn run(&self, sim: &Path, dir: &Path, subject: &'static str, checked: bool) -> Result<Row, Box<dyn Error>> {
+    fn run(&self, sim: &Path, dir: &Path, subject: &'static str, checked: bool) -> Result<Row, Failure> {
         let file = dir.join(subject);
         fs::write(&file, self.text())?;
         let mut command = Command::new(sim);
@@ -110,7 +109,7 @@ fn bare_heap(events: u64) -> Row {
 }
 
 /// Messages between two tasks on madsim, if that is built.
-fn madsim() -> Result<Option<Row>, Box<dyn Error>> {
+fn madsim() -> Result<Option<Row>, Failure> {
     let usual = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../target/madsim/release/examples/madsim-ping-pong"

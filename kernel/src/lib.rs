@@ -16,11 +16,11 @@
 //! | 1 | [`hlc`] | the hybrid logical clock |
 //! | 2 | [`crdt`] | replicated data types |
 //! | 2 | [`merkle`], [`reconcile`] | what differs between two sets: by sums from the top down, by coded symbols |
-//! | 3 | [`partition`] | key → slot → partition |
+//! | 3 | [`partition`] | key → slot → partition → the nodes that hold it |
 //! | 4 | [`register`] | a value agreed by a majority of the nodes that it names |
 //! | 4 | [`store`] | the records in memory, and the way of a change to disk |
-//! | 6 | [`query`] | predicates, and queries once and live |
-//! | 7 | [`cluster`] | who is alive |
+//! | 6 | [`query`] | predicates; queries once and live, of one node and gathered from many |
+//! | 7 | [`cluster`] | who belongs to it, where partitions lie, who is alive and acts as owner; repair |
 //! | 8 | [`wire`], [`session`] | the messages; connections, and what clients ask over them |
 //! | 8 | [`record`] | recordings of a machine, as bytes |
 //! | 9 | [`node`] | the machine composed of the rest |

@@ -237,10 +237,13 @@ pub struct Commit {
 pub struct Apply {
     /// Its number.
     pub ticket: Ticket,
-    /// The log entry that the records then hold everything up to. Written in the same transaction.
+    /// The log entry that the records then hold everything up to; never one before that of the last apply, and perhaps the same.
+    /// Written in the same transaction.
     pub upto: u64,
     /// Keys and values, ascending by key, each key once.
     pub puts: Vec<(Bytes, Bytes)>,
+    /// Keys that are to be there no more, ascending, each once, none of them in `puts`. One that is not there is no error.
+    pub deletes: Vec<Bytes>,
 }
 
 /// A read of storage. Answered by [`Input::Fetched`].
@@ -324,10 +327,14 @@ pub struct Dial {
 }
 
 /// What the node as a whole does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// Reading what storage holds. Requests are refused.
     Recovering,
+    /// Storage is read, and the node does not belong to a cluster yet: it asks those that it was told to join.
+    Joining,
+    /// It was a member of a cluster and is one no longer. It serves nothing, and a person must look.
+    Removed,
     /// Serving.
     Ready {
         /// Records found in storage.

@@ -16,10 +16,12 @@ use kernel::env::Limits;
 use kernel::machine::{Command, Phase};
 use kernel::session::Secret;
 use smol::LocalExecutor;
+use smol::net::TcpListener;
 
 use crate::driver::{Clock, Driver, DriverError, Settings, disk};
 use crate::metrics::{MeteredLog, MeteredNet, MeteredRecords, Metrics, Watch, Watched};
 use crate::net::{Health, Page, Rules, Server, SmolNet, SystemClock};
+use crate::record::RecordError;
 use crate::storage::{Folder, FolderError};
 
 /// What a node runs on.
@@ -42,6 +44,8 @@ pub struct Host {
 pub enum Milestone {
     /// It listens here. Requests are refused until it is ready.
     Listening(SocketAddr),
+    /// It belongs to no cluster yet: it joins one, or begins one.
+    Joining,
     /// It serves.
     Ready,
 }
@@ -68,6 +72,9 @@ pub enum HostError {
         /// What it says.
         error: io::Error,
     },
+    /// Its steps cannot be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The node stopped by itself.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -80,7 +87,9 @@ impl HostError {
             Self::Listen { .. } => "cannot_listen",
             Self::Folder(error) => error.code(),
             Self::System { .. } => "system",
+            Self::Record(error) => error.code(),
             Self::Driver(DriverError::Failed(_)) => "data_unusable",
+            Self::Driver(DriverError::Removed) => "removed",
             Self::Driver(DriverError::StorageGone) => "storage_gone",
             Self::Driver(DriverError::Accept(_)) => "cannot_accept",
         }
@@ -93,6 +102,10 @@ impl HostError {
                 "something listens there already, perhaps another node: stop it, or choose another --listen"
             }
             Self::Listen { .. } => "choose another --listen; 127.0.0.1:0 takes any free port",
+            Self::Record(_) => "choose another folder with --record, or leave it out",
+            Self::Driver(DriverError::Removed) => {
+                "the other members hold what it held. To have it join again, as a new member, give it an empty --data and --join"
+            }
             Self::Driver(DriverError::Failed(_)) => {
                 "the log says what was found; restore a backup, or move the folder away"
             }
@@ -102,26 +115,36 @@ impl HostError {
 }
 
 impl Host {
-    /// Runs `machine` until it is stopped by SIGTERM, SIGINT or an order that comes out of `stop`.
+    /// Runs the machine that `make` makes, which is told where the node listens, until it is stopped by SIGTERM, SIGINT or an order
+    /// that comes out of `stop`.
     ///
     /// A second signal ends the process at once: what was acknowledged is on disk.
+    ///
+    /// # Errors
+    /// [`HostError`]; a node that is no member of its cluster any more ends with [`DriverError::Removed`], and does not wait for better
+    /// days: there are none.
     pub fn run<M: Watched + 'static>(
         self,
-        machine: M,
+        make: impl FnOnce(SocketAddr) -> Result<M, HostError>,
         stop: async_channel::Receiver<Command>,
         milestone: impl Fn(Milestone) + 'static,
     ) -> Result<(), HostError> {
         let executor = Rc::new(LocalExecutor::new());
-        block_on(executor.run(self.serve(machine, stop, milestone, Rc::clone(&executor))))
+        block_on(executor.run(self.serve(make, stop, milestone, Rc::clone(&executor))))
     }
 
     async fn serve<M: Watched + 'static>(
         self,
-        machine: M,
+        make: impl FnOnce(SocketAddr) -> Result<M, HostError>,
         stop: async_channel::Receiver<Command>,
         milestone: impl Fn(Milestone) + 'static,
         executor: Rc<LocalExecutor<'static>>,
     ) -> Result<(), HostError> {
+        let addr = self.listen;
+        let cannot_listen = |error| HostError::Listen { addr, error };
+        let listener = TcpListener::bind(addr).await.map_err(cannot_listen)?;
+        let listening = listener.local_addr().map_err(cannot_listen)?;
+        let machine = make(listening)?;
         let health = Health::default();
         let metrics = Metrics::new(self.version);
         let (machine, clock) = (Rc::new(RefCell::new(machine)), Rc::new(SystemClock::start()));
@@ -145,12 +168,7 @@ impl Host {
             health: health.clone(),
             metrics: page,
         };
-        let addr = self.listen;
-        let cannot_listen = |error| HostError::Listen { addr, error };
-        let (server, accepted) = Server::bind(addr, rules, Rc::clone(&executor))
-            .await
-            .map_err(cannot_listen)?;
-        let listening = server.addr().map_err(cannot_listen)?;
+        let (server, accepted) = Server::new(listener, rules, Rc::clone(&executor));
         tracing::info!(addr = %listening, data = %self.folder.path().display(), "listening");
         milestone(Milestone::Listening(listening));
         executor.spawn(server.run()).detach();
@@ -196,8 +214,12 @@ impl Host {
 
 /// Notes each phase where people and balancers look for it.
 fn phases(health: Health, metrics: Metrics, milestone: impl Fn(Milestone)) -> impl FnMut(Phase) {
-    let mut start = Instant::now();
+    let (mut start, mut took) = (Instant::now(), Duration::ZERO);
+    let mut reading = true;
     move |phase| {
+        if std::mem::replace(&mut reading, phase == Phase::Recovering) && phase != Phase::Recovering {
+            took = start.elapsed();
+        }
         health.set_ready(matches!(phase, Phase::Ready { .. }));
         match phase {
             Phase::Recovering => {
@@ -205,12 +227,16 @@ fn phases(health: Health, metrics: Metrics, milestone: impl Fn(Milestone)) -> im
                 tracing::info!("reading what the data folder holds");
             }
             Phase::Ready { records, log_entries } => {
-                let took = start.elapsed();
                 metrics.recovered(took.as_secs_f64());
                 let ms = took.as_millis() as u64;
                 tracing::info!(records, log_entries, ms, "recovered");
                 milestone(Milestone::Ready);
             }
+            Phase::Joining => {
+                tracing::info!("the data folder is read; the node belongs to no cluster yet");
+                milestone(Milestone::Joining);
+            }
+            Phase::Removed => tracing::error!("the node is no member of its cluster any more"),
             Phase::Failed { error } => tracing::error!(%error, "the node cannot serve"),
             Phase::Stopped => tracing::info!("stopped"),
         }

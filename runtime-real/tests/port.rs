@@ -82,9 +82,13 @@ impl Node {
         let (stop, orders) = bounded(1);
         let (milestones, reached) = mpsc::channel();
         let thread = thread::spawn(move || {
-            host.run(Echo::default(), orders, move |milestone| {
-                let _ = milestones.send(milestone);
-            })
+            host.run(
+                |_| Ok(Echo::default()),
+                orders,
+                move |milestone| {
+                    let _ = milestones.send(milestone);
+                },
+            )
         });
         let Ok(Milestone::Listening(addr)) = reached.recv_timeout(Duration::from_secs(10)) else {
             panic!("the node does not listen: {:?}", thread.join());

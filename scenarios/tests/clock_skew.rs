@@ -19,6 +19,22 @@ fn nodes_a_minute_apart_converge() {
 }
 
 #[test]
+fn five_nodes_a_minute_apart_agree_on_who_belongs_and_read_what_a_quorum_has() {
+    let mut story = Story::of_nodes(5)
+        .skewed(&[30_000, -30_000, 0, 29_000, -29_000])
+        .by_quorum();
+    for client in 0..5 {
+        story = story
+            .writes(client, &KEYS, 2_000 + 10 * client as u64..6_000, 60)
+            .reads(client, KEYS[client % 2], 2_500..6_500, 90);
+    }
+    let story = story.down(0, 3_000..4_000).down(3, 4_500..5_000);
+    for report in story.holds(0..5) {
+        assert_eq!((report.acknowledged, report.refused), (story.written(), 0));
+    }
+}
+
+#[test]
 fn a_clock_that_jumps_back_under_a_crash_does_not_take_the_stamps_with_it() {
     let mut story = Story::of_nodes(2)
         .writes(0, &KEYS, 100..6_000, 30)

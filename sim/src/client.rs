@@ -13,10 +13,10 @@ use bytes::Bytes;
 use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Hlc;
 use kernel::store::RecordKey;
-use kernel::wire::Code;
 use kernel::wire::client::auth;
 use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
+use kernel::wire::{Code, Consistency, ReadConsistency};
 
 use crate::clock::EPOCH_MS;
 use crate::invariant::Write;
@@ -74,8 +74,8 @@ pub enum Action {
     Close(ConnId),
     /// It stamped a write.
     Wrote(Write),
-    /// A node told it that a write is done.
-    Acknowledged(usize, Write),
+    /// A node told it that a write is done, and how many replicas have it.
+    Acknowledged(usize, Write, Consistency),
     /// Something was said between it and a node.
     Talked(Talk),
     /// It has no right to anything, and a node told it this.
@@ -112,6 +112,9 @@ pub struct Client {
     /// What it watches: the query with the id `w0` is the first.
     views: Vec<View>,
     deadline_us: Option<u64>,
+    /// How often it has waited in vain: each time it waits twice as long from then on, up to a bound. Who never did would not live to
+    /// hear an answer that takes several nodes, far from each other.
+    in_vain: u32,
     /// The node has said on this line that it is asked too much at once.
     overloads: bool,
     refused: u64,
@@ -134,6 +137,7 @@ impl Client {
             reads: BTreeMap::new(),
             views: Vec::new(),
             deadline_us: None,
+            in_vain: 0,
             overloads: false,
             refused: 0,
             values_read: 0,
@@ -145,18 +149,26 @@ impl Client {
         (self.pending.is_empty() && self.reads.is_empty()) || self.is_impostor()
     }
 
+    /// The records that it waits for an answer about, and how many replicas that takes.
+    pub fn awaits(&self) -> impl Iterator<Item = (Bytes, Consistency)> {
+        let writes = self.pending.values().map(|op| (op.write.key.clone(), op.level));
+        let reads = self.reads.values().map(|read| (read.name(), read.takes()));
+        writes.chain(reads).filter(|_| !self.is_impostor())
+    }
+
     /// How many of its requests were refused for good, and how many reads were answered.
     pub fn counts(&self) -> (u64, u64) {
         (self.refused, self.values_read)
     }
 
-    /// Writes a number, perhaps for a while, or deletes.
+    /// Writes a number, perhaps for a while, or deletes; and asks for so many replicas to have it.
     pub fn write(
         &mut self,
         at_us: u64,
         map: &str,
         key: &str,
         value: Option<(u64, Option<u64>)>,
+        level: Consistency,
         out: &mut Vec<Action>,
     ) {
         let (value, ttl_ms) = value.unzip();
@@ -178,6 +190,7 @@ impl Client {
             map: map.into(),
             key: key.into(),
             write,
+            level,
             asked: false,
             not_before_us: 0,
         };
@@ -187,8 +200,8 @@ impl Client {
     }
 
     /// Reads.
-    pub fn read(&mut self, at_us: u64, map: &str, key: &str, out: &mut Vec<Action>) {
-        self.reads.insert(self.next_id, Reading::new(map, key));
+    pub fn read(&mut self, at_us: u64, map: &str, key: &str, level: ReadConsistency, out: &mut Vec<Action>) {
+        self.reads.insert(self.next_id, Reading::new(map, key, level));
         self.next_id += 1;
         self.pump(at_us, out);
     }
@@ -255,6 +268,8 @@ impl Client {
     /// Lets time pass.
     pub fn wake(&mut self, at_us: u64, out: &mut Vec<Action>) {
         if self.deadline_us.is_some_and(|deadline_us| deadline_us <= at_us) {
+            // A greeting that was lost says nothing of how long answers take.
+            self.in_vain += u32::from(matches!(self.line, Line::Ready(_)));
             self.hang_up(at_us, out);
         }
         self.pump(at_us, out);
@@ -282,6 +297,12 @@ impl Client {
         [line, later, self.deadline_us].into_iter().flatten().min()
     }
 
+    /// How long it waits for an answer by now.
+    fn patience_us(&self) -> u64 {
+        const DOUBLINGS: u32 = 4;
+        self.config.patience_us << self.in_vain.min(DOUBLINGS)
+    }
+
     fn has_work(&self) -> bool {
         !self.pending.is_empty() || !self.reads.is_empty() || !self.views.is_empty()
     }
@@ -304,11 +325,17 @@ impl Client {
                     self.deadline_us = None;
                 }
             }
-            ServerMessage::OpAck { last_id, beyond, .. } => {
+            ServerMessage::OpAck {
+                last_id,
+                beyond,
+                achieved,
+            } => {
                 let upto = last_id.parse().ok().map(|last| self.upto(last)).unwrap_or_default();
-                let beyond = beyond.into_iter().filter_map(|id| id.parse().ok());
-                for id in upto.into_iter().chain(beyond) {
-                    self.done(conn, id, out);
+                let upto = upto.into_iter().map(|id| (id, achieved));
+                let beyond = beyond.into_iter();
+                let beyond = beyond.filter_map(|done| Some((done.id.parse().ok()?, done.achieved)));
+                for (id, achieved) in upto.chain(beyond) {
+                    self.done(conn, id, achieved, out);
                 }
                 self.answered(at_us);
             }
@@ -329,10 +356,11 @@ impl Client {
             }
             ServerMessage::QueryResp { id, results } => {
                 if let Some(view) = self.view(id).filter(|view| view.asked) {
+                    let first = view.rows.is_none().then_some(id);
                     view.replace(&results);
                     let map = view.watch.map.clone();
                     for (key, value) in results.rows().flatten() {
-                        self.shown(conn, &map, key, value, out);
+                        self.shown(conn, first, &map, key, value, out);
                     }
                 }
                 self.answered(at_us);
@@ -342,7 +370,7 @@ impl Client {
                     view.change(&update);
                     let map = view.watch.map.clone();
                     if let Some(value) = update.value {
-                        self.shown(conn, &map, update.key, value, out);
+                        self.shown(conn, None, &map, update.key, value, out);
                     }
                 }
             }
@@ -351,10 +379,11 @@ impl Client {
     }
 
     /// A row of a query was shown.
-    fn shown(&self, conn: ConnId, map: &str, key: &[u8], value: &[u8], out: &mut Vec<Action>) {
+    fn shown(&self, conn: ConnId, first: Option<&str>, map: &str, key: &[u8], value: &[u8], out: &mut Vec<Action>) {
         let key = [map.as_bytes(), &[0], key].concat().into();
         let value = Bytes::copy_from_slice(value);
-        out.push(self.says(conn, Said::Row { key, value }));
+        let first = first.map(String::from);
+        out.push(self.says(conn, Said::Row { first, key, value }));
     }
 
     /// Something came back: patience begins again.
@@ -362,7 +391,7 @@ impl Client {
         let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
         let greeting = matches!(self.line, Line::Greeting(_));
         let waiting = greeting || watching || !self.frames.is_empty() || self.awaits_reads();
-        self.deadline_us = waiting.then_some(at_us + self.config.patience_us);
+        self.deadline_us = waiting.then_some(at_us + self.patience_us());
     }
 
     fn hang_up(&mut self, at_us: u64, out: &mut Vec<Action>) {
@@ -397,14 +426,23 @@ impl Client {
             Line::Ready(conn) => {
                 let mut asked = self.ask_reads_and_writes(at_us, conn, out);
                 let due = |view: &View| !view.asked && view.not_before_us <= at_us;
-                for (number, view) in self.views.iter_mut().enumerate().filter(|(_, view)| due(view)) {
-                    view.asked = true;
-                    let frame = query_sub(&format!("w{number}"), &view.watch.query());
+                let views = self.views.iter_mut().enumerate().filter(|(_, view)| due(view));
+                let views: Vec<_> = views
+                    .map(|(number, view)| {
+                        view.asked = true;
+                        let query = format!("w{number}");
+                        let frame = query_sub(&query, &view.watch.query());
+                        (query, frame)
+                    })
+                    .collect();
+                for (query, frame) in views {
+                    out.push(self.says(conn, Said::AsksToWatch { query }));
                     out.push(Action::Send(conn, frame));
                     asked = true;
                 }
                 if asked {
-                    self.deadline_us.get_or_insert(at_us + self.config.patience_us);
+                    let until_us = at_us + self.patience_us();
+                    self.deadline_us.get_or_insert(until_us);
                 }
             }
             _ => {}

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kernel::env::Limits;
+use kernel::machine::Input;
 use kernel::msgpack::Reader;
 use kernel::store::RecordKey;
 use kernel::wire::server::ServerMessage;
 
-use crate::model::{State, Version, merge};
+use crate::model::{LogEntry, State, Version};
 use crate::trace::Step;
 use crate::traffic::is_one_of;
 
@@ -38,9 +39,9 @@ impl Denials {
         self.given = 0;
     }
 
-    /// A version has become durable.
-    pub fn persisted(&mut self, key: &Bytes, version: &Version) {
-        merge(&mut self.durable, key, version);
+    /// An entry has become durable.
+    pub fn logged(&mut self, entry: &LogEntry) {
+        entry.follow(&mut self.durable);
     }
 
     /// What is on disk.
@@ -51,8 +52,12 @@ impl Denials {
     /// The machine gave envelopes.
     pub fn stepped(&mut self, step: &Step<'_>) {
         let waiting = step.output.commit.iter().flat_map(|commit| &commit.envelopes);
+        // Another node's answer is passed on, or what a majority had when it was asked: what is on this node's disk by now is not what
+        // was read.
+        let just_read = matches!(step.input, Input::Received { frame, .. } if !is_one_of(frame, &["CLUSTER"]));
         for envelope in step.output.send.iter().chain(waiting) {
-            if let Some(key) = denied_key(&envelope.frame)
+            if just_read
+                && let Some(key) = denied_key(&envelope.frame)
                 && let Some(version) = self.durable.get(&key).filter(|version| version.value.is_some())
             {
                 self.waiting.insert(self.given, (key, version.clone()));

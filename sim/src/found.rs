@@ -163,7 +163,9 @@ mod tests {
     use super::*;
 
     const ABOUT: &str = "seed 8\nrevision unknown\nmutant drop-tie-break\nbreaks convergence\n";
-    const TWINS: &str = "clients 2\ntwins 2\nheal_us 0\n0us put c0 m0 k0 1\n0us put c1 m0 k0 2\n";
+    /// Each side of a split takes a write, and both are stamped alike.
+    const TWINS: &str = "nodes 2\nclients 2\ntwins 2\nheal_us 6000000\n2000000us block n0 n1 for 3000000\n\
+        2000000us block n1 n0 for 3000000\n4000000us put c0 m0 k0 1\n4000000us put c1 m0 k0 2\n";
 
     #[test]
     fn what_is_known_comes_back_from_its_text() {

@@ -86,14 +86,14 @@ fn name_of(map: &str, key: &[u8]) -> Bytes {
 }
 
 fn copy_of(maps: &Maps) -> Vec<(Bytes, Version)> {
-    let rows = maps.rows_from(None);
+    let rows = maps.rows();
     rows.map(|(map, row)| (name_of(map, row.key), Version::of(&row.version)))
         .collect()
 }
 
 fn is_as_it_was(rows: &[(Bytes, Version)], maps: &Maps) -> bool {
     let mut before = rows.iter();
-    let same = maps.rows_from(None).all(|(map, row)| {
+    let same = maps.rows().all(|(map, row)| {
         before.next().is_some_and(|(name, version)| {
             let key = name
                 .strip_prefix(map.as_bytes())

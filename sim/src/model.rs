@@ -10,6 +10,7 @@ use kernel::crdt;
 use kernel::crdt::Record;
 use kernel::env::Limits;
 use kernel::hlc::Stamp;
+use kernel::partition::{PartitionId, Routing};
 use kernel::store::{RecordKey, decode_entry, decode_row};
 
 use crate::disk::VirtualDisk;
@@ -85,19 +86,65 @@ pub fn merge(state: &mut State, key: &Bytes, version: &Version) {
     }
 }
 
-/// One log entry: the clock that it carries, and its changes in order.
-pub type LogEntry = (Stamp, Vec<(Bytes, Version)>);
+/// One log entry. The kernel's own rows are not part of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The clock that it carries.
+    pub clock: Stamp,
+    /// Partitions of which nothing is left but what comes later.
+    pub drops: Vec<PartitionId>,
+    /// Names of records that are as if they had never been.
+    pub forgets: Vec<Bytes>,
+    /// Its changes in order: they come after what is dropped and forgotten.
+    pub changes: Vec<(Bytes, Version)>,
+}
+
+impl LogEntry {
+    /// Whether it takes this record from what was there before it. No map of a plan declares how it routes.
+    pub fn forgets(&self, key: &Bytes) -> bool {
+        let drops = |end: usize| {
+            let map = std::str::from_utf8(&key[..end]).unwrap_or_default();
+            self.drops.contains(&Routing::new().partition(map, &key[end + 1..]))
+        };
+        let end = key.iter().position(|byte| *byte == 0);
+        self.forgets.contains(key) || (!self.drops.is_empty() && end.is_some_and(drops))
+    }
+
+    /// Whether it takes anything away.
+    pub fn takes_away(&self) -> bool {
+        !self.drops.is_empty() || !self.forgets.is_empty()
+    }
+
+    /// What a state is after it.
+    pub fn follow(&self, state: &mut State) {
+        self.take_away(state);
+        for (key, version) in &self.changes {
+            merge(state, key, version);
+        }
+    }
+
+    /// Takes from a state what it forgets.
+    pub fn take_away(&self, state: &mut State) {
+        if self.takes_away() {
+            state.retain(|key, _| !self.forgets(key));
+        }
+    }
+}
 
 /// Reads a log entry.
 ///
 /// # Errors
 /// If it is none.
 pub fn read_entry(entry: &Bytes) -> Result<LogEntry, String> {
-    let (clock, changes) = decode_entry(entry).map_err(|error| error.to_string())?;
-    let versions = changes
-        .iter()
-        .map(|change| (change.key.as_bytes().clone(), Version::of(&change.record.version())));
-    Ok((clock, versions.collect()))
+    let entry = decode_entry(entry).map_err(|error| error.to_string())?;
+    let changes = entry.changes.iter();
+    let changes = changes.map(|change| (change.key.as_bytes().clone(), Version::of(&change.record.version())));
+    Ok(LogEntry {
+        clock: entry.clock,
+        drops: entry.drops,
+        forgets: entry.forgets.iter().map(|key| key.as_bytes().clone()).collect(),
+        changes: changes.collect(),
+    })
 }
 
 /// The log entries that were read last: many promises follow the same log, one right after the other.
@@ -153,10 +200,10 @@ pub fn state_of_stores(records: &BTreeMap<Bytes, Bytes>, log: &BTreeMap<u64, Byt
         let record = Record::decode(content, &Limits::default()).map_err(|error| error.to_string())?;
         merge(&mut state, key, &Version::of(&record.version()));
     }
+    // The log begins at or before the end of what the records hold, and has no gaps: what one of its entries takes away and a later
+    // one brings back is brought back by it.
     for entry in log.values() {
-        for (key, version) in read_entry(entry)?.1 {
-            merge(&mut state, &key, &version);
-        }
+        read_entry(entry)?.follow(&mut state);
     }
     Ok(state)
 }
@@ -215,6 +262,37 @@ pub fn show(key: &Bytes, version: Option<&Version>) -> String {
 mod tests {
     use super::*;
     use kernel::env::WriterId;
+    use kernel::store::{Store, StoreConfig};
+
+    #[test]
+    fn the_model_follows_what_a_log_drops_and_forgets() {
+        let mut store = Store::new(&StoreConfig::default());
+        let (mut log, mut said) = (BTreeMap::new(), vec![]);
+        let name = |number: u64| RecordKey::new("m", &number.to_be_bytes(), &Limits::default()).unwrap();
+        let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
+        for step in 1..6 {
+            match step {
+                2 => assert_eq!(store.drop_partition(store.partition_of(&name(3))), 1),
+                3 => assert!(store.forget(&name(5))),
+                4 => store.put_system("id", Bytes::from_static(b"7")),
+                _ => {
+                    for number in (0..20).step_by(step) {
+                        store.merge(
+                            name(number),
+                            Record::new(&crdt::Version::new(stamp(step as u64), "w", None)),
+                        );
+                    }
+                }
+            }
+            let (number, entry) = store.seal(stamp(9));
+            log.insert(number, entry);
+            said.push((number, state_in(store.rows())));
+        }
+        for (number, state) in said {
+            let upto: BTreeMap<u64, Bytes> = log.range(..=number).map(|(n, entry)| (*n, entry.clone())).collect();
+            assert_eq!(state_of_stores(&BTreeMap::new(), &upto), Ok(state), "entry {number}");
+        }
+    }
 
     #[test]
     fn the_model_agrees_with_the_kernel_on_who_wins() {

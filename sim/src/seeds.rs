@@ -8,7 +8,7 @@ use crate::outcome::{Failure, Outcome, attempt};
 use crate::plan::Plan;
 use crate::run::{End, Options, Report};
 
-/// Mutants of code that is simulated by itself: the test of each that finds it. No seed of a plan does.
+/// Mutants that tests of their own find, of code that is simulated by itself or of stories that are told. No seed of a plan does.
 pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::BallotNotPersisted, "sim/tests/register"),
     (Mutant::AcceptWithoutPromise, "sim/tests/register"),
@@ -18,6 +18,11 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::SuspicionNeverRefuted, "sim/tests/liveness.rs"),
     (Mutant::NoIndirectProbe, "sim/tests/liveness.rs"),
     (Mutant::IncarnationIgnored, "sim/tests/liveness.rs"),
+    (Mutant::TableByIterationOrder, "kernel/src/partition/table/tests.rs"),
+    (Mutant::PruneOrIntersects, "kernel/src/query/prune/tests.rs"),
+    (Mutant::GatherForgetsOffset, "kernel/src/query/gather/tests.rs"),
+    (Mutant::DropResurrected, "kernel/src/store/tests.rs"),
+    (Mutant::WholeTooEarly, "kernel/tests/cluster/moves.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.
@@ -69,7 +74,11 @@ pub fn describe(report: &Report) -> String {
         End::Broken(violation) => format!("broken: {violation}"),
         End::WithoutMajority(why) => {
             let (left, of) = (report.left.nodes, report.left.of);
-            format!("all held; {left} of {of} nodes are no majority, and it did not come to rest: {why}")
+            let lacks = match report.left.are_majority() {
+                true => "too few replicas are left of something".into(),
+                false => format!("{left} of {of} nodes are no majority"),
+            };
+            format!("all held; {lacks}, and it did not come to rest: {why}")
         }
         End::Stuck(why) => format!("no progress by {} ms: {why}", report.at_us / 1_000),
     }

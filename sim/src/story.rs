@@ -1,5 +1,6 @@
 //! What scenarios have in common: a cluster, its clients, and what befalls them, in milliseconds.
 
+use kernel::wire::{Consistency, ReadConsistency};
 use std::ops::Range;
 
 use crate::endpoint::Endpoint;
@@ -17,6 +18,8 @@ pub struct Story {
     plan: Plan,
     mutant: Option<Mutant>,
     next_value: u64,
+    writing: Consistency,
+    reading: ReadConsistency,
 }
 
 impl Story {
@@ -26,7 +29,16 @@ impl Story {
             plan: Plan::quiet(0, nodes, nodes),
             mutant: None,
             next_value: 1,
+            writing: Consistency::default(),
+            reading: ReadConsistency::default(),
         }
+    }
+
+    /// What is written and read from here on in the telling is by quorum.
+    pub fn by_quorum(mut self) -> Self {
+        self.writing = Consistency::Quorum;
+        self.reading = ReadConsistency::Quorum;
+        self
     }
 
     /// More clients than nodes, or fewer.
@@ -74,6 +86,18 @@ impl Story {
         self
     }
 
+    /// A frame takes between so many milliseconds to the other end.
+    pub fn frames_take(mut self, ms: Range<u64>) -> Self {
+        self.plan.header.latency_us = (ms.start * 1_000, ms.end * 1_000);
+        self
+    }
+
+    /// The last so many nodes never come back once the faults are over.
+    pub fn loses_for_good(mut self, nodes: u64) -> Self {
+        self.plan.header.dead = nodes;
+        self
+    }
+
     /// The wall clock of each node is so far ahead when it begins.
     pub fn skewed(mut self, ahead_ms: &[i64]) -> Self {
         self.plan.header.skew_ms = ahead_ms.to_vec();
@@ -98,6 +122,7 @@ impl Story {
                 key,
                 value,
                 ttl_ms: None,
+                level: self.writing,
             };
             self = self.at(at_ms, event);
         }
@@ -114,21 +139,38 @@ impl Story {
             key: key.into(),
             value,
             ttl_ms: Some(ttl_ms),
+            level: self.writing,
         };
         self.at(at_ms, event)
     }
 
     /// A client deletes a key.
     pub fn deletes(self, client: usize, key: &str, at_ms: u64) -> Self {
-        let (map, key) = ("story".into(), key.into());
-        self.at(at_ms, Event::Delete { client, map, key })
+        let (map, key, level) = ("story".into(), key.into(), self.writing);
+        self.at(
+            at_ms,
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            },
+        )
     }
 
     /// A client reads a key, every so many milliseconds.
     pub fn reads(mut self, client: usize, key: &str, during_ms: Range<u64>, every_ms: usize) -> Self {
         for at_ms in during_ms.step_by(every_ms) {
-            let (map, key) = ("story".into(), key.into());
-            self = self.at(at_ms, Event::Get { client, map, key });
+            let (map, key, level) = ("story".into(), key.into(), self.reading);
+            self = self.at(
+                at_ms,
+                Event::Get {
+                    client,
+                    map,
+                    key,
+                    level,
+                },
+            );
         }
         self
     }
@@ -159,13 +201,35 @@ impl Story {
         self
     }
 
+    /// The nodes of one side do not hear those of the other, who hear them.
+    pub fn one_way(mut self, deaf: &[usize], unheard: &[usize], during_ms: Range<u64>) -> Self {
+        let for_us = (during_ms.end - during_ms.start) * 1_000;
+        for to in deaf {
+            for from in unheard {
+                let (from, to) = (Endpoint::Node(*from), Endpoint::Node(*to));
+                let block = FaultKind::Block.on(On::Link(from, to)).for_us(for_us);
+                self = self.at(during_ms.start, Event::Fault(block));
+            }
+        }
+        self
+    }
+
+    /// Something lasting befalls a node.
+    pub fn befalls(self, kind: FaultKind, node: usize, during_ms: Range<u64>) -> Self {
+        let for_us = (during_ms.end - during_ms.start) * 1_000;
+        self.at(during_ms.start, Event::Fault(kind.on_node(node).for_us(for_us)))
+    }
+
+    /// A node's disk takes so many times as long.
+    pub fn slow_disk(self, node: usize, times: i64, during_ms: Range<u64>) -> Self {
+        let for_us = (during_ms.end - during_ms.start) * 1_000;
+        let slow = FaultKind::SlowDisk.on_node(node).by(times).for_us(for_us);
+        self.at(during_ms.start, Event::Fault(slow))
+    }
+
     /// A node is down.
     pub fn down(self, node: usize, during_ms: Range<u64>) -> Self {
-        let for_us = (during_ms.end - during_ms.start) * 1_000;
-        self.at(
-            during_ms.start,
-            Event::Fault(FaultKind::Crash.on_node(node).for_us(for_us)),
-        )
+        self.befalls(FaultKind::Crash, node, during_ms)
     }
 
     /// A client has no network.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use kernel::env::Mutant;
 use kernel::value::Value;
+use kernel::wire::Consistency;
 use sim::endpoint::Endpoint;
 use sim::invariant::{Invariant, Seen};
 use sim::model::{State, state_of};
@@ -32,6 +33,7 @@ fn put(client: usize, map: &str, key: &str, value: u64) -> Event {
         key: key.into(),
         value,
         ttl_ms: None,
+        level: Consistency::default(),
     }
 }
 
@@ -261,7 +263,7 @@ fn records_are(told: &Told, held: &State) {
 
 #[test]
 fn fifty_thousand_events_of_five_nodes_are_as_good_as_few() {
-    let plan = eventful(5, 5, 900, 10_000);
+    let plan = eventful(5, 5, 1_200, 10_000);
     let wanted = Wanted {
         key: "users/k21",
         node: 4,

@@ -91,10 +91,9 @@ fn exit_codes_tell_what_happened() {
     ] {
         assert_eq!(run(wrong).code, Some(2), "{wrong:?}");
     }
-    let refused = node.cli(&["set", "m", "k", "1", "--consistency", "strong"]);
-    assert!(
-        refused.code == Some(3) && refused.err.contains("error[Unsupported]"),
-        "{refused:?}"
+    assert_eq!(
+        node.ok(&["set", "m", "k", "1", "--consistency", "strong"]),
+        "set: strong, disk"
     );
     let long = "k".repeat(1_000);
     let refused = node.cli(&["set", "m", &long, "1"]);
@@ -177,6 +176,26 @@ fn a_node_that_cannot_start_says_what_is_in_its_way() {
         secret.code == Some(2) && secret.err.contains("/nowhere/at/all"),
         "{secret:?}"
     );
+    std::fs::write(file, "long enough to be one").unwrap();
+    let nowhere = run(&[
+        "--data",
+        elsewhere,
+        "--listen",
+        "0.0.0.0:0",
+        "--cluster-secret-file",
+        file,
+    ]);
+    assert!(
+        nowhere.code == Some(2) && nowhere.err.contains("error[no_address]") && nowhere.err.contains("--advertise"),
+        "{nowhere:?}"
+    );
+    for bad in [["--replicas", "8"], ["--weight", "0"], ["--cluster-name", ""]] {
+        let done = run(&[&["--data", elsewhere][..], &bad].concat());
+        assert!(
+            done.code == Some(2) && done.err.contains(bad[0].trim_start_matches('-')),
+            "{done:?}"
+        );
+    }
     let not_a_folder = run(&["--data", file]);
     assert!(
         not_a_folder.code == Some(2) && not_a_folder.err.contains(file),

@@ -5,8 +5,8 @@ use futures_lite::future::block_on;
 use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
-use kernel::wire::client;
 use kernel::wire::op::Op;
+use kernel::wire::{Consistency, client};
 use runtime_real::net::json;
 use runtime_real::net::socket::dial;
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ fn operations_go_up_and_acknowledgements_come_down() {
         id: "8",
         map: "m",
         key: b"b",
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(1_700_000_000_000, 0, WriterId::of("script")).unwrap(),
             "script",

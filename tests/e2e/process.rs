@@ -62,6 +62,13 @@ impl Process {
 
     /// The same, with more arguments.
     pub fn start_with(data: &Path, more: &[&str]) -> Self {
+        let node = Self::launch(data, more);
+        node.await_ready();
+        node
+    }
+
+    /// The same, and waits only until it listens.
+    pub fn launch(data: &Path, more: &[&str]) -> Self {
         let mut args = vec!["serve", "--data", data.to_str().unwrap()];
         if !more.contains(&"--listen") {
             args.extend(["--listen", "127.0.0.1:0"]);
@@ -83,12 +90,24 @@ impl Process {
             err,
         };
         node.addr = node.await_line("listening on ");
-        node.await_line("ready");
         node
     }
 
+    /// Waits until it says that it serves.
+    pub fn await_ready(&self) {
+        self.await_line("ready;");
+    }
+
+    /// Waits until its log has a line in which all of this stands.
+    pub fn await_log(&self, parts: &[&str]) {
+        let is_told = |line: &str| parts.iter().all(|part| line.contains(part));
+        eventually(&format!("the log says {parts:?}; it is:\n{}", self.log()), || {
+            self.log().lines().any(is_told).then_some(())
+        });
+    }
+
     /// What follows `start` in the line that has it.
-    fn await_line(&self, start: &str) -> String {
+    pub fn await_line(&self, start: &str) -> String {
         let until = Instant::now() + DEADLINE;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -140,6 +159,11 @@ impl Process {
     pub fn status(&self, field: &str) -> String {
         let status: serde_json::Value = serde_json::from_str(&self.ok(&["status", "--format", "json"])).unwrap();
         status[field].to_string()
+    }
+
+    /// How the cluster is in its eyes.
+    pub fn cluster(&self) -> serde_json::Value {
+        serde_json::from_str(&self.ok(&["cluster", "status", "--format", "json"])).unwrap()
     }
 
     /// An HTTP request on a connection of its own: the status line, the head and the body of the answer.

@@ -11,9 +11,9 @@ use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
-use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
+use kernel::wire::{Consistency, ReadConsistency, client};
 use runtime_real::net::socket::dial;
 
 use crate::process::Process;
@@ -43,6 +43,7 @@ fn put(number: usize) -> Bytes {
         id: &id,
         map: "crash",
         key: key.as_bytes(),
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(1_700_000_000_000 + number as u64, 0, WriterId::of(WRITER)).unwrap(),
             WRITER,
@@ -105,8 +106,9 @@ pub fn read_all(node: &Process, numbers: &[usize]) -> Vec<Option<String>> {
                 id: &id,
                 map: "crash",
                 key: key.as_bytes(),
+                consistency: ReadConsistency::default(),
             };
-            socket.send(Message::Binary(client::get_key(&get, None))).await.unwrap();
+            socket.send(Message::Binary(client::get_key(&get))).await.unwrap();
             found.push(loop {
                 let frame = socket.next().await.unwrap().unwrap().into_data();
                 match ServerMessage::decode(&frame, DEPTH).unwrap() {

@@ -11,12 +11,18 @@ fn what_one_node_imports_another_answers_and_the_third_sees() {
     let start = |who: usize| {
         let data = dir.path().join(format!("node-{who}"));
         let mut args = vec!["--listen", &addrs[who]];
-        for peer in addrs.iter().filter(|addr| **addr != addrs[who]) {
-            args.extend(["--peer", peer]);
+        if who > 0 {
+            args.extend(["--join", &addrs[0]]);
         }
         Process::start_with(&data, &args)
     };
     let [a, b, c] = [0, 1, 2].map(start);
+    eventually("all partitions are where they belong", || {
+        let still = [&a, &b, &c]
+            .iter()
+            .all(|node| node.status("moves") == "0" && node.status("members") == "3");
+        still.then_some(())
+    });
     let watch = Watch::start(&c, &["airports", "iata = SFO", "--fields", "city"]);
     let (path, rows) = match file(AIRPORTS) {
         Some(path) => (path, 3_376),

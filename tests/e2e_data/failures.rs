@@ -65,6 +65,35 @@ fn bad_rows_end_an_import_or_are_left_out() {
 }
 
 #[test]
+fn rows_that_route_otherwise_than_their_field_says_are_refused_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Process::start_with(&dir.path().join("data"), &["--partition-by", "orders=tenantId/"]);
+    let path = dir.path().join("orders.csv");
+    fs::write(&path, "id,tenantId\na/1,a\na/2,b\n7/1,7\nx{b},b\n").unwrap();
+    let path = path.to_str().unwrap();
+    let import = |more: &[&'static str]| {
+        let first = ["import", path, "--map", "orders", "--key", "id"];
+        node.cli(&[&first[..], more].concat())
+    };
+    let failed = import(&[]);
+    assert!(
+        failed.code == Some(2) && failed.err.contains("error[bad_row]: line 3"),
+        "{failed:?}"
+    );
+    let skipped = import(&["--on-error", "skip"]);
+    assert_eq!(skipped.code, Some(0), "{skipped:?}");
+    assert!(skipped.out.contains("3 rows acknowledged, 1 skipped"), "{skipped:?}");
+    let said = "the key routes by \"a\", and the field tenantId is \"b\"";
+    assert!(skipped.err.contains(said), "{skipped:?}");
+    assert_eq!(count(&node, "orders", "tenantId = 7"), 1);
+    let refused = node.cli(&["set", "orders", "a/9", "{\"tenantId\":\"c\"}"]);
+    assert!(
+        refused.code == Some(3) && refused.err.contains("error[BadRequest]"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn exit_codes_tell_what_happened() {
     let dir = tempfile::tempdir().unwrap();
     let node = Process::start(&dir.path().join("data"));

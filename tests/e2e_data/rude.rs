@@ -8,9 +8,9 @@ use async_tungstenite::{WebSocketStream, accept_async};
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use kernel::hlc::Stamp;
-use kernel::wire::Code;
 use kernel::wire::client::ClientMessage;
 use kernel::wire::server::{self, Outcome, Refusal};
+use kernel::wire::{Code, Consistency};
 
 use crate::process::run;
 
@@ -53,7 +53,13 @@ async fn batch(socket: &mut Socket) -> Batch {
 }
 
 async fn acknowledge(socket: &mut Socket, ids: &[&str], gapless: bool) {
-    let outcomes: Vec<_> = ids.iter().map(|id| Outcome { id, refusal: None }).collect();
+    let outcomes: Vec<_> = ids
+        .iter()
+        .map(|id| Outcome {
+            id,
+            result: Ok(Consistency::default()),
+        })
+        .collect();
     let ack = server::op_ack(&outcomes, gapless).unwrap();
     socket.send(Message::Binary(ack)).await.unwrap();
 }

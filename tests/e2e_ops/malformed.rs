@@ -9,12 +9,13 @@ use bytes::Bytes;
 use futures_lite::future::{block_on, or};
 use futures_lite::{Stream, StreamExt};
 use kernel::crdt::Version;
-use kernel::env::{Limits, SeededRng, WriterId};
+use kernel::env::{Limits, NodeId, SeededRng, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
+use kernel::partition::PartitionId;
 use kernel::query::Query;
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::{client, peer, query};
+use kernel::wire::{Consistency, ReadConsistency, client, peer, query, repair};
 use runtime_real::net::socket::dial;
 
 use crate::process::{DEADLINE, Process};
@@ -26,6 +27,7 @@ fn op() -> Op<'static> {
         id: "1",
         map: "m",
         key: b"key",
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(1_700_000_000_000, 7, WriterId::of("w")).expect("in range"),
             "w",
@@ -39,11 +41,12 @@ fn frames_of_clients() -> Vec<Bytes> {
         id: "r",
         map: "m",
         key: b"key",
+        consistency: ReadConsistency::default(),
     };
     vec![
         client::op(&op(), Ask::default()),
         client::op_batch(&[op(), op(), op()]),
-        client::get_key(&get, None),
+        client::get_key(&get),
         client::auth("token"),
         client::ping(1),
         query::query_sub("q", &Query::of("m")),
@@ -52,7 +55,14 @@ fn frames_of_clients() -> Vec<Bytes> {
 
 fn frames_of_peers() -> Vec<Bytes> {
     let hello = peer::Hello {
-        version: 1,
+        version: kernel::wire::PEER_PROTOCOL_VERSION,
+        id: NodeId(5),
+        addr: "nowhere:1",
+        weight: 1,
+        zone: "",
+        cluster_name: "orrery",
+        cluster: 0,
+        epoch: 0,
         name: "liar",
         boot: WriterId(7),
         routing: 0,
@@ -61,10 +71,15 @@ fn frames_of_peers() -> Vec<Bytes> {
     vec![
         peer::hello(&hello),
         peer::proof(&[2; 32]),
-        peer::digests(1, std::iter::repeat_n(3, 271)),
-        peer::want(1, &[b"m\0k"]),
-        peer::ping(),
+        peer::digests(1, PartitionId::all().map(|id| (id, 3))),
+        repair::ask(1, PartitionId::new(7).expect("one of 271"), &repair_ask()),
+        peer::refused("no"),
+        peer::ping(peer::Ping::default()),
     ]
+}
+
+fn repair_ask() -> kernel::cluster::repair::Ask {
+    kernel::cluster::repair::Ask::List { from: 1 }
 }
 
 /// A message of which one field is what it should not be.

@@ -11,9 +11,9 @@ use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
-use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
+use kernel::wire::{Consistency, client};
 use runtime_real::net::socket::dial;
 
 use crate::process::{DEADLINE, PAUSE, Process, eventually};
@@ -35,6 +35,7 @@ fn put(bytes: usize) -> Op<'static> {
         id: "1",
         map: "m",
         key: b"k",
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(1_700_000_000_000, 0, WriterId::of("w")).unwrap(),
             "w",

@@ -8,11 +8,11 @@ use std::time::Instant;
 use rustix::fs::fdatasync;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Failure;
+use crate::Failure;
 use crate::row::Row;
 
 /// Appends `bytes` in groups, each synced before the next.
-pub fn run(dir: &Path, writes: u64, bytes: u64, group_bytes: u64) -> Result<Row, Failure> {
+pub fn run(bench: &'static str, dir: &Path, writes: u64, bytes: u64, group_bytes: u64) -> Result<Row, Failure> {
     let path = dir.join("bound");
     let mut file = OpenOptions::new().create_new(true).append(true).open(&path)?;
     let group = vec![b'x'; usize::try_from(group_bytes)?];
@@ -28,7 +28,7 @@ pub fn run(dir: &Path, writes: u64, bytes: u64, group_bytes: u64) -> Result<Row,
     let (wall, cpu) = (start.elapsed(), self::cpu() - cpu);
     let per_s = writes as f64 / wall.as_secs_f64();
     Ok(Row {
-        bench: "socket-writes",
+        bench,
         subject: "fdatasync",
         ops: writes,
         cpu,

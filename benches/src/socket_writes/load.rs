@@ -5,18 +5,35 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use kernel::wire::Consistency;
 use kernel::wire::server::ServerMessage;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::bound;
 use super::template::{Template, number};
-use super::{Failure, bound};
-use crate::Load;
+use crate::socket::{dial, frame};
+use crate::{Failure, Load};
 
 /// Nesting of the deepest answer.
 const DEPTH: usize = 8;
 
 /// A node that says nothing for so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a connection goes, and what it writes there.
+pub struct Target<'a> {
+    /// The node's address.
+    pub addr: &'a str,
+    /// What keys begin with, one after the other: nothing, or tags that decide where they lie.
+    pub tags: &'a [String],
+    /// What is asked for.
+    pub consistency: Consistency,
+}
+
+/// The number of the first operation of a connection: they count in ranges of their own.
+pub fn first(connection: u64) -> u64 {
+    connection << 40
+}
 
 /// The connections.
 pub struct Clients {
@@ -47,7 +64,9 @@ impl Done {
 struct Conn {
     stream: TcpStream,
     template: Template,
-    /// The number of the next operation; connections count in ranges of their own.
+    /// What an acknowledgement must say.
+    achieved: &'static str,
+    /// The number of the next operation.
     next: u64,
     /// Batches under way: the number of the last operation of each, and when it was made.
     sent: VecDeque<(u64, Instant)>,
@@ -59,9 +78,11 @@ struct Conn {
 }
 
 impl Clients {
-    /// Opens all of them.
-    pub fn connect(addr: &str, load: &Load) -> Result<Self, Failure> {
-        let conns = (0..load.connections).map(|number| Conn::connect(addr, number, load));
+    /// Opens one to each of these.
+    pub fn connect(targets: &[Target<'_>], load: &Load) -> Result<Self, Failure> {
+        let conns = (0..)
+            .zip(targets)
+            .map(|(number, target)| Conn::connect(target, number, load));
         Ok(Self {
             conns: conns.collect::<Result<_, _>>()?,
             depth: load.depth.into(),
@@ -126,28 +147,14 @@ impl Clients {
 }
 
 impl Conn {
-    fn connect(addr: &str, number: u32, load: &Load) -> Result<Self, Failure> {
-        let mut stream = TcpStream::connect(addr)?;
-        stream.set_nodelay(true)?;
-        let ask = format!(
-            "GET /ws HTTP/1.1\r\nhost: {addr}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-             sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        );
-        stream.write_all(ask.as_bytes())?;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte)?;
-            head.push(byte[0]);
-        }
-        if !head.starts_with(b"HTTP/1.1 101") {
-            return Err(String::from_utf8_lossy(&head).into_owned().into());
-        }
+    fn connect(target: &Target<'_>, number: u64, load: &Load) -> Result<Self, Failure> {
+        let stream = dial(target.addr)?;
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
-            template: Template::new(&format!("bench-{number}"), load.batch, load.value_bytes)?,
-            next: u64::from(number) << 40,
+            template: Template::new(&format!("bench-{number}"), target, load)?,
+            achieved: target.consistency.achieved(),
+            next: first(number),
             sent: VecDeque::new(),
             left: 0,
             out: Vec::new(),
@@ -201,7 +208,11 @@ impl Conn {
             at += head + len;
             match ServerMessage::decode(payload, DEPTH)? {
                 ServerMessage::AuthAck { .. } => {}
-                ServerMessage::OpAck { last_id, beyond, .. } if beyond.is_empty() => {
+                ServerMessage::OpAck {
+                    last_id,
+                    beyond,
+                    achieved,
+                } if beyond.is_empty() && achieved == self.achieved => {
                     let (last, since) = self.sent.pop_front().ok_or("an acknowledgement of nothing")?;
                     if number(last_id) != Some(last) {
                         return Err(format!("{last_id} was acknowledged, and {last:x} was awaited").into());
@@ -213,14 +224,5 @@ impl Conn {
         }
         self.input.drain(..at);
         Ok(())
-    }
-}
-
-/// The lengths of the first frame's head and payload, if its head is there. A server's frames carry no mask.
-fn frame(input: &[u8]) -> Option<(usize, usize)> {
-    match *input.get(1)? {
-        126 => Some((4, u16::from_be_bytes(input.get(2..4)?.try_into().ok()?).into())),
-        127 => Some((10, u64::from_be_bytes(input.get(2..10)?.try_into().ok()?) as usize)),
-        len => Some((2, len.into())),
     }
 }

@@ -1,20 +1,21 @@
 //! Writes over WebSocket, each acknowledged once it is synced: the real binary on a folder of its own, and a load generator
 //! in one thread, on the same machine.
 
-mod bound;
-mod load;
-mod server;
-mod template;
+pub mod bound;
+pub mod load;
+pub mod template;
 
-use std::error::Error;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Instant;
 
+use kernel::wire::Consistency;
+
+use crate::program::built;
 use crate::row::Row;
-use crate::{Load, Rows};
+use crate::server::Server;
+use crate::{Failure, Load, Rows};
 use load::Done;
-use server::Server;
 
 /// Writes in a whole run.
 const WRITES: u64 = 1_000_000;
@@ -31,7 +32,7 @@ pub(crate) fn run(load: &Load) -> Rows {
     let ring = dir.path().join("ring");
     let (recorded, _) = one(load, &dir.path().join("recorded"), Some(&ring))?;
     let group = u64::from(load.connections) * u64::from(load.depth) * done.frame_bytes;
-    let bound = bound::run(dir.path(), done.writes, done.bytes, group)?;
+    let bound = bound::run("socket-writes", dir.path(), done.writes, done.bytes, group)?;
     Ok(vec![alone, recorded, bound])
 }
 
@@ -50,8 +51,14 @@ fn one(load: &Load, data: &Path, ring: Option<&Path>) -> Result<(Row, Done), Fai
         ],
         None => Vec::new(),
     };
-    let server = Server::start(data, &more)?;
-    let mut clients = load::Clients::connect(&server.addr, load)?;
+    let server = Server::start(&built("runtime-real")?, data, "127.0.0.1:0", &more)?;
+    let target = || load::Target {
+        addr: &server.addr,
+        tags: &[],
+        consistency: Consistency::default(),
+    };
+    let targets: Vec<_> = (0..load.connections).map(|_| target()).collect();
+    let mut clients = load::Clients::connect(&targets, load)?;
     clients.run(warm_up)?;
 
     let (cpu, start) = (server.cpu()?, Instant::now());
@@ -95,6 +102,3 @@ fn one(load: &Load, data: &Path, ring: Option<&Path>) -> Result<(Row, Done), Fai
     };
     Ok((row, done))
 }
-
-/// What went wrong.
-type Failure = Box<dyn Error>;

@@ -7,7 +7,12 @@ use kernel::hlc::Stamp;
 use kernel::wire::client;
 use kernel::wire::op::Op;
 
-use super::Failure;
+use super::load::Target;
+use crate::socket::head;
+use crate::{Failure, Load};
+
+/// The map that is written to.
+pub const MAP: &str = "bench";
 
 /// Digits of an operation's id and of its key.
 const DIGITS: usize = 16;
@@ -21,22 +26,32 @@ pub struct Template {
 }
 
 impl Template {
-    /// For batches of `ops` values of `value_bytes`, by one writer.
-    pub fn new(writer: &str, ops: u32, value_bytes: u32) -> Result<Self, Failure> {
+    /// For the batches of one writer.
+    pub fn new(writer: &str, target: &Target<'_>, load: &Load) -> Result<Self, Failure> {
         let mut value = kernel::msgpack::Writer::new();
         // A text's head takes at most three bytes of those asked for.
-        value.text(&"v".repeat((value_bytes as usize).saturating_sub(3).max(1)));
+        value.text(&"v".repeat((load.value_bytes as usize).saturating_sub(3).max(1)));
         let value = value.into_bytes();
-        let (ids, keys): (Vec<_>, Vec<_>) = (0..ops).map(|op| (format!("i{op:015}"), format!("k{op:015}"))).unzip();
+        let (ids, keys): (Vec<_>, Vec<_>) = (0..load.batch)
+            .map(|op| (format!("i{op:015}"), format!("k{op:015}")))
+            .unzip();
+        let tag = |op: usize| {
+            target
+                .tags
+                .get(op % target.tags.len().max(1))
+                .map_or("", String::as_str)
+        };
+        let tagged: Vec<String> = (0..).zip(&keys).map(|(op, key)| format!("{}{key}", tag(op))).collect();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         let stamp = Stamp::new(now.as_millis() as u64, 0, WriterId::of(writer)).ok_or("a stamp in range")?;
         let ops: Vec<_> = ids
             .iter()
-            .zip(&keys)
+            .zip(&tagged)
             .map(|(id, key)| Op {
                 id,
-                map: "bench",
+                map: MAP,
                 key: key.as_bytes(),
+                consistency: target.consistency,
                 version: Version::new(stamp, writer, Some(&value)),
             })
             .collect();
@@ -66,27 +81,14 @@ impl Template {
     }
 }
 
+/// The key of the operation with this number, without its tag.
+pub fn key(number: u64) -> String {
+    format!("{:016x}", scatter(number))
+}
+
 /// The number that an id says.
 pub fn number(id: &str) -> Option<u64> {
     id.parse().ok()
-}
-
-/// A client's frames are masked; a mask of zeros leaves them as they are, and is unmasked like any other.
-fn head(len: usize) -> Vec<u8> {
-    let mut head = vec![0x82];
-    match (u8::try_from(len), u16::try_from(len)) {
-        (Ok(len @ ..=125), _) => head.push(0x80 | len),
-        (_, Ok(len)) => {
-            head.push(0xfe);
-            head.extend_from_slice(&len.to_be_bytes());
-        }
-        _ => {
-            head.push(0xff);
-            head.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
-    head.extend_from_slice(&[0; 4]);
-    head
 }
 
 fn digits(mut number: u64, base: u64, out: &mut [u8]) {

@@ -46,10 +46,31 @@ pub struct Limits {
     pub heartbeat_ms: u64,
     /// Silence after which a peer's connection, or an unfinished handshake, is given up.
     pub silence_ms: u64,
+    /// Time between two rounds in which a member asks the others whether they are alive. All other times of the failure detector are
+    /// in proportion to it.
+    pub probe_ms: u64,
     /// Time between two comparisons of everything with a peer.
     pub anti_entropy_ms: u64,
+    /// Partitions that are repaired with one peer at once, by either side; each holds a frozen view of the partition.
+    pub repair_sessions: usize,
+    /// Symbols that one repair of a partition may take before everything in it is listed instead.
+    pub repair_symbols: usize,
+    /// Bytes of symbols, of a list or of records in one message of a repair; one record may have more.
+    pub repair_bytes: usize,
+    /// A partition that holds no more records than that is listed at once: symbols would not be less.
+    pub repair_list_items: usize,
     /// Shortest and longest wait before a peer is dialled again.
     pub redial_ms: (u64, u64),
+    /// Most partitions that a node pulls at once, each of them counted for each replica that it is pulled from.
+    pub moves_at_once: usize,
+    /// Most requests that wait for other nodes at once.
+    pub requests: usize,
+    /// Longest time that a request waits for other nodes before it is said what is known.
+    pub request_ms: u64,
+    /// Most keys of which it is remembered what a client was told of them on its connection.
+    pub session_keys: usize,
+    /// How long it is remembered.
+    pub session_ms: u64,
     /// Most parts of one predicate: its nodes, every value of its literals, and one for each 8 characters of a pattern.
     pub predicate_nodes: usize,
     /// Longest pattern of a `like` or `contains`, in characters.
@@ -60,6 +81,8 @@ pub struct Limits {
     pub query_fields: usize,
     /// Most live queries of one connection.
     pub subscriptions: usize,
+    /// Most parts of live queries that a node keeps on behalf of those who gather them.
+    pub sources: usize,
     /// Most rows that one query answers with, or that a live one watches.
     pub query_rows: usize,
     /// Most bytes of keys and values that one query answers with, or that a live one remembers.
@@ -89,13 +112,24 @@ impl Default for Limits {
             chunk_bytes: 1 << 20,
             heartbeat_ms: 1_000,
             silence_ms: 5_000,
+            probe_ms: 200,
             anti_entropy_ms: 30_000,
+            repair_sessions: 4,
+            repair_symbols: 1 << 16,
+            repair_bytes: 1 << 20,
+            repair_list_items: 16,
             redial_ms: (100, 5_000),
+            moves_at_once: 128,
+            requests: 100_000,
+            request_ms: 5_000,
+            session_keys: 1_000,
+            session_ms: 60_000,
             predicate_nodes: 10_000,
             pattern_chars: 512,
             filter_bytes: 64 << 10,
             query_fields: 256,
             subscriptions: 1_000,
+            sources: 10_000,
             query_rows: 100_000,
             query_bytes: 16 << 20,
         }
@@ -138,6 +172,8 @@ impl Limits {
     pub fn check(&self) -> Result<(), BadLimit> {
         const SIZE: u64 = 1 << 40;
         const TIME_MS: u64 = 1 << 40;
+        /// As many as set reconciliation makes at most.
+        const SYMBOLS: u64 = 1 << 24;
         let size = |n: usize| n as u64;
         // A frame holds a value, its key and its names.
         let names = size(self.id_bytes).saturating_mul(4);
@@ -158,6 +194,7 @@ impl Limits {
             ("depth", size(self.depth), 6, 128),
             ("batch_ops", size(self.batch_ops), 1, u64::from(u32::MAX)),
             ("subscriptions", size(self.subscriptions), 0, SIZE),
+            ("sources", size(self.sources), 0, SIZE),
             ("predicate_nodes", size(self.predicate_nodes), 1, SIZE),
             ("pattern_chars", size(self.pattern_chars), 1, SIZE),
             ("filter_bytes", size(self.filter_bytes), 1, SIZE),
@@ -175,7 +212,17 @@ impl Limits {
             ("chunk_bytes", size(self.chunk_bytes), 1, SIZE),
             ("heartbeat_ms", self.heartbeat_ms, 1, TIME_MS),
             ("silence_ms", self.silence_ms, 1, TIME_MS),
+            ("probe_ms", self.probe_ms, 10, 60_000),
             ("anti_entropy_ms", self.anti_entropy_ms, 1, TIME_MS),
+            ("moves_at_once", size(self.moves_at_once), 1, SIZE),
+            ("requests", size(self.requests), 1, SIZE),
+            ("session_keys", size(self.session_keys), 0, SIZE),
+            ("session_ms", self.session_ms, 0, TIME_MS),
+            ("request_ms", self.request_ms, 1, TIME_MS),
+            ("repair_sessions", size(self.repair_sessions), 1, 1 << 10),
+            ("repair_symbols", size(self.repair_symbols), 1, SYMBOLS),
+            ("repair_bytes", size(self.repair_bytes), 1, SIZE),
+            ("repair_list_items", size(self.repair_list_items), 0, SIZE),
             ("redial_ms", self.redial_ms.0, 1, self.redial_ms.1),
             ("redial_ms", self.redial_ms.1, 1, TIME_MS),
         ];
@@ -246,6 +293,34 @@ mod tests {
                 ..with()
             }),
             "chunk_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_sessions: 0,
+                ..with()
+            }),
+            "repair_sessions"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_symbols: (1 << 24) + 1,
+                ..with()
+            }),
+            "repair_symbols"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_bytes: 0,
+                ..with()
+            }),
+            "repair_bytes"
+        );
+        assert_eq!(
+            refused(Limits {
+                repair_list_items: usize::MAX,
+                ..with()
+            }),
+            "repair_list_items"
         );
         assert_eq!(
             refused(Limits {

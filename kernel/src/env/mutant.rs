@@ -127,13 +127,9 @@ mutants! {
     CompareStampsOnly = "compare-stamps-only",
     /// Two nodes compare what they hold once, when they are linked.
     CompareOnce = "compare-once",
-    /// Ranges that are compared leave out where they begin.
-    RangeStartLeftOut = "range-start-left-out",
-    /// What one side holds behind the last row of the other is not sent.
-    SummaryTailLost = "summary-tail-lost",
     /// The last row that a peer asks for is not sent.
     WantForgetsLast = "want-forgets-last",
-    /// A comparison sends what the other side lacks, and does not ask for what this side lacks.
+    /// A repair sends what the other side lacks, and does not ask for what this side lacks.
     RepairOneWay = "repair-one-way",
     /// A change goes back to the peer that it came from.
     EchoChanges = "echo-changes",
@@ -188,6 +184,10 @@ mutants! {
     /// Who reads too slowly misses changes, and is not answered anew.
     SlowWatcherSkipped = "slow-watcher-skipped",
 
+    // Forgetting.
+    /// Replaying the log passes over what was dropped and forgotten.
+    DropResurrected = "drop-resurrected",
+
     // The agreed register. These are found by a test of their own (`sim/tests/register/`).
     /// A voter's promise is not written to disk before it is spoken.
     BallotNotPersisted = "ballot-not-persisted",
@@ -199,6 +199,34 @@ mutants! {
     TwoMembersAtOnce = "two-members-at-once",
     /// A proposer goes on with its own value though it was told of an accepted one.
     ForgetsAcceptedValue = "forgets-accepted-value",
+
+    // The partition table. Found by a test of its own (`kernel/src/partition/table/tests.rs`).
+    /// Ties between nodes are broken by the order in which they are given.
+    TableByIterationOrder = "table-by-iteration-order",
+
+    // Replicas, quorums and moves.
+    /// A replica confirms what a node sends that acts by an older state of the cluster, though the partition has moved since.
+    StaleTableAccepted = "stale-table-accepted",
+    /// A replica is filled from others that have not adopted the move yet.
+    FillBeforePromise = "fill-before-promise",
+    /// A replica counts as filled once it has taken over from one of the old ones.
+    WholeTooEarly = "whole-too-early",
+    /// What is left of partitions that lie elsewhere is never dropped.
+    LeftoversKept = "leftovers-kept",
+    // Repair.
+    /// What one side holds behind the last item of the other's list is not compared.
+    ListTailLost = "list-tail-lost",
+    /// Coded symbols are made of what is held when each is asked for, not of a frozen view.
+    SymbolsOfAMovingSet = "symbols-of-a-moving-set",
+    /// What the other side lacks counts as deleted there.
+    RepairDeletes = "repair-deletes",
+    /// A repair says that all is here when the last of it was asked for.
+    FalseEnd = "false-end",
+    // Queries over many partitions.
+    /// Of conditions any of which may hold, only the partitions are asked in which all of them can.
+    PruneOrIntersects = "prune-or-intersects",
+    /// Who gathers the answers of many skips none of the first records, though each of those who answered was told not to.
+    GatherForgetsOffset = "gather-forgets-offset",
     // Who is alive.
     /// A node that is accused of being dead does not say otherwise.
     SuspicionNeverRefuted = "suspicion-never-refuted",
@@ -206,6 +234,9 @@ mutants! {
     NoIndirectProbe = "no-indirect-probe",
     /// Any message of a node takes back what was held against it, however old the message is.
     IncarnationIgnored = "incarnation-ignored",
+    // Queries that other nodes have a part in.
+    /// A node answers for all partitions that it is asked for, whether it holds them or not.
+    AnswersForOthers = "answers-for-others",
 }
 
 /// The mutants that are on in one node: none, or one. Without the feature `testing` it is always none, and

@@ -26,6 +26,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 mod message;
 mod prefix;
 mod trie;
@@ -42,7 +44,7 @@ pub use walk::{Cost, LEAF_ITEMS, Walk, WalkBounds, WalkError, answer};
 /// What stands for one record when sets of them are compared.
 ///
 /// Items order by key hash, then digest. In a set of items there is each at most once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Item {
     /// A keyed hash of the key: the place of the record in the tree.
     pub key_hash: u64,

@@ -15,8 +15,19 @@ use crate::store::StoreConfig;
 pub struct NodeConfig {
     /// The node's name. No other node that it meets may have the same.
     pub name: String,
-    /// Addresses of the nodes that it replicates with, in the form that the host dials.
-    pub peers: Vec<String>,
+    /// Where the other nodes dial it.
+    pub addr: String,
+    /// Addresses of members of the cluster that it is to join, in the form that the host dials. A node that belongs to no cluster and
+    /// has none to join begins one.
+    pub join: Vec<String>,
+    /// What people call the cluster that it is meant for: a node that is meant for another one is refused.
+    pub cluster_name: String,
+    /// How many replicas each partition should have, in a cluster that this node begins.
+    pub replicas: u32,
+    /// How much it should hold, relative to the other members; at least 1.
+    pub weight: u32,
+    /// What it shares its fate with: backups are put into other zones first.
+    pub zone: String,
     /// What clients and peers have to know; `None` serves whoever connects.
     pub secret: Option<Secret>,
     /// How maps route their keys, the same on every node.
@@ -30,11 +41,16 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// An open node without peers.
+    /// An open node that begins a cluster of its own, and is dialled by its name.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
-            peers: Vec::new(),
+            addr: name.into(),
+            join: Vec::new(),
+            cluster_name: "orrery".into(),
+            replicas: 3,
+            weight: 100,
+            zone: String::new(),
             secret: None,
             routing: Routing::new(),
             limits: Limits::default(),
@@ -51,6 +67,11 @@ impl NodeConfig {
         self.limits.check()?;
         if self.name.is_empty() || self.name.len() > self.limits.id_bytes {
             return Err(BadConfig::Name {
+                limit: self.limits.id_bytes,
+            });
+        }
+        if self.cluster_name.is_empty() || self.cluster_name.len() > self.limits.id_bytes {
+            return Err(BadConfig::ClusterName {
                 limit: self.limits.id_bytes,
             });
         }
@@ -80,6 +101,12 @@ pub enum BadConfig {
     /// The name is empty or too long: peers would refuse it.
     #[error("the node's name is empty or over {limit} bytes")]
     Name {
+        /// The limit.
+        limit: usize,
+    },
+    /// The same of the cluster's name.
+    #[error("the cluster's name is empty or over {limit} bytes")]
+    ClusterName {
         /// The limit.
         limit: usize,
     },

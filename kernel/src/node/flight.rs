@@ -71,6 +71,11 @@ impl Flights {
         flight
     }
 
+    /// The requests that wait for their commits.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.queue.iter().flat_map(|flight| &flight.requests)
+    }
+
     /// Everything up to this ticket has been answered for; envelopes of later ones are still held.
     pub fn settled(&self) -> Ticket {
         self.settled

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::env::{Mutant, Now, Rare, SeededRng, Ticket, WriterId};
 use crate::hlc::Hlc;
 use crate::machine::{Envelope, Fetch, Fetched, Output, Phase, Role, Room, StorageError};
+use crate::node::waits::Parts;
 use crate::node::{Node, announce};
-use crate::session::{Desk, Kind, Shows};
+use crate::session::{Desk, Floor, Kind, Request, Shows};
 use crate::store::{Next, Recovery, Store};
+use crate::wire::Code;
+use crate::wire::cluster::refusal;
 
 /// How long after a failed recovery the next one begins.
 const RETRY_MS: u64 = 1_000;
@@ -59,6 +62,7 @@ impl Node {
 
     fn recover(&mut self, out: &mut Output) {
         self.store = Store::new(&self.config.store());
+        self.announced = None;
         let recovery = Recovery::new(Store::new(&self.config.store()));
         let ticket = self.next_ticket();
         out.fetch.push((ticket, Fetch::Recover));
@@ -92,8 +96,20 @@ impl Node {
                 }
                 out.cut = self.store.applied_number().checked_sub(1).filter(|cut| *cut > 0);
                 self.state = State::Serving;
+                match self.find_itself(now) {
+                    Ok(()) => {}
+                    Err(StorageError::Full) => {
+                        self.state = State::RetryAt(now.mono_us + RETRY_MS * 1_000);
+                        return;
+                    }
+                    Err(error) => {
+                        self.state = State::Failed;
+                        return announce(out, Phase::Failed { error });
+                    }
+                }
+                self.found = (records, log_entries);
                 self.advance(now);
-                announce(out, Phase::Ready { records, log_entries });
+                self.announce_membership(out);
             }
             Err(StorageError::Corrupt) => {
                 self.state = State::Failed;
@@ -106,6 +122,37 @@ impl Node {
         }
     }
 
+    /// Says what the node does now that it knows whether it belongs to a cluster, if that has changed.
+    pub(super) fn announce_membership(&mut self, out: &mut Output) {
+        let (records, log_entries) = self.found;
+        let phase = match (self.membership.is_member(), self.membership.is_removed()) {
+            // It serves once it is on disk that it does.
+            (true, _) if self.membership.durable() > 0 => Phase::Ready { records, log_entries },
+            (_, true) => Phase::Removed,
+            _ => Phase::Joining,
+        };
+        if self.announced != Some(phase) {
+            self.announced = Some(phase);
+            announce(out, phase);
+        }
+    }
+
+    /// Whether requests are served.
+    pub(super) fn serves(&self) -> bool {
+        self.state.is_serving() && !self.draining && self.membership.is_member() && self.membership.durable() > 0
+    }
+
+    /// What these clients asked for is durable, and they are told so.
+    pub(super) fn done(&mut self, requests: Vec<Request>, now: Now) {
+        for request in requests {
+            if let Request::Ops { conn, about, .. } = request {
+                for (key, stamp) in about {
+                    self.told(conn, &key, Floor { stamp, gone: false }, now);
+                }
+            }
+        }
+    }
+
     pub(super) fn committed(&mut self, ticket: Ticket, result: Result<Room, StorageError>, now: Now, out: &mut Output) {
         let flight = self.flights.settle(ticket);
         match (result, &self.state) {
@@ -114,6 +161,13 @@ impl Node {
                 if flight.has_entry {
                     self.store.committed(now.mono_us);
                     self.hlc.grant(self.store.durable_clock());
+                    self.membership.committed(self.store.committed_number());
+                }
+                self.own_copy_durable(ticket);
+                self.done(flight.requests, now);
+                if self.flights.is_empty() {
+                    self.hear_itself(now);
+                    self.announce_membership(out);
                 }
             }
             (Ok(_), _) => panic!("a commit succeeded after one before it had failed"),
@@ -131,6 +185,13 @@ impl Node {
                         self.desk(now).fail(&request);
                     }
                 }
+                for gathering in self.waits.abandon() {
+                    let refused = match gathering.parts {
+                        Parts::Ops(_) => refusal(Code::OutcomeUnknown, "storage failed while the write was in flight"),
+                        Parts::Read { .. } => refusal(Code::NotReady, "storage failed; the node is recovering"),
+                    };
+                    self.refuse(gathering, refused, now);
+                }
                 // What was forwarded may never have left; peers compare everything when they are linked again.
                 for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
                     self.peers.because("this node's storage failed");
@@ -138,6 +199,7 @@ impl Node {
                 }
                 if !self.config.mutants.is(Mutant::SkipStale) {
                     self.subscriptions.all_stale();
+                    self.restart_queries(now);
                 }
                 self.state = State::Failing;
             }
@@ -187,11 +249,12 @@ impl Node {
     /// Stops once nothing is in flight and the records hold everything, or if storage is of no use anyway.
     pub(super) fn drain_step(&mut self, out: &mut Output) {
         let done = match &self.state {
-            State::Serving => self.flights.is_empty() && (self.gave_up || self.store.is_clean()),
+            State::Serving => self.gave_up || self.store.is_clean(),
             State::Off | State::RetryAt(_) | State::Failed => true,
             State::Recovering(..) | State::Failing | State::Stopped => false,
         };
-        if self.draining && done {
+        // Nothing that the host was given is left to it.
+        if self.draining && done && self.flights.is_empty() && self.apply.is_none() {
             self.stop(out);
         }
     }
@@ -212,6 +275,7 @@ impl Node {
             hlc: &mut self.hlc,
             conns: &mut self.conns,
             outbox: &mut self.outbox,
+            place: self.membership.place(),
             counts: &mut self.tally.operations,
             doing: Kind::Frame,
             mutants: self.config.mutants,

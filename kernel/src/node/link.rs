@@ -1,12 +1,12 @@
-//! One connection to another node: who is there, and where the comparison with it stands.
+//! One connection to another node: who is there, and what is being repaired with it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::repair::Repairs;
 use crate::env::{NodeId, PeerId, WriterId};
-use crate::partition::PartitionId;
+use crate::node::give::Waiting;
 
 /// A connection to another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,8 +33,14 @@ pub struct Link {
     pub round_due_us: Option<u64>,
     /// Changes were not sent, because too much was unsent: everything must be compared again.
     pub behind: bool,
-    /// The comparison that the other side began.
-    pub walk: Option<Walk>,
+    /// It was full when something was to be sent whose confirmation is waited for.
+    pub owes: bool,
+    /// What it asked for while it was full.
+    pub pulled: Vec<Waiting>,
+    /// The number of the other side's last comparison that came; 0 before the first.
+    pub heard_round: u64,
+    /// What is repaired, by either side.
+    pub repairs: Repairs,
 }
 
 /// How far a handshake is.
@@ -55,21 +61,30 @@ pub struct Remote {
     pub id: NodeId,
     /// Its name.
     pub name: String,
+    /// Where it can be dialled.
+    pub addr: String,
+    /// How much it should hold.
+    pub weight: u32,
+    /// What it shares its fate with.
+    pub zone: String,
+    /// The cluster that it belongs to; 0 for none yet.
+    pub cluster: u64,
+    /// The version of the cluster's state that it has on disk, as far as it said.
+    pub epoch: u64,
     /// The identity drawn at its boot.
     pub boot: WriterId,
     /// What this side has to prove knowledge of the secret with.
     pub nonce: [u8; 32],
 }
 
-/// A walk through the partitions that differ, a summary at a time.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Walk {
-    /// The other side's number for it.
-    pub round: u64,
-    /// Partitions still to be summarized, the next one last.
-    pub partitions: Vec<PartitionId>,
-    /// Where in the next one the summary goes on.
-    pub from: Option<Bytes>,
+impl Stage {
+    /// What the other side calls itself; empty before it has said so.
+    pub fn name(&self) -> &str {
+        match self {
+            Stage::Hello => "",
+            Stage::Proof(remote) | Stage::Up(remote) => &remote.name,
+        }
+    }
 }
 
 impl Link {
@@ -87,7 +102,18 @@ impl Link {
             round: 0,
             round_due_us: None,
             behind: false,
-            walk: None,
+            owes: false,
+            pulled: Vec::new(),
+            heard_round: 0,
+            repairs: Repairs::default(),
+        }
+    }
+
+    /// The same, to take note of what it says of itself.
+    pub fn remote_mut(&mut self) -> Option<&mut Remote> {
+        match &mut self.stage {
+            Stage::Up(remote) => Some(remote),
+            _ => None,
         }
     }
 

@@ -3,34 +3,61 @@
 //! Each step takes one input ([`Node::step`] says where it goes), lets the timers have their turn, and then flushes: what was
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
+mod admin;
+mod alive;
 mod checkpoint;
 mod config;
+mod coordinate;
+mod expiry;
 mod flight;
+mod gather;
+mod gathering;
+mod give;
+mod handshake;
+mod leftovers;
 mod lifecycle;
 mod link;
+mod membership;
+mod moves;
 mod peers;
+mod read;
 mod reconcile;
+mod replicate;
 mod requests;
+mod scatter;
+mod source;
 mod stats;
+mod tell;
+mod waits;
+mod words;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits, Mutant, Now, Rare, SeededRng, Taken, Ticket, WriterId};
+use crate::cluster::ClusterState;
+use crate::cluster::liveness::{Boot, Liveness, LivenessSettings};
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::Hlc;
-use crate::machine::{Command, Commit, Input, Machine, Output, Phase, Role};
-use crate::session::{Access, Conns, Outbox, Request, Shows, Subscriptions};
-use crate::store::{Change, RecordKey, Store};
-use crate::wire::peer;
+use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
+use crate::session::{Access, Conns, Floors, Outbox, Request, Shows, Subscriptions};
+use crate::store::{Batch, RecordKey, Store};
 
 pub use checkpoint::BadCheckpoint;
 pub use config::{BadConfig, NodeConfig};
-pub use stats::{LinkNews, LinkStats, Stats};
+pub use stats::{LinkNews, LinkStats, QueryCounts, RepairCounts, Stats};
 
+use admin::Orders;
 use flight::{Flight, Flights};
+use leftovers::Leftovers;
 use lifecycle::State;
+use membership::Membership;
+use moves::Fills;
 use peers::Peers;
+use scatter::Scatter;
+use source::Sources;
 use stats::Tally;
+use waits::Waits;
 
 /// A database node.
 ///
@@ -44,12 +71,29 @@ pub struct Node {
     hlc: Hlc,
     store: Store,
     state: State,
+    /// What was found in storage: records, and log entries that were not yet in the records.
+    found: (u64, u64),
+    /// The phase that was announced last, of those of a node that has read its storage.
+    announced: Option<Phase>,
     draining: bool,
     /// While draining, an apply failed: the records are left as they are.
     gave_up: bool,
     conns: Conns,
     subscriptions: Subscriptions,
+    scatter: Scatter,
+    sources: Sources,
     peers: Peers,
+    membership: Membership,
+    liveness: Liveness,
+    waits: Waits,
+    floors: Floors,
+    orders: Orders,
+    fills: Fills,
+    leftovers: Leftovers,
+    /// Numbers of frames of changes that others confirm.
+    numbers: u64,
+    /// Which of those that others sent this step has taken.
+    to_confirm: BTreeMap<ConnId, Vec<u64>>,
     outbox: Outbox,
     /// Requests of this step whose answers may have to wait.
     requests: Vec<Request>,
@@ -71,13 +115,26 @@ impl Node {
         let rng = SeededRng::from_seed([0; 32]);
         Self {
             store: Store::new(&config.store()),
-            peers: Peers::new(&config.peers),
+            peers: Peers::default(),
+            membership: Membership::new(config.mutants),
+            liveness: Liveness::new(NodeId(0), Boot::default(), LivenessSettings::default(), config.mutants),
+            waits: Waits::default(),
+            floors: Floors::default(),
+            orders: Orders::default(),
+            fills: Fills::default(),
+            leftovers: Leftovers::default(),
+            numbers: 0,
+            to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
             conns: Conns::new(config.mutants),
             subscriptions: Subscriptions::new(config.mutants),
+            scatter: Scatter::default(),
+            sources: Sources::default(),
             config,
             rng,
             state: State::Off,
+            found: (0, 0),
+            announced: None,
             draining: false,
             gave_up: false,
             outbox: Outbox::default(),
@@ -96,6 +153,21 @@ impl Node {
     /// The records in memory, for hosts that look inside: what is there may not be durable yet.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Its id, kept with its data; 0 before it has read that.
+    pub fn id(&self) -> NodeId {
+        self.membership.id()
+    }
+
+    /// What the cluster agreed on, as far as this node has it on disk or in memory.
+    pub fn cluster(&self) -> Option<&ClusterState> {
+        self.membership.state()
+    }
+
+    /// Whether it belongs to a cluster, and has that on disk.
+    pub fn is_member(&self) -> bool {
+        self.membership.is_member() && self.membership.durable() > 0
     }
 
     /// The limits it was made with.
@@ -133,8 +205,24 @@ impl Node {
     fn close(&mut self, conn: ConnId, now: Now) {
         if self.conns.remove(conn).is_some() {
             self.closing.push(conn);
-            self.subscriptions.close_all(conn);
-            self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+            self.gone(conn, now);
+        }
+    }
+
+    /// A connection is no more, whoever ended it.
+    fn gone(&mut self, conn: ConnId, now: Now) {
+        self.close_queries(conn);
+        self.sources_lost(conn);
+        self.orders.gone(conn);
+        self.to_confirm.remove(&conn);
+        self.waits.forget(conn);
+        self.floors.close(conn);
+        let node = self.peers.node_at(conn);
+        self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+        if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
+            self.liveness.connection_lost(node, now.mono_us);
+            self.reroute();
+            self.node_lost(node, now);
         }
     }
 
@@ -147,12 +235,17 @@ impl Node {
         if self.state.is_serving() {
             self.rare_timers(now);
             self.peer_timers(now, out);
+            self.liveness_timers(now);
+            self.membership_timers(now);
+            self.fill_timers(now);
+            self.drop_leftovers(now);
+            self.settle_waits(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;
             self.subscriptions
                 .refresh(&self.store, &self.conns, limits, &mut self.outbox);
+            self.gather_timers(now);
         }
-        self.drain_step(out);
     }
 
     /// What happens by itself now and then, where a test wants it.
@@ -173,24 +266,26 @@ impl Node {
 
     /// Performs what the step decided: one commit, and every envelope in `send` or in the commit.
     fn flush(&mut self, now: Now, out: &mut Output) {
-        let expired = core::mem::take(&mut self.expired);
-        let silent =
-            |change: &&Change| self.config.mutants.is(Mutant::DeletesNotTold) && change.record.version().is_tombstone();
-        let changed = self.store.staged().iter().filter(|change| !silent(change));
-        let changed = changed.map(|change| &change.key);
-        let news = changed.chain(&expired);
-        let (conns, limits, outbox) = (&self.conns, &self.config.limits, &mut self.outbox);
-        self.subscriptions.tell(news, &self.store, conns, limits, outbox);
-        let changed = !self.store.staged().is_empty();
-        if changed {
+        self.tell_watchers(now);
+        self.stage_membership();
+        let changed = self.store.has_staged();
+        let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
+        self.set_tickets(waits_for);
+        self.settle_waits(now);
+        self.settle_orders(now);
+        if !self.store.staged().is_empty() || self.waits.is_fresh() || !self.owed().is_empty() {
             self.forward();
         }
+        self.confirm();
         let entry = (changed || self.must_reserve(now)).then(|| {
             let clock = self.hlc.reserve(now.wall_ms, self.config.limits.clock_window_ms);
             let without = self.config.mutants.is(Mutant::EntryWithoutClock);
             let clock = if without { self.store.durable_clock() } else { clock };
             self.store.seal(clock)
         });
+        if let Some((number, _)) = &entry {
+            self.membership.sealed(*number);
+        }
         let ticket = self.tickets.next();
         let settled = self.flights.settled();
         let barrier = !self.flights.is_empty() && !self.config.mutants.is(Mutant::BarrierDoesNotWait);
@@ -225,7 +320,8 @@ impl Node {
         flight.requests = core::mem::take(&mut self.requests);
         // Only the answer to a commit grants room. Without one in flight nobody would ever say that there is some again:
         // a barrier asks, and costs no sync.
-        let asks = self.store.take_short() && self.flights.is_empty() && self.state.is_serving();
+        let short = self.store.take_short() || self.has_loopback();
+        let asks = short && self.flights.is_empty() && self.state.is_serving();
         if entry.is_some() || !envelopes.is_empty() || asks {
             self.next_ticket();
             self.flights.push(flight);
@@ -234,7 +330,12 @@ impl Node {
                 entry,
                 envelopes,
             });
+        } else {
+            // What was asked for was there before, and is durable: it has been said already.
+            self.done(flight.requests, now);
         }
+        // What this step began is waited for as well.
+        self.drain_step(out);
         self.source = None;
         out.close.append(&mut self.closing);
         out.wake = self.wake_us(now);
@@ -251,84 +352,21 @@ impl Node {
         }
     }
 
-    /// Gives what this step changed to every linked peer but the one it came from.
-    fn forward(&mut self) {
-        let mut frames = None;
-        let mut up = self.peers.up();
-        self.config.mutants.hash_order(&mut up);
-        for conn in up {
-            if self.source == Some(conn) && !self.config.mutants.is(Mutant::EchoChanges) {
-                continue;
-            }
-            let place = self.tickets.0 << 32 ^ conn.0;
-            if self.conns.is_full(conn, &self.config.limits) || self.rarely(Rare::SkipForward, place) {
-                self.peers.falls_behind(conn);
-                continue;
-            }
-            let frames = frames.get_or_insert_with(|| {
-                let rows = self.store.staged().iter().map(|change| (&change.key, &change.record));
-                peer::changes(rows, self.config.limits.chunk_bytes)
-            });
-            for frame in frames.iter() {
-                self.outbox.push(conn, frame.clone(), Shows::State);
-            }
-            let given = self.store.staged().len() as u64;
-            self.tally.forwarded += given;
-            if let Some(link) = self.peers.link(conn) {
-                link.given += given;
-            }
-        }
-        self.peers.count_missed(self.store.staged().len() as u64);
-    }
-
     fn begin_apply(&mut self, now: Now, out: &mut Output) {
         let at_once = self.draining || self.rarely(Rare::ApplyEarly, now.mono_us);
         if self.apply.is_none()
-            && let Some((upto, puts)) = self.store.begin_apply(now.mono_us, at_once)
+            && let Some(batch) = self.store.begin_apply(now.mono_us, at_once)
         {
             let ticket = self.next_ticket();
             self.apply = Some(ticket);
-            out.apply = Some(crate::machine::Apply { ticket, upto, puts });
+            let Batch { upto, puts, deletes } = batch;
+            out.apply = Some(Apply {
+                ticket,
+                upto,
+                puts,
+                deletes,
+            });
         }
-    }
-
-    /// What is read at this time: what has expired by now is not. A time that is acted on is one that may be spoken: after a
-    /// crash the clock begins behind it, and what had expired stays so.
-    fn advance(&mut self, now: Now) {
-        if self.state.is_serving() {
-            let now_ms = match self.config.mutants.is(Mutant::ExpireEarly) {
-                true => self.hlc.millis(now.wall_ms),
-                false => self.hlc.spoken(now.wall_ms).millis(),
-            };
-            let news = self.store.advance(now_ms);
-            if !self.config.mutants.is(Mutant::ExpiredNotTold) {
-                self.expired.extend(news);
-            }
-        }
-    }
-
-    /// Whether time must be made durable though there is nothing else to write: something waits to expire.
-    fn must_reserve(&mut self, now: Now) -> bool {
-        let due = self.store.expires_at_ms();
-        let lacks = due.is_some_and(|due_ms| self.hlc.lacks(due_ms, now.wall_ms));
-        (lacks || self.seldom(Rare::ReserveTime, now))
-            && self.state.is_serving()
-            && !self.draining
-            && self.store.room_for(0).is_ok()
-    }
-
-    /// When the next version expires, if no answer of the host comes first.
-    fn expiry_us(&self, now: Now) -> Option<u64> {
-        const NO_ROOM_MS: u64 = 1_000;
-        let due_ms = self.store.expires_at_ms().filter(|_| self.state.is_serving())?;
-        let left_ms = match due_ms.checked_sub(self.hlc.millis(now.wall_ms)) {
-            Some(left_ms) if left_ms > 0 => left_ms,
-            _ if self.hlc.lacks(due_ms, now.wall_ms) => NO_ROOM_MS,
-            // What is left of many that expire at once; or else the answer to a commit is awaited.
-            _ if self.store.is_due() => 0,
-            _ => return None,
-        };
-        Some(now.mono_us.saturating_add(left_ms.saturating_mul(1_000)))
     }
 
     fn wake_us(&self, now: Now) -> Option<u64> {
@@ -343,6 +381,12 @@ impl Node {
             apply,
             peers,
             expiry,
+            self.membership_wake_us().filter(|_| serving && !self.draining),
+            self.liveness.wake_us().filter(|_| serving && !self.draining),
+            self.fills.wake_us().filter(|_| serving && !self.draining),
+            self.waits.wake_us(),
+            self.orders.wake_us(),
+            self.scatter.wake_us().filter(|_| serving && !self.draining),
             self.state.wake_us(),
             self.conns.next_deadline_us(),
         ];
@@ -369,8 +413,7 @@ impl Machine for Node {
             Input::Closed { conn } => {
                 self.conns.remove(conn);
                 self.peers.because("the connection was closed or broke");
-                self.subscriptions.close_all(conn);
-                self.peers.lost(conn, now, &mut self.rng, &self.config.limits);
+                self.gone(conn, now);
             }
             Input::Committed { ticket, result } => self.committed(ticket, result, now, out),
             Input::Applied { ticket, result } => self.applied(ticket, result.is_ok(), now, out),

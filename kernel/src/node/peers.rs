@@ -1,27 +1,26 @@
-//! The nodes that this one replicates with: dialling, handshakes, heartbeats, one link to each.
+//! The other nodes: whom to dial, heartbeats, one link to each.
 //!
-//! Two nodes that list each other dial each other; of two links to one node the one dialled by the smaller id stays. A static
-//! list stands in for the member list that a cluster will agree on.
+//! Dialled are the addresses that the node was told to join at, until it is a member, and those of the other members from then on.
+//! Two nodes that know each other dial each other; of two links to one node the one dialled by the smaller id stays.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{ConnId, Limits, Mutant, NodeId, Now, PeerId, SeededRng, WriterId};
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now, PeerId, SeededRng};
 use crate::machine::{Dial, Output};
 use crate::node::LinkNews;
 use crate::node::Node;
-use crate::node::link::{Link, Remote, Stage};
-use crate::session::{Access, Purpose, Secret, Shows};
-use crate::wire::PEER_PROTOCOL_VERSION;
-use crate::wire::peer::{self, Hello, PeerMessage};
+use crate::node::link::Link;
+use crate::session::Shows;
+use crate::wire::peer;
 
 /// News that are kept for whoever may ask.
 const NEWS: usize = 64;
 
-/// The configured peers and the links to whoever is a peer.
-#[derive(Debug, Serialize, Deserialize)]
+/// The addresses to dial and the links to whoever is a peer.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Peers {
     list: Vec<Peer>,
     links: BTreeMap<ConnId, Link>,
@@ -30,14 +29,21 @@ pub struct Peers {
     news: Vec<LinkNews>,
     /// Why the next link that is lost is lost. It goes into the news and nowhere else.
     #[serde(skip)]
-    reason: Option<&'static str>,
+    reason: Option<String>,
+    /// What the other side calls itself there, where the link does not know it.
+    #[serde(skip)]
+    called: Option<String>,
     /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
     up: BTreeSet<ConnId>,
+    /// The same by node: there is one link to each.
+    nodes: BTreeMap<NodeId, ConnId>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Peer {
     addr: String,
+    /// Whether it is still to be dialled.
+    wanted: bool,
     state: PeerState,
     wait_ms: u64,
     /// Who answered there last.
@@ -54,22 +60,45 @@ enum PeerState {
 }
 
 impl Peers {
-    /// Peers at these addresses, none dialled yet.
-    pub fn new(addrs: &[String]) -> Self {
-        let peer = |addr: &String| Peer {
-            addr: addr.clone(),
-            state: PeerState::Idle { dial_us: 0 },
-            wait_ms: 0,
-            known: None,
-            missed: 0,
-        };
-        Self {
-            list: addrs.iter().map(peer).collect(),
-            links: BTreeMap::new(),
-            news: Vec::new(),
-            reason: None,
-            up: BTreeSet::new(),
+    /// From now on these addresses are dialled, and no others.
+    pub fn aim(&mut self, addrs: &[&str]) {
+        for peer in &mut self.list {
+            peer.wanted = addrs.contains(&peer.addr.as_str());
         }
+        for addr in addrs {
+            if self.list.iter().any(|peer| peer.addr == *addr) {
+                continue;
+            }
+            let peer = Peer {
+                addr: (*addr).into(),
+                wanted: true,
+                state: PeerState::Idle { dial_us: 0 },
+                wait_ms: 0,
+                known: None,
+                missed: 0,
+            };
+            // The place of an address that nobody dials any more is free, so that the list is no longer than it has to be.
+            let free = |peer: &Peer| !peer.wanted && matches!(peer.state, PeerState::Idle { .. });
+            match self.list.iter().position(free) {
+                Some(at) => self.list[at] = peer,
+                None => self.list.push(peer),
+            }
+        }
+    }
+
+    /// The link to a node.
+    pub fn to(&self, node: NodeId) -> Option<ConnId> {
+        self.nodes.get(&node).copied()
+    }
+
+    /// The nodes that there are links with, ascending.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, ConnId)> {
+        self.nodes.iter().map(|(node, conn)| (*node, *conn))
+    }
+
+    /// Who is at the other end of a link.
+    pub fn node_at(&self, conn: ConnId) -> Option<NodeId> {
+        self.links.get(&conn)?.remote().map(|remote| remote.id)
     }
 
     /// One link.
@@ -87,7 +116,7 @@ impl Peers {
     }
 
     /// Whether there is a link to a node, but for one.
-    fn other_link_to(&self, id: NodeId, but: Option<ConnId>) -> Option<(ConnId, &Link)> {
+    pub(super) fn other_link_to(&self, id: NodeId, but: Option<ConnId>) -> Option<(ConnId, &Link)> {
         let mut links = self.up_links();
         links.find(|(conn, link)| Some(*conn) != but && link.remote().is_some_and(|remote| remote.id == id))
     }
@@ -115,16 +144,46 @@ impl Peers {
         let away = self
             .list
             .iter()
-            .filter(move |peer| !peer.known.as_ref().is_some_and(|(id, _)| linked(*id)));
+            .filter(move |peer| peer.wanted && !peer.known.as_ref().is_some_and(|(id, _)| linked(*id)));
         away.map(|peer| {
             let name = peer.known.as_ref().map_or(&peer.addr, |(_, name)| name);
             (name.as_str(), peer.missed)
         })
     }
 
-    /// How many are configured.
+    /// How many are to be dialled.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.iter().filter(|peer| peer.wanted).count()
+    }
+
+    /// A handshake begins.
+    pub(super) fn begin(&mut self, conn: ConnId, link: Link) {
+        self.links.insert(conn, link);
+    }
+
+    /// A handshake is done.
+    pub(super) fn is_up(&mut self, conn: ConnId, node: NodeId) {
+        self.up.insert(conn);
+        self.nodes.insert(node, conn);
+    }
+
+    /// Who answers at the address that this connection was dialled at.
+    pub(super) fn answers(&mut self, dialled: Option<PeerId>, node: NodeId, name: &str) {
+        if let Some(peer) = dialled.and_then(|peer| self.list.get_mut(peer.0 as usize)) {
+            peer.known = Some((node, name.into()));
+        }
+    }
+
+    /// Whoever answers there is not to be dialled again soon.
+    pub(super) fn put_off(&mut self, dialled: Option<PeerId>, wait_ms: u64) {
+        if let Some(peer) = dialled.and_then(|peer| self.list.get_mut(peer.0 as usize)) {
+            peer.wait_ms = wait_ms;
+        }
+    }
+
+    /// Why the next link that is lost is lost, unless it is known better.
+    pub(super) fn because_at_least(&mut self, reason: &str) {
+        self.reason.get_or_insert_with(|| reason.into());
     }
 
     /// A connection that was dialled is open.
@@ -143,14 +202,12 @@ impl Peers {
 
     /// A connection is gone; if it was dialled, it is dialled again after a while.
     pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
-        let reason = self.reason.take();
+        let (reason, called) = (self.reason.take(), self.called.take());
         self.up.remove(&conn);
+        self.nodes.retain(|_, link| *link != conn);
         if let Some(link) = self.links.remove(&conn) {
-            let node = match &link.stage {
-                Stage::Hello => String::new(),
-                Stage::Proof(remote) | Stage::Up(remote) => remote.name.clone(),
-            };
-            let lost = Some(reason.unwrap_or("this node closed it"));
+            let node = called.unwrap_or_else(|| link.stage.name().into());
+            let lost = Some(reason.unwrap_or_else(|| "this node closed it".into()));
             self.tell(LinkNews { node, lost });
         }
         let dialled = self
@@ -163,11 +220,16 @@ impl Peers {
     }
 
     /// Why the next connection that is lost is lost, for people.
-    pub fn because(&mut self, reason: &'static str) {
-        self.reason = Some(reason);
+    pub fn because(&mut self, reason: impl Into<String>) {
+        self.reason = Some(reason.into());
     }
 
-    fn tell(&mut self, news: LinkNews) {
+    /// What the other side of the next connection that is lost calls itself, for people.
+    pub fn called(&mut self, name: &str) {
+        self.called = Some(name.into());
+    }
+
+    pub(super) fn tell(&mut self, news: LinkNews) {
         if self.news.len() < NEWS {
             self.news.push(news);
         }
@@ -192,19 +254,22 @@ impl Peers {
             let (id, name) = peer.known.clone().unzip();
             (peer.addr.clone(), name.unwrap_or_default(), id.is_some_and(linked))
         };
-        self.list.iter().map(row).collect()
+        self.list.iter().filter(|peer| peer.wanted).map(row).collect()
     }
 
     /// When a timer here is due.
     pub fn wake_us(&self, limits: &Limits) -> Option<u64> {
         let dials = self.list.iter().filter_map(|peer| match peer.state {
-            PeerState::Idle { dial_us } => Some(dial_us),
+            PeerState::Idle { dial_us } if peer.wanted => Some(dial_us),
             _ => None,
         });
         let links = self.up_links().flat_map(|(_, link)| {
             let silence = link.heard_us + limits.silence_ms * 1_000;
             let ping = link.pinged_us + limits.heartbeat_ms * 1_000;
-            [Some(silence), Some(ping), link.round_due_us].into_iter().flatten()
+            let repairs = link.repairs.due_us(limits);
+            [Some(silence), Some(ping), link.round_due_us, repairs]
+                .into_iter()
+                .flatten()
         });
         dials.chain(links).min()
     }
@@ -232,6 +297,9 @@ impl Node {
             let PeerState::Idle { dial_us } = peer.state else {
                 continue;
             };
+            if !peer.wanted {
+                continue;
+            }
             let linked = |id: NodeId| {
                 let mut up = self.peers.up.iter().filter_map(|conn| self.peers.links.get(conn));
                 up.any(|link| link.remote().is_some_and(|remote| remote.id == id))
@@ -254,6 +322,8 @@ impl Node {
     }
 
     fn link_timers(&mut self, conn: ConnId, now: Now) {
+        let ping = peer::ping(self.heartbeat(now));
+        let mut pinged = false;
         let limits = &self.config.limits;
         let Some(link) = self.peers.links.get_mut(&conn) else {
             return;
@@ -272,7 +342,8 @@ impl Node {
             if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
                 peer.wait_ms = 0;
             }
-            self.outbox.push(conn, peer::ping(), Shows::Heartbeat);
+            self.outbox.push(conn, ping, Shows::Heartbeat);
+            pinged = true;
         }
         let drained = self
             .conns
@@ -281,176 +352,10 @@ impl Node {
         if link.round_due_us.is_some_and(|due| due <= now.mono_us) || (link.behind && drained) {
             self.begin_round(conn, now);
         }
-    }
-
-    /// Introduces this node.
-    pub(super) fn greet_peer(&mut self, conn: ConnId, dialled: Option<PeerId>, now: Now) {
-        let link = Link::new(dialled, self.rng.entropy(), now.mono_us);
-        let hello = peer::hello(&Hello {
-            version: self.protocol_version(),
-            name: &self.config.name,
-            boot: self.boot_id(),
-            routing: self.config.routing.digest(),
-            nonce: link.nonce,
-        });
-        self.peers.links.insert(conn, link);
-        self.outbox.push(conn, hello, Shows::Nothing);
-    }
-
-    /// The protocol that it speaks to its peers.
-    fn protocol_version(&self) -> u64 {
-        PEER_PROTOCOL_VERSION - u64::from(self.config.rare.is_older())
-    }
-
-    /// The identity drawn at this boot.
-    fn boot_id(&self) -> WriterId {
-        self.hlc.latest().writer()
-    }
-
-    pub(super) fn peer_frame(&mut self, conn: ConnId, frame: &[u8], now: Now) {
-        let limits = &self.config.limits;
-        let ordered = self.conns.get(conn).is_some_and(|c| c.kind.ordered);
-        let Some(link) = self.peers.links.get_mut(&conn) else {
-            return;
-        };
-        link.heard_us = now.mono_us;
-        let longest = if link.remote().is_some() {
-            limits.frame_bytes
-        } else {
-            limits.unauthenticated_frame_bytes
-        };
-        if frame.len() > longest && !ordered && link.stage != Stage::Hello {
-            // It overtook the proof. The digests will bring it again.
-            return;
+        self.give_what_waits(conn);
+        self.repair_timers(conn, now);
+        if pinged {
+            self.tell_upto(conn);
         }
-        let message = if frame.len() <= longest {
-            PeerMessage::decode(frame).ok()
-        } else {
-            None
-        };
-        let understood = match message {
-            Some(PeerMessage::Hello(hello)) if link.stage == Stage::Hello => self.peer_hello(conn, hello),
-            Some(PeerMessage::Proof(proof)) => self.peer_proof(conn, proof, now),
-            // On a connection without order, what follows a handshake can overtake it; and repeats are no sin.
-            Some(_) if link.remote().is_none() => true,
-            Some(PeerMessage::Hello(_)) => true,
-            Some(PeerMessage::Pong { taken }) => {
-                link.confirmed = link.confirmed.max(taken);
-                true
-            }
-            Some(PeerMessage::Ping) => {
-                let pong = peer::pong(link.taken);
-                self.outbox.push(conn, pong, Shows::Heartbeat);
-                true
-            }
-            Some(message) => self.peer_data(conn, message, now),
-            None => false,
-        };
-        if !understood {
-            self.peers.reason.get_or_insert("it said what makes no sense");
-            self.close(conn, now);
-        }
-    }
-
-    /// Whether the other side may go on: it speaks this protocol, routes alike, and is not this node.
-    fn peer_hello(&mut self, conn: ConnId, hello: Hello<'_>) -> bool {
-        let spoken = self.protocol_version();
-        let Some(link) = self.peers.links.get_mut(&conn) else {
-            return false;
-        };
-        let remote = Remote {
-            id: NodeId::of(hello.name),
-            name: hello.name.into(),
-            boot: hello.boot,
-            nonce: hello.nonce,
-        };
-        if hello.boot == self.hlc.latest().writer() {
-            // This very node answered, or somebody who repeats what it said. It may be another the next time.
-            if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
-                peer.wait_ms = self.config.limits.redial_ms.1;
-            }
-            self.peers.because("it is this very node");
-            return false;
-        }
-        let fits = hello.version == spoken
-            && hello.routing == self.config.routing.digest()
-            && !hello.name.is_empty()
-            && hello.name.len() <= self.config.limits.id_bytes
-            && hello.name != self.config.name;
-        if !fits {
-            self.peers
-                .because("it has another protocol or other routing, or this node's name");
-            return false;
-        }
-        let is_dialler = link.dialled.is_some();
-        let own_nonce = link.nonce;
-        link.stage = Stage::Proof(remote.clone());
-        let proof = self.proof(is_dialler, &self.config.name, self.boot_id(), &remote.nonce, &own_nonce);
-        self.outbox.push(conn, peer::proof(&proof), Shows::Nothing);
-        true
-    }
-
-    /// What only a node that knows the secret can say, about itself, on this connection, in this role.
-    fn proof(&self, is_dialler: bool, name: &str, boot: WriterId, asked: &[u8; 32], own: &[u8; 32]) -> [u8; 32] {
-        let key = Secret::key(self.config.secret.as_ref(), Purpose::PeerProof);
-        let mut hasher = blake3::Hasher::new_keyed(&key);
-        hasher.update(&[u8::from(is_dialler)]);
-        hasher.update(asked).update(own);
-        hasher.update(&boot.0.to_be_bytes()).update(name.as_bytes());
-        *hasher.finalize().as_bytes()
-    }
-
-    fn peer_proof(&mut self, conn: ConnId, proof: &[u8], now: Now) -> bool {
-        let Some(link) = self.peers.links.get(&conn) else {
-            return false;
-        };
-        let Stage::Proof(remote) = link.stage.clone() else {
-            // A repeat, or one that overtook its hello.
-            return true;
-        };
-        let (is_dialler, nonce) = (link.dialled.is_some(), link.nonce);
-        let expected = self.proof(!is_dialler, &remote.name, remote.boot, &nonce, &remote.nonce);
-        // BLAKE3's digests compare in constant time.
-        if blake3::Hash::from(expected) != *proof {
-            self.peers.because("it does not know the secret");
-            return false;
-        }
-        self.conns.set_access(conn, Access::Granted);
-        self.link_up(conn, remote, now);
-        true
-    }
-
-    fn link_up(&mut self, conn: ConnId, remote: Remote, now: Now) {
-        let own = NodeId::of(&self.config.name);
-        let dialler = |link: &Link| if link.dialled.is_some() { own } else { remote.id };
-        let Some(link) = self.peers.links.get(&conn) else {
-            return;
-        };
-        // Proven, and so worth to be known even if this link is one too many.
-        if let Some(peer) = link.dialled.and_then(|peer| self.peers.list.get_mut(peer.0 as usize)) {
-            peer.known = Some((remote.id, remote.name.clone()));
-        }
-        if let Some((other, old)) = self.peers.other_link_to(remote.id, Some(conn)) {
-            let same_boot = old.remote().is_some_and(|r| r.boot == remote.boot);
-            let keep_old = same_boot && dialler(old) < dialler(link);
-            self.peers.because("two nodes need one link");
-            if keep_old {
-                self.close(conn, now);
-                return;
-            }
-            self.close(other, now);
-        }
-        let Some(link) = self.peers.links.get_mut(&conn) else {
-            return;
-        };
-        let name = remote.name.clone();
-        let dialled = link.dialled.is_some();
-        link.stage = Stage::Up(remote);
-        link.pinged_us = now.mono_us;
-        self.peers.up.insert(conn);
-        if dialled {
-            self.begin_round(conn, now);
-        }
-        self.peers.tell(LinkNews { node: name, lost: None });
     }
 }

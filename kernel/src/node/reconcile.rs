@@ -1,72 +1,147 @@
-//! Anti-entropy between two nodes: comparing everything, and exchanging what differs.
+//! Anti-entropy between two nodes: digests to notice, repairs to mend.
 //!
-//! One side begins a *round* with a digest for each partition. The other walks through the partitions that differ and
-//! summarizes its versions in them, a chunk at a time; the first answers each summary with what the other lacks (`CHANGES`)
-//! and what itself lacks (`WANT`), which also asks for the next. Nothing depends on a round being finished: a lost frame, a
-//! full connection or a change in between leaves a difference that the next round finds.
+//! One side begins a *round* with a digest for each partition that the two share. The other opens a repair
+//! ([`crate::cluster::repair`]) for each partition that differs, some at a time: it asks, and gives what the first lacks. Here is what
+//! carries that: frames, merging within limits, back-pressure. Nothing depends on a round being finished: a lost frame, a full
+//! connection or a change in between leaves a difference that the next round finds.
 
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::cmp::Ordering;
 
-use crate::crdt::{Record, Row, Version};
-use crate::env::{ConnId, Limits, Mutant, Now};
+use crate::cluster::repair::{Answer, Ask, Next, Repaired, Session};
+use crate::crdt::{Record, Version};
+use crate::env::{ConnId, Mutant, NodeId, Now};
 use crate::hlc;
 use crate::node::Node;
-use crate::node::link::Walk;
 use crate::partition::PartitionId;
+use crate::reconcile::{SYMBOL_BYTES, first_of_question};
 use crate::session::Shows;
-use crate::store::{Maps, NoRoom, Position, RecordKey, change_bytes};
-use crate::wire::peer::{self, Keys, PeerMessage, Rows, Summary, VERSION_BYTES};
+use crate::store::{NoRoom, RecordKey, change_bytes};
+use crate::wire::cluster::Word;
+use crate::wire::peer::{self, Changes, Digests, PeerMessage, Rows};
+use crate::wire::repair::{self, Answered, Asked, Repair};
+
+/// What became of versions that came.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    count: u64,
+    /// Whether each of them is here now, or one that wins over it.
+    all: bool,
+}
 
 impl Node {
+    /// The partitions that this node shows another what it holds of: both are replicas; or the other is, and this one is not any more and
+    /// has something left that it gives away.
+    fn shared_with(&self, peer: NodeId) -> Vec<PartitionId> {
+        let holds = |node, id| self.holds(node, id);
+        let own = self.membership.id();
+        let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
+        let shares = |id: &PartitionId| holds(peer, *id) && (holds(own, *id) || left(*id));
+        PartitionId::all().filter(shares).collect()
+    }
+
+    /// Whether a node is a replica of a partition, or is about to be.
+    pub(super) fn holds(&self, node: NodeId, id: PartitionId) -> bool {
+        let state = self.membership.state();
+        state.is_some_and(|state| state.placement(id).holds(node))
+    }
+
     /// Begins to compare everything with the other side.
     pub(super) fn begin_round(&mut self, conn: ConnId, now: Now) {
+        self.put_off_round(conn, now);
         let Some(link) = self.peers.link(conn) else {
             return;
         };
         link.round += 1;
-        self.tally.rounds += 1;
         link.behind = false;
-        let round = link.round;
-        if link.dialled.is_some() && !self.config.mutants.is(Mutant::CompareOnce) {
-            link.round_due_us = Some(now.mono_us + self.config.limits.anti_entropy_ms * 1_000);
-        }
-        let digests = PartitionId::all().map(|id| self.store.partition(id).digest());
+        let (round, peer) = (link.round, link.remote().map(|remote| remote.id));
+        self.tally.rounds += 1;
+        self.leftovers.look_again();
+        let shared = peer.map(|peer| self.shared_with(peer)).unwrap_or_default().into_iter();
+        let digests = shared.map(|id| (id, self.store.partition(id).digest()));
         let frame = peer::digests(round, digests);
         self.outbox.push(conn, frame, Shows::State);
     }
 
-    /// Takes a message of a linked peer. `false`: it makes no sense, and the link is given up.
-    pub(super) fn peer_data(&mut self, conn: ConnId, message: PeerMessage<'_>, now: Now) -> bool {
-        match message {
-            PeerMessage::Changes(rows) => self.take_changes(conn, rows, now),
-            PeerMessage::Digests { round, digests } => {
-                self.begin_walk(conn, round, digests);
-                true
-            }
-            PeerMessage::Summary(summary) => self.answer_summary(conn, summary, now),
-            PeerMessage::Want { round, keys } => self.answer_want(conn, round, keys),
-            PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Ping | PeerMessage::Pong { .. } => true,
+    /// The next round begins a while from now, on the side that dialled.
+    fn put_off_round(&mut self, conn: ConnId, now: Now) {
+        let again = !self.config.mutants.is(Mutant::CompareOnce);
+        let due_us = now.mono_us + self.config.limits.anti_entropy_ms * 1_000;
+        let gives_away = self.leftovers.any();
+        if let Some(link) = self.peers.link(conn) {
+            link.round_due_us = ((link.dialled.is_some() || gives_away) && again).then_some(due_us);
         }
     }
 
-    /// Merges what the peer sent. Its stamps were admitted once, elsewhere: here nobody asks about drift.
-    fn take_changes(&mut self, conn: ConnId, rows: Rows<'_>, now: Now) -> bool {
+    /// Who has something to give away begins rounds with everyone, whoever dialled.
+    pub(super) fn offer_rounds(&mut self, now: Now) {
+        let due_us = now.mono_us + self.config.limits.anti_entropy_ms * 1_000;
+        for conn in self.peers.up() {
+            if let Some(link) = self.peers.link(conn) {
+                link.round_due_us.get_or_insert(due_us);
+            }
+        }
+    }
+
+    /// Takes a message of a linked peer, which came in so many bytes. `false`: it makes no sense, and the link is given up.
+    pub(super) fn peer_data(&mut self, conn: ConnId, message: PeerMessage<'_>, bytes: u64, now: Now) -> bool {
+        match message {
+            PeerMessage::Changes(changes) => self.take_sent(conn, changes, now),
+            PeerMessage::Cluster(body) => self.heard_word(conn, body, now),
+            PeerMessage::Digests { round, digests } => {
+                self.take_digests(conn, round, digests, now);
+                true
+            }
+            PeerMessage::Repair { session, message } => match message {
+                Repair::Ask { partition, ask } => self.answer_ask(conn, session, partition, ask, now),
+                Repair::Answer(answer) => self.take_answer(conn, session, answer, bytes, now),
+            },
+            PeerMessage::Hello(_)
+            | PeerMessage::Proof(_)
+            | PeerMessage::Refused(_)
+            | PeerMessage::Ping(_)
+            | PeerMessage::Pong { .. } => true,
+        }
+    }
+
+    /// Takes changes as they were made elsewhere, and confirms them where that is asked for.
+    fn take_sent(&mut self, conn: ConnId, changes: Changes<'_>, now: Now) -> bool {
+        let Changes { number, epoch, rows } = changes;
+        // What is confirmed counts towards a majority: all of it, and with a replica that the sender counts rightly.
+        let counts = |(key, _): (&[u8], &[u8])| {
+            let key = RecordKey::decode(Bytes::copy_from_slice(key), &self.config.limits);
+            key.is_ok_and(|key| self.counts(epoch, self.store.partition_of(&key)))
+        };
+        let counts = number.is_some() && rows.clone().flatten().all(counts);
+        let counts = counts || self.config.mutants.is(Mutant::StaleTableAccepted);
+        let Some(taken) = self.take_changes(conn, rows, false, now) else {
+            return false;
+        };
+        match number {
+            Some(number) if counts && taken.all => self.to_confirm.entry(conn).or_default().push(number),
+            Some(_) => self.teach(conn),
+            None => {}
+        }
+        true
+    }
+
+    /// Merges what the peer sent. Its stamps were admitted once, elsewhere: here nobody asks about drift. `None`: it makes no sense.
+    fn take_changes(&mut self, conn: ConnId, rows: Rows<'_>, repairs: bool, now: Now) -> Option<Taken> {
         let mutants = self.config.mutants;
         self.source = Some(conn);
+        let mut taken = Taken { count: 0, all: true };
         for row in rows {
             if let Some(link) = self.peers.link(conn) {
                 link.taken += 1;
             }
-            let Ok((key, record)) = row else {
-                return false;
-            };
+            let (key, record) = row.ok()?;
+            taken.count += 1;
             let limits = &self.config.limits;
             let key = RecordKey::decode(Bytes::copy_from_slice(key), limits);
             let record = Record::decode(Bytes::copy_from_slice(record), limits);
             let (Ok(key), Ok(mut record)) = (key, record) else {
                 // Beyond this node's limits, or no record at all: the others are none the worse for it.
+                taken.all = false;
                 continue;
             };
             if mutants.is(Mutant::TtlLostOnTheWay) {
@@ -76,12 +151,22 @@ impl Node {
                     ..record.version()
                 });
             }
-            let held = self.store.partition(self.store.partition_of(&key));
+            let partition = self.store.partition_of(&key);
+            if !self.holds(self.membership.id(), partition) {
+                // It lies elsewhere, as far as this node knows: what it took would only have to be given away again.
+                taken.all = false;
+                continue;
+            }
+            let held = self.store.partition(partition);
             let version = record.version();
             if !held.would_change(&key, &version) {
                 continue;
             }
             let stamp = version.stamp;
+            let same_stamp = || held.get(&key).is_some_and(|held| held.stamp == stamp);
+            if repairs && mutants.is(Mutant::CompareStampsOnly) && same_stamp() {
+                continue;
+            }
             if mutants.is(Mutant::DriftCheckedTwice) && hlc::is_ahead(stamp, now.wall_ms, limits.max_drift_ms) {
                 continue;
             }
@@ -91,6 +176,7 @@ impl Node {
                     self.store.fell_short();
                 }
                 // Not taken and not forgotten: the digests still differ, and a later round brings it again.
+                taken.all = false;
                 continue;
             }
             if !mutants.is(Mutant::ClockIgnoresPeers) {
@@ -99,227 +185,226 @@ impl Node {
             self.store.merge(key, record);
             self.tally.taken += 1;
         }
-        true
+        Some(taken)
     }
 
-    fn begin_walk(&mut self, conn: ConnId, round: u64, digests: &[u8]) {
-        let (theirs, _) = digests.as_chunks::<16>();
-        let differing = PartitionId::all().zip(theirs).filter(|(id, theirs)| {
-            let own = self.store.partition(*id).digest();
-            own.to_be_bytes() != **theirs
-        });
-        let mut partitions: Vec<_> = differing.map(|(id, _)| id).collect();
-        partitions.reverse();
+    /// Compares digests with what is here, and begins to repair what differs.
+    fn take_digests(&mut self, conn: ConnId, round: u64, digests: Digests<'_>, now: Now) {
+        let Some(link) = self.peers.link(conn) else {
+            return;
+        };
+        let late = round < link.heard_round;
+        link.heard_round = round.max(link.heard_round);
+        let Some(peer) = link.remote().map(|remote| remote.id).filter(|_| !late) else {
+            return;
+        };
+        let own = self.membership.id();
+        let (mut differing, mut same) = (Vec::new(), Vec::new());
+        for (id, theirs) in digests.iter().filter(|(id, _)| self.holds(own, *id)) {
+            if self.store.partition(id).digest() != theirs {
+                differing.push(id);
+            } else if !self.holds(peer, id) {
+                same.push(id);
+            }
+        }
+        if !same.is_empty() {
+            let covered = Word::Covered(same);
+            self.outbox.push(conn, covered.to_frame(), Shows::State);
+        }
+        self.tally.repairs.differed += differing.len() as u64;
         if let Some(link) = self.peers.link(conn) {
-            link.walk = Some(Walk {
-                round,
-                partitions,
-                from: None,
-            });
-            self.next_summary(conn);
+            link.repairs.differ(differing.into_iter());
+        }
+        self.begin_repairs(conn, now);
+    }
+
+    /// Begins with the next partitions that wait for it, as many as may be repaired at once.
+    fn begin_repairs(&mut self, conn: ConnId, now: Now) {
+        while let Some(link) = self.peers.link(conn)
+            && let Some(partition) = link.repairs.next(&self.config.limits)
+        {
+            let maps = self.store.partition(partition);
+            // Who is no replica gives, and takes nothing.
+            let peer = link.remote().map(|remote| remote.id);
+            let placement = self.membership.state().map(|state| state.placement(partition));
+            let gives = peer
+                .zip(placement)
+                .is_some_and(|(peer, placement)| placement.holds(peer));
+            let session = Session::new(partition, gives, maps, &self.config.limits, now.mono_us);
+            let number = link.repairs.open(session);
+            self.tally.repairs.begun += 1;
+            self.go_on(conn, number, now);
         }
     }
 
-    /// Sends the walk's next summary, or ends the walk.
-    fn next_summary(&mut self, conn: ConnId) {
+    /// Lets a session of this side ask what it asks next; the last of it is that it is over.
+    fn go_on(&mut self, conn: ConnId, number: u64, now: Now) {
         let limits = &self.config.limits;
         let Some(link) = self.peers.link(conn) else {
             return;
         };
-        let Some(walk) = &mut link.walk else {
+        let Some(session) = link.repairs.session(number) else {
             return;
         };
-        let Some(id) = walk.partitions.last().copied() else {
-            link.walk = None;
-            return;
-        };
-        let partition = self.store.partition(id);
-        let from = walk.from.take();
-        let from = from.as_deref().and_then(Position::from_bytes);
-        let mut until = None;
-        let mut last = None;
-        let mut rows = Vec::new();
-        let mut bytes = 0;
-        for (map, row) in partition.rows_from(from) {
-            let position = Position { map, place: row.place };
-            // A range holds all keys of a place or none.
-            if bytes >= limits.chunk_bytes && last != Some(position) {
-                until = Some(position);
-                break;
+        let partition = session.partition();
+        let ask = session.ask(self.store.partition(partition), limits, now.mono_us);
+        let over = matches!(ask, Ask::End { .. });
+        // A connection that is full takes no more for now: it is asked again after a while.
+        if over || !self.conns.is_full(conn, limits) {
+            let frame = repair::ask(number, partition, &ask);
+            session.sent(frame.len() as u64);
+            if let Ask::Give { rows, .. } = &ask {
+                link.given += rows.len() as u64;
+                self.tally.repairs.record_bytes += bytes_of(rows);
             }
-            last = Some(position);
-            if self.config.mutants.is(Mutant::RangeStartLeftOut) && from == Some(position) {
-                continue;
-            }
-            let key = RecordKey::of_row(map, row.key);
-            bytes += key.as_bytes().len() + VERSION_BYTES;
-            rows.push((key, version(partition, map, &row)));
-        }
-        walk.from = until.map(|position| position.to_bytes());
-        if until.is_none() {
-            walk.partitions.pop();
-        }
-        let frame = peer::summary(walk.round, id, from, until, &rows);
-        self.outbox.push(conn, frame, Shows::State);
-    }
-
-    /// Compares a summary with what is here: sends what the other side lacks, asks for what this side lacks.
-    fn answer_summary(&mut self, conn: ConnId, summary: Summary<'_>, now: Now) -> bool {
-        let Some(link) = self.peers.link(conn) else {
-            return true;
-        };
-        if link.round != summary.round {
-            return true;
-        }
-        if link.dialled.is_some() && !self.config.mutants.is(Mutant::CompareOnce) {
-            link.round_due_us = Some(now.mono_us + self.config.limits.anti_entropy_ms * 1_000);
-        }
-        let partition = self.store.partition(summary.partition);
-        let Some(mut difference) = compare(partition, &summary) else {
-            return false;
-        };
-        if self.config.mutants.is(Mutant::RepairOneWay) {
-            difference.we_lack.clear();
-        }
-        let want = peer::want(summary.round, &difference.we_lack);
-        self.send_changes(conn, difference.they_lack);
-        self.outbox.push(conn, want, Shows::State);
-        true
-    }
-
-    fn answer_want(&mut self, conn: ConnId, round: u64, keys: Keys<'_>) -> bool {
-        let Some(link) = self.peers.link(conn) else {
-            return true;
-        };
-        if link.walk.as_ref().is_none_or(|walk| walk.round != round) {
-            return true;
-        }
-        let mut rows = Vec::new();
-        let mut last: Option<RecordKey> = None;
-        for key in keys {
-            let key = key
-                .ok()
-                .map(|key| RecordKey::decode(Bytes::copy_from_slice(key), &Limits::of_layout()));
-            let Some(Ok(key)) = key else {
-                return false;
-            };
-            let partition = self.store.partition(self.store.partition_of(&key));
-            // Ascending, as they were summarized: one key asked for a thousand times would cost a thousand copies.
-            if last.is_some_and(|last| order(partition, &last) >= order(partition, &key)) {
-                return false;
-            }
-            if let Some(version) = partition.get(&key) {
-                rows.push((key.clone(), Record::new(&version)));
-            }
-            last = Some(key);
-        }
-        if self.config.mutants.is(Mutant::WantForgetsLast) {
-            rows.pop();
-        }
-        if self.send_changes(conn, rows) {
-            self.next_summary(conn);
-        }
-        true
-    }
-
-    /// Sends versions, as many as the connection takes. If that is not all the comparison ends here, and is made again once
-    /// it has drained.
-    fn send_changes(&mut self, conn: ConnId, mut rows: Vec<(RecordKey, Record)>) -> bool {
-        let limits = &self.config.limits;
-        let mut unsent = self.conns.get(conn).map_or(0, |c| c.unsent_bytes);
-        let fit = rows.iter().take_while(|(key, record)| {
-            let takes = unsent <= limits.unsent_bytes;
-            unsent += (key.as_bytes().len() + record.as_bytes().len()) as u64;
-            takes
-        });
-        let fit = fit.count();
-        let all = fit == rows.len();
-        rows.truncate(fit);
-        if let Some(link) = self.peers.link(conn) {
-            link.given += fit as u64;
-        }
-        for frame in peer::changes(rows.iter().map(|(key, record)| (key, record)), limits.chunk_bytes) {
             self.outbox.push(conn, frame, Shows::State);
         }
-        if let Some(link) = self.peers.link(conn).filter(|_| !all) {
-            link.behind = true;
-            link.walk = None;
+        if over {
+            self.repair_over(conn, number, now);
+        } else if self.config.mutants.is(Mutant::FalseEnd) && session.asks_for_the_last() {
+            let end = repair::ask(number, partition, &Ask::End { whole: true });
+            self.outbox.push(conn, end, Shows::State);
+            self.repair_over(conn, number, now);
         }
-        all
     }
-}
 
-struct Difference<'s> {
-    they_lack: Vec<(RecordKey, Record)>,
-    we_lack: Vec<&'s [u8]>,
-}
-
-/// How the rows of a partition are ordered.
-fn order<'k>(partition: &Maps, key: &'k RecordKey) -> (Position<'k>, &'k [u8]) {
-    (partition.position(key), key.key())
-}
-
-fn order_of<'m>((map, row): &(&'m str, Row<'m>)) -> (Position<'m>, &'m [u8]) {
-    (Position { map, place: row.place }, row.key)
-}
-
-/// Merges the two ascending lists of versions in the summary's range. `None`: the summary is malformed.
-fn compare<'s>(partition: &Maps, summary: &Summary<'s>) -> Option<Difference<'s>> {
-    let mut difference = Difference {
-        they_lack: Vec::new(),
-        we_lack: Vec::new(),
-    };
-    let mutants = partition.mutants();
-    let in_range = |position: Position<'_>| {
-        if mutants.is(Mutant::RangeStartLeftOut) && summary.from == Some(position) {
-            return false;
+    /// A session of this side is over, for better or worse: the next may begin.
+    fn repair_over(&mut self, conn: ConnId, number: u64, now: Now) {
+        let over = self.peers.link(conn).and_then(|link| link.repairs.close(number));
+        if let Some(repaired) = over {
+            self.repaired(&repaired);
         }
-        summary.from.is_none_or(|from| from <= position) && summary.until.is_none_or(|until| position < until)
-    };
-    let mut ours = partition
-        .rows_from(summary.from)
-        .skip_while(|ours| mutants.is(Mutant::RangeStartLeftOut) && summary.from == Some(order_of(ours).0))
-        .take_while(|ours| in_range(order_of(ours).0))
-        .peekable();
-    let mut last: Option<RecordKey> = None;
-    let they_lack = |(map, row): (&str, Row<'_>)| (RecordKey::of_row(map, row.key), Record::new(&row.version));
-    for row in summary.rows.clone() {
-        let (key, theirs) = row.ok()?;
-        let theirs: &[u8; VERSION_BYTES] = theirs.try_into().ok()?;
-        let name = RecordKey::decode(Bytes::copy_from_slice(key), &Limits::of_layout()).ok()?;
-        let place = order(partition, &name);
-        if !in_range(place.0) || last.is_some_and(|last| order(partition, &last) >= place) {
-            return None;
-        }
-        while let Some(row) = ours.next_if(|ours| order_of(ours) < place) {
-            difference.they_lack.push(they_lack(row));
-        }
-        if let Some((map, row)) = ours.next_if(|ours| order_of(ours) == place) {
-            let own = version(partition, map, &row);
-            match own[..16].cmp(&theirs[..16]) {
-                Ordering::Greater => difference.they_lack.push(they_lack((map, row))),
-                Ordering::Less => difference.we_lack.push(key),
-                // One stamp and different contents: each side shows the other, and the tie-break decides.
-                Ordering::Equal if own != *theirs && !mutants.is(Mutant::CompareStampsOnly) => {
-                    difference.they_lack.push(they_lack((map, row)));
-                    difference.we_lack.push(key);
+        self.begin_repairs(conn, now);
+    }
+
+    /// A partition was repaired with a peer, or was not. Whoever waits for a partition to be filled hears of it here.
+    fn repaired(&mut self, repaired: &Repaired) {
+        self.tally.repairs.whole += u64::from(repaired.whole);
+        self.tally.repairs.fallbacks += u64::from(repaired.fell_back);
+    }
+
+    /// Answers the side that repairs a partition.
+    fn answer_ask(&mut self, conn: ConnId, number: u64, partition: PartitionId, ask: Asked<'_>, now: Now) -> bool {
+        self.put_off_round(conn, now);
+        let limits = &self.config.limits;
+        let is_full = self.conns.is_full(conn, limits);
+        let as_of = self.store.latest_number();
+        let maps = self.store.partition(partition);
+        let Some(link) = self.peers.link(conn) else {
+            return true;
+        };
+        let repairs = &mut link.repairs;
+        let answer = match ask {
+            Asked::End { whole } => {
+                let given = repairs.view(number, partition, now.mono_us).map(|view| view.digest());
+                repairs.release(number);
+                if whole && given == Some(maps.digest()) {
+                    self.covered(conn, &[partition]);
                 }
-                Ordering::Equal => {}
+                return true;
             }
-        } else {
-            difference.we_lack.push(key);
+            // The other side asks again.
+            _ if is_full => return true,
+            Asked::Symbols { question } => {
+                match first_of_question(question) {
+                    Ok(0) => repairs.freeze(number, partition, maps, as_of, limits, now.mono_us),
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+                let view = repairs.view(number, partition, now.mono_us);
+                match view.map(|view| view.symbols(maps, question, limits)) {
+                    Some(Ok(answer)) => answer,
+                    Some(Err(_)) => return false,
+                    None => Answer::Gone,
+                }
+            }
+            Asked::List { from } => {
+                let view = repairs.view(number, partition, now.mono_us);
+                view.map_or(Answer::Gone, |view| view.list(from, limits))
+            }
+            Asked::Want { at, items } => {
+                let view = repairs.view(number, partition, now.mono_us);
+                view.map_or(Answer::Gone, |view| view.rows(maps, at, items, limits))
+            }
+            Asked::Give { upto, rows } => match self.take_changes(conn, rows, true, now) {
+                Some(Taken { all, .. }) => Answer::Taken { upto, all },
+                None => return false,
+            },
+        };
+        self.count(conn, &answer);
+        let frame = repair::answer(number, &answer);
+        self.outbox.push(conn, frame, Shows::State);
+        true
+    }
+
+    fn count(&mut self, conn: ConnId, answer: &Answer) {
+        let counts = &mut self.tally.repairs;
+        match answer {
+            Answer::Symbols { batch, .. } => {
+                counts.symbols += (batch.len() / SYMBOL_BYTES) as u64;
+                counts.symbol_bytes += batch.len() as u64;
+            }
+            Answer::Rows { rows, .. } => {
+                counts.record_bytes += bytes_of(rows);
+                if let Some(link) = self.peers.link(conn) {
+                    link.given += rows.len() as u64;
+                }
+            }
+            Answer::Items { .. } | Answer::Taken { .. } | Answer::Gone => {}
         }
-        last = Some(name);
     }
-    if !mutants.is(Mutant::SummaryTailLost) {
-        difference.they_lack.extend(ours.map(they_lack));
+
+    /// Takes the answer to what a session of this side asked.
+    fn take_answer(&mut self, conn: ConnId, number: u64, answer: Answered<'_>, bytes: u64, now: Now) -> bool {
+        // Versions are merged whoever still waits for them.
+        let mut taken = Taken { count: 0, all: true };
+        if let Answered::Rows { rows, .. } = &answer {
+            let Some(merged) = self.take_changes(conn, rows.clone(), true, now) else {
+                return false;
+            };
+            taken = merged;
+        }
+        let limits = &self.config.limits;
+        let Some(session) = self.peers.link(conn).and_then(|link| link.repairs.session(number)) else {
+            return true;
+        };
+        session.received(bytes);
+        let maps = self.store.partition(session.partition());
+        let now_us = now.mono_us;
+        let next = match answer {
+            Answered::Symbols { seal, batch } => session.take_symbols(maps, seal, batch, now_us),
+            Answered::Items { seal, from, items } => {
+                session.take_items(maps, seal, from, &items.to_vec(), limits, now_us)
+            }
+            Answered::Rows { at, upto, sum, .. } => session.take_rows(at, upto, sum, taken.count, taken.all, now_us),
+            Answered::Taken { upto, all } => session.take_taken(upto, all, now_us),
+            Answered::Gone => Next::GiveUp,
+        };
+        match next {
+            Next::Ask => self.go_on(conn, number, now),
+            Next::Wait => {}
+            Next::GiveUp => self.repair_over(conn, number, now),
+        }
+        true
     }
-    Some(difference)
+
+    /// Asks again what was lost on the way, and gives up what nobody answers.
+    pub(super) fn repair_timers(&mut self, conn: ConnId, now: Now) {
+        let limits = &self.config.limits;
+        let Some(link) = self.peers.link(conn) else {
+            return;
+        };
+        let overdue = link.repairs.overdue(limits, now.mono_us);
+        for number in overdue.give_up {
+            self.repair_over(conn, number, now);
+        }
+        for number in overdue.ask_again {
+            self.go_on(conn, number, now);
+        }
+    }
 }
 
-fn version(partition: &Maps, map: &str, row: &Row<'_>) -> [u8; VERSION_BYTES] {
-    let mut version = [0; VERSION_BYTES];
-    version[..16].copy_from_slice(&row.version.stamp.to_bytes());
-    version[16..].copy_from_slice(&partition.digest_of(map, row.key, &row.version).to_be_bytes());
-    version
+fn bytes_of(rows: &[(RecordKey, Record)]) -> u64 {
+    let bytes = |(key, record): &(RecordKey, Record)| (key.as_bytes().len() + record.as_bytes().len()) as u64;
+    rows.iter().map(bytes).sum()
 }

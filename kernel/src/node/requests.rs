@@ -5,10 +5,11 @@ use alloc::format;
 use crate::env::{ConnId, Mutant, Now, Rare};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::session::{Access, Kind, Request, Shows};
+use crate::node::waits::Asker;
+use crate::session::{Access, Kind, Request, Shown, Shows};
+use crate::wire::admin;
 use crate::wire::client::ClientMessage;
-use crate::wire::query::QuerySub;
-use crate::wire::server::{self, Refusal, Status};
+use crate::wire::server::{self, Refusal};
 use crate::wire::{Code, Error};
 
 impl Node {
@@ -101,24 +102,43 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, kind: ConnKind, message: ClientMessage<'_>, now: Now) {
         let early = self.config.mutants.is(Mutant::ServeWhileRecovering) && matches!(message, ClientMessage::Get(_));
-        if !early && (!self.state.is_serving() || self.draining) {
+        let about = matches!(message, ClientMessage::Status | ClientMessage::Cluster) && self.state.is_serving();
+        if !early && !about && !self.serves() {
             self.not_ready(conn, message, now);
             return;
         }
         let request = match message {
-            ClientMessage::Op(ops) | ClientMessage::Batch(ops) => self.desk(now).write(conn, ops, false),
-            ClientMessage::Sync(ops) => self.desk(now).write(conn, ops, true),
-            ClientMessage::Get(get) => self.desk(now).read(conn, kind, get),
+            ClientMessage::Op(ops) | ClientMessage::Batch(ops) => {
+                self.write(Asker::Client { conn, exchange: false }, ops, now);
+                None
+            }
+            ClientMessage::Sync(ops) => {
+                self.write(Asker::Client { conn, exchange: true }, ops, now);
+                None
+            }
+            ClientMessage::Get(get) if early => self.desk(now).read(conn, kind, get, Shown::Held),
+            ClientMessage::Get(get) => self.read(conn, kind, get, now),
             ClientMessage::QuerySub(sub) => self.query(conn, kind, sub, now),
             ClientMessage::QueryUnsub { id } => {
-                self.subscriptions.close(conn, id);
+                self.close_query(conn, id);
                 None
             }
             ClientMessage::Status => {
                 self.tally.operations.add(Kind::Status, None);
-                let frame = server::status(&self.status());
+                let frame = admin::status(&self.status());
                 self.outbox.push(conn, frame, Shows::State);
                 Some(Request::Read { conn, id: "".into() })
+            }
+            ClientMessage::Cluster => {
+                self.tally.operations.add(Kind::Cluster, None);
+                let frame = admin::cluster(&self.cluster_status());
+                self.outbox.push(conn, frame, Shows::State);
+                Some(Request::Read { conn, id: "".into() })
+            }
+            ClientMessage::ClusterLocate(at) => self.locate(conn, &at, now),
+            ClientMessage::ClusterChange(asked) => {
+                self.change_cluster(conn, &asked, now);
+                None
             }
             ClientMessage::Ping { timestamp } => {
                 self.tally.operations.add(Kind::Ping, None);
@@ -134,55 +154,21 @@ impl Node {
         self.requests.extend(request);
     }
 
-    /// Answers a query; on a connection that can be pushed to it is live from then on, unless only the answer is wanted.
-    fn query(&mut self, conn: ConnId, kind: ConnKind, sub: QuerySub<'_>, now: Now) -> Option<Request> {
-        let limits = &self.config.limits;
-        let opened = self
-            .subscriptions
-            .open(conn, sub, kind, &self.store, limits, &mut self.outbox);
-        match opened {
-            Ok(()) => {
-                self.tally.operations.add(Kind::Query, None);
-                // If the commit fails that a live one's answer waits for, it is answered anew after the recovery: an error
-                // on top of that would be a second answer.
-                let is_live = kind.push && !sub.once;
-                (!is_live).then(|| Request::Read {
-                    conn,
-                    id: sub.id.into(),
-                })
-            }
-            Err(Refusal { code, reason }) => {
-                let mut desk = self.desk(now);
-                desk.doing = Kind::Query;
-                desk.refuse(conn, code, reason, sub.id);
-                None
-            }
-        }
-    }
-
     fn not_ready(&mut self, conn: ConnId, message: ClientMessage<'_>, now: Now) {
-        let reason = "the node is recovering or stopping";
+        let serving = self.state.is_serving() && !self.draining;
+        let (code, reason) = match (serving, self.membership.is_removed()) {
+            (false, _) => (Code::NotReady, "the node is recovering or stopping"),
+            (true, true) => (Code::NotMember, "the node was removed from its cluster"),
+            (true, false) => (Code::NotMember, "the node does not belong to a cluster yet"),
+        };
         let mut desk = self.desk(now);
         match message {
             ClientMessage::Op(ops) | ClientMessage::Batch(ops) => {
-                desk.refuse_ops(conn, ops, false, Code::NotReady, reason);
+                desk.refuse_ops(conn, ops, false, code, reason);
             }
-            ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, Code::NotReady, reason),
-            ClientMessage::Get(get) => desk.refuse(conn, Code::NotReady, reason.into(), get.id),
-            _ => desk.refuse(conn, Code::NotReady, reason.into(), ""),
-        }
-    }
-
-    fn status(&self) -> Status {
-        let digests = crate::partition::PartitionId::all().map(|id| self.store.partition(id).digest());
-        Status {
-            node: self.config.name.clone(),
-            records: self.store.len() as u64,
-            committed: self.store.committed_number(),
-            applied: self.store.applied_number(),
-            connections: self.conns.len() as u64,
-            peers: self.peers.status(),
-            digest: digests.fold(0, u128::wrapping_add),
+            ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, code, reason),
+            ClientMessage::Get(get) => desk.refuse(conn, code, reason.into(), get.id),
+            _ => desk.refuse(conn, code, reason.into(), ""),
         }
     }
 }

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::repair::Repaired;
 use crate::machine::Role;
 use crate::node::Node;
 use crate::session::Counts;
@@ -42,6 +43,32 @@ pub struct Stats {
     pub taken: u64,
     /// Comparisons of everything that were begun with a peer.
     pub rounds: u64,
+    /// Repairs of partitions.
+    pub repairs: RepairCounts,
+    /// Parts of live queries that are kept on behalf of those who gather them.
+    pub sources: u64,
+    /// Queries of clients that are gathered and wait for something: for answers, to ask again, or for their client to read.
+    pub unsettled: u64,
+    /// Queries.
+    pub queries: QueryCounts,
+    /// Bytes of records given to nodes that are being filled.
+    pub moved_bytes: u64,
+    /// Partitions that were dropped, because they lie elsewhere and those there have all of it.
+    pub dropped: u64,
+    /// Moves that are open in the whole cluster, and those of them towards this node.
+    pub moves: (u64, u64),
+    /// Partitions that this node asks others for right now.
+    pub filling: u64,
+    /// The version of the cluster's state that this node knows, and its members.
+    pub epoch: u64,
+    /// See `epoch`.
+    pub members: u64,
+    /// Partitions that this node acts as owner of, in its own eyes, and those that nobody does.
+    pub owned: u64,
+    /// See `owned`.
+    pub orphans: u64,
+    /// Requests that wait for other nodes.
+    pub waiting: u64,
     /// Links whose handshake is done.
     pub links: Vec<LinkStats>,
     /// Configured peers that are not linked, by name, or by address where that is not known; and the changes that they have
@@ -64,6 +91,49 @@ pub struct LinkStats {
     pub lag: u64,
     /// Changes were left out because too much was unsent: everything is going to be compared.
     pub behind: bool,
+    /// Partitions that are repaired with it now, and those that wait for their turn.
+    pub repairing: (u64, u64),
+    /// How the last repair of a partition with it ended.
+    pub repaired: Option<Repaired>,
+}
+
+/// What repairs came to, on the side that asks and on the side that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RepairCounts {
+    /// Partitions that were found to differ by their digests; one that differs for long counts each time.
+    pub differed: u64,
+    /// Sessions that were begun.
+    pub begun: u64,
+    /// Of those, the ones that got all that the other side held.
+    pub whole: u64,
+    /// Sessions that gave up coded symbols for a list.
+    pub fallbacks: u64,
+    /// Coded symbols that were sent.
+    pub symbols: u64,
+    /// Their bytes.
+    pub symbol_bytes: u64,
+    /// Bytes of keys and records that were sent for repairs.
+    pub record_bytes: u64,
+}
+
+/// What queries came to, on the nodes that were asked by clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QueryCounts {
+    /// Whole answers that were given.
+    pub answers: u64,
+    /// The partitions that were asked for them, of 271 each.
+    pub partitions: u64,
+    /// The nodes that were asked for them, the one that answers included.
+    pub nodes: u64,
+}
+
+impl QueryCounts {
+    /// Another answer.
+    pub(super) fn add(&mut self, partitions: usize, nodes: usize) {
+        self.answers += 1;
+        self.partitions += partitions as u64;
+        self.nodes += nodes as u64;
+    }
 }
 
 /// Something that happened to the link with a peer.
@@ -72,7 +142,7 @@ pub struct LinkNews {
     /// The peer's name; empty if it is not known yet.
     pub node: String,
     /// Why the link is gone; `None` if it is up now.
-    pub lost: Option<&'static str>,
+    pub lost: Option<String>,
 }
 
 /// The counters that the node itself keeps.
@@ -86,6 +156,14 @@ pub struct Tally {
     pub taken: u64,
     /// See [`Stats::rounds`].
     pub rounds: u64,
+    /// See [`Stats::queries`].
+    pub queries: QueryCounts,
+    /// See [`Stats::moved_bytes`].
+    pub moved_bytes: u64,
+    /// See [`Stats::dropped`].
+    pub dropped: u64,
+    /// See [`Stats::repairs`].
+    pub repairs: RepairCounts,
 }
 
 impl Node {
@@ -108,15 +186,34 @@ impl Node {
             forwarded: self.tally.forwarded,
             taken: self.tally.taken,
             rounds: self.tally.rounds,
+            queries: self.tally.queries,
+            sources: self.sources.len() as u64,
+            unsettled: self.scatter.unsettled() as u64,
+            moved_bytes: self.tally.moved_bytes,
+            dropped: self.tally.dropped,
+            moves: (
+                self.membership.state().map_or(0, |state| state.moves() as u64),
+                self.fills.open() as u64,
+            ),
+            filling: self.fills.at_once() as u64,
+            epoch: self.membership.epoch(),
+            members: self.membership.state().map_or(0, |state| state.members.len() as u64),
+            owned: self.membership.routes().owned(self.membership.id()) as u64,
+            orphans: self.membership.routes().orphans() as u64,
+            waiting: self.waits.len() as u64,
+            repairs: self.tally.repairs,
             links: self
                 .peers
                 .links_up()
-                .map(|(conn, link, node)| LinkStats {
+                .map(|(conn, link, node)| (conn, link, node, link.repairs.open_and_waiting()))
+                .map(|(conn, link, node, (open, waiting))| LinkStats {
                     node: node.into(),
                     unsent_bytes: self.conns.get(conn).map_or(0, |conn| conn.unsent_bytes),
                     heard_us: link.heard_us,
                     lag: link.given.saturating_sub(link.confirmed),
                     behind: link.behind,
+                    repairing: (open as u64, waiting as u64),
+                    repaired: link.repairs.last(),
                 })
                 .collect(),
             unlinked: self

@@ -98,7 +98,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    fn number(&self) -> Option<Value> {
+    /// The number that it is, if it is one.
+    pub(super) fn number(&self) -> Option<Value> {
         match self.token {
             Token::Uint(n) => Some(Value::Int(n.into())),
             Token::Int(n) => Some(Value::Int(n.into())),

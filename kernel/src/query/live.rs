@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::window::Window;
+use super::window::{Window, event};
 use super::{Error, Query, Row};
 use crate::env::Limits;
+use crate::partition::{PartitionBy, PartitionSet, partition_of_key};
 use crate::store::{RecordKey, Store};
 
 /// What a change did to one row of a live query.
@@ -41,20 +42,48 @@ pub struct Event {
     pub key: RecordKey,
 }
 
-/// A query and what is in its answer, kept up with the changes of its map.
+/// What is left of events that came one after the other, when they are told of at once: what entered and left again was never
+/// there. Those that leave are told of first, so that an answer with a limit is never over it.
+pub fn net(events: Vec<Event>) -> Vec<Event> {
+    // Whether a key was in the answer before, and whether it is now; in the order in which they were first heard of.
+    let mut order = Vec::new();
+    let mut seen: BTreeMap<RecordKey, (bool, bool)> = BTreeMap::new();
+    for Event { change, key } in events {
+        let is = change != ChangeType::Leave;
+        match seen.get_mut(&key) {
+            Some((_, now)) => *now = is,
+            None => {
+                seen.insert(key.clone(), (change != ChangeType::Enter, is));
+                order.push(key);
+            }
+        }
+    }
+    let of = |key: RecordKey| {
+        let (was, is) = *seen.get(&key)?;
+        event(&key, was, is)
+    };
+    let mut events: Vec<Event> = order.into_iter().filter_map(of).collect();
+    events.sort_by_key(|event| event.change != ChangeType::Leave);
+    events
+}
+
+/// A query and what is in its answer, kept up with the changes of its map in some partitions.
 ///
-/// Without a limit it remembers the keys that match. With one it remembers, of all records that match and not only of those in
-/// the answer, the key and where it stands, so that it knows who moves up when one leaves. Either is bounded as an answer is,
-/// by `query_rows` and `query_bytes`.
+/// Without a limit and an offset it remembers the keys that match. With either it remembers, of all records that match and not
+/// only of those in the answer, the key and where it stands, so that it knows who moves up when one leaves. Either is bounded
+/// as an answer is, by `query_rows` and `query_bytes`.
 ///
 /// ```text
-/// let (mut live, rows) = Live::open(query, &store, limits)?;   // answer with `rows`, in order
+/// let (mut live, rows) = Live::open(query, &store, &within, limits)?;   // answer with `rows`, in order
 /// // after each merge that changed something:
-/// for event in live.change(&key, value)? { … }                 // tell of `event`, in order
+/// for event in live.change(&key, value)? { … }                          // tell of `event`, in order
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Live {
     query: Query,
+    /// The partitions whose records count, and how the map routes to them.
+    within: PartitionSet,
+    by: Option<PartitionBy>,
     /// Those that match, by their key in the map.
     members: BTreeMap<Bytes, Member>,
     window: Option<Window>,
@@ -71,20 +100,34 @@ struct Member {
 }
 
 impl Live {
-    /// A live query over a store as it is, and its first answer, in order.
+    /// A live query over the partitions `within` of a store as it is, and its first answer, in order.
     ///
     /// # Errors
     /// As for [`Query::run`]; with a limit, also if too many records match for all of them to be remembered.
-    pub fn open(query: Query, store: &Store, limits: &Limits) -> Result<(Self, Vec<Row>), Error> {
-        let rows = query.run(store, limits)?;
-        let mut live = Self::empty(query, limits);
+    pub fn open(
+        query: Query,
+        store: &Store,
+        within: &PartitionSet,
+        limits: &Limits,
+    ) -> Result<(Self, Vec<Row>), Error> {
+        let rows = query.run(store, within, limits)?;
+        let mut live = Self {
+            window: query.has_window().then(|| Window::of(&query)),
+            within: *within,
+            by: store.routing().of_map(&query.map).cloned(),
+            query,
+            members: BTreeMap::new(),
+            bytes: 0,
+            rows_max: limits.query_rows,
+            bytes_max: limits.query_bytes,
+        };
         if live.window.is_none() {
             for row in &rows {
                 live.insert(row.key.clone(), Bytes::new())?;
             }
-        } else {
+        } else if !live.query.is_empty() {
             let map = live.query.map.clone();
-            for row in store.map_rows(&map) {
+            for row in store.map_rows(&map, within) {
                 if let Some(rank) = live.query.rank(row.key, row.value) {
                     live.insert(row.name(), rank.into())?;
                 }
@@ -93,24 +136,12 @@ impl Live {
         Ok((live, rows))
     }
 
-    fn empty(query: Query, limits: &Limits) -> Self {
-        let window = query.limit.map(Window::new);
-        Self {
-            query,
-            members: BTreeMap::new(),
-            window,
-            bytes: 0,
-            rows_max: limits.query_rows,
-            bytes_max: limits.query_bytes,
-        }
-    }
-
     /// The query.
     pub fn query(&self) -> &Query {
         &self.query
     }
 
-    /// How many records match, in the answer or beyond its limit.
+    /// How many records match, in the answer or beyond its ends.
     pub fn len(&self) -> usize {
         self.members.len()
     }
@@ -121,63 +152,36 @@ impl Live {
     }
 
     /// Takes notice that `key` has the value `new` now, in another version than before; without one it is gone.
-    /// Keys of other maps make no difference.
+    /// Keys of other maps and of other partitions make no difference.
     ///
-    /// At most two events come of it, as a record that enters a full answer pushes the last one out, and one that leaves makes
-    /// room for the next: the one that leaves is told of first.
+    /// One event comes of it, and at most one more for each end of the answer: a record that enters a full answer pushes
+    /// another one out, and one that leaves makes room for the next. Those that leave are told of first.
     ///
     /// # Errors
     /// [`Error::TooManyRows`] and [`Error::TooManyBytes`]: more match than can be remembered, and what is remembered is what it
     /// was before. Nothing that it says from then on can be relied on; the query must be opened again.
     pub fn change(&mut self, key: &RecordKey, new: Option<&[u8]>) -> Result<Vec<Event>, Error> {
-        // A window of nothing shows nothing.
-        if key.map() != self.query.map || self.query.limit == Some(0) {
+        if key.map() != self.query.map || self.query.is_empty() || !self.is_within(key.key()) {
             return Ok(Vec::new());
         }
         let rank = new.and_then(|value| self.query.rank(key.key(), value));
-        match &mut self.window {
-            None => {
-                let was = self.members.contains_key(key.key());
-                match (was, rank.is_some()) {
-                    (false, true) => self.insert(key.clone(), Bytes::new())?,
-                    (true, false) => self.remove(key.key()),
-                    _ => {}
-                }
-                Ok(event(key, was, rank.is_some()).into_iter().collect())
-            }
-            Some(window) => {
-                let edge = window.edge.clone();
-                let old = self.members.get(key.key());
-                let was = old.is_some_and(|member| window.shows(&member.rank));
-                let new_rank = rank.map(Bytes::from);
-                self.check_room(key.key(), new_rank.as_ref())?;
-                self.remove(key.key());
-                if let Some(rank) = &new_rank {
-                    self.insert(key.clone(), rank.clone())?;
-                }
-                let Some(window) = &self.window else {
-                    return Ok(Vec::new());
-                };
-                let is = new_rank.is_some_and(|rank| window.shows(&rank));
-                let mut events: Vec<_> = event(key, was, is).into_iter().collect();
-                // Another one has moved over the edge, the other way.
-                let other = match (was, is) {
-                    (true, false) => window.edge.as_ref().map(|edge| (ChangeType::Enter, edge)),
-                    (false, true) => edge.as_ref().map(|edge| (ChangeType::Leave, edge)),
-                    _ => None,
-                };
-                if let Some((change, edge)) = other
-                    && let Some(key) = window.ranked.get(edge)
-                {
-                    events.push(Event {
-                        change,
-                        key: key.clone(),
-                    });
-                    events.sort_by_key(|event| event.change != ChangeType::Leave);
-                }
-                Ok(events)
-            }
+        let rank = rank.map(|rank| match self.window {
+            Some(_) => Bytes::from(rank),
+            None => Bytes::new(),
+        });
+        self.check_room(key.key(), rank.as_ref())?;
+        let old = self.forget(key.key());
+        if let Some(rank) = &rank {
+            self.remember(key.clone(), rank.clone());
         }
+        Ok(match &mut self.window {
+            None => event(key, old.is_some(), rank.is_some()).into_iter().collect(),
+            Some(window) => window.change(key, old.as_ref(), rank),
+        })
+    }
+
+    fn is_within(&self, key: &[u8]) -> bool {
+        self.within.is_all() || self.within.contains(partition_of_key(key, self.by.as_ref()))
     }
 
     /// Whether a change of `key` to `rank` leaves no more than may be remembered.
@@ -203,21 +207,22 @@ impl Live {
         if let Some(window) = &mut self.window {
             window.insert(rank.clone(), name.clone());
         }
+        self.remember(name, rank);
+        Ok(())
+    }
+
+    fn remember(&mut self, name: RecordKey, rank: Bytes) {
         let key = name.as_bytes().slice_ref(name.key());
         let member = Member { name, rank };
         self.bytes += member.bytes();
         self.members.insert(key, member);
-        Ok(())
     }
 
-    fn remove(&mut self, key: &[u8]) {
-        let Some(member) = self.members.remove(key) else {
-            return;
-        };
+    /// Where it stood.
+    fn forget(&mut self, key: &[u8]) -> Option<Bytes> {
+        let member = self.members.remove(key)?;
         self.bytes -= member.bytes();
-        if let Some(window) = &mut self.window {
-            window.remove(&member.rank);
-        }
+        Some(member.rank)
     }
 }
 
@@ -225,17 +230,6 @@ impl Member {
     fn bytes(&self) -> usize {
         self.name.key().len() + self.rank.len()
     }
-}
-
-fn event(key: &RecordKey, was: bool, is: bool) -> Option<Event> {
-    let change = match (was, is) {
-        (false, false) => return None,
-        (false, true) => ChangeType::Enter,
-        (true, true) => ChangeType::Update,
-        (true, false) => ChangeType::Leave,
-    };
-    let key = key.clone();
-    Some(Event { change, key })
 }
 
 #[cfg(test)]
@@ -268,7 +262,7 @@ mod tests {
                 limit,
                 ..Query::of("m")
             };
-            let (live, _) = Live::open(query, &store, limits).unwrap();
+            let (live, _) = Live::open(query, &store, &PartitionSet::all(), limits).unwrap();
             Self { store, live, ms: 1 }
         }
 

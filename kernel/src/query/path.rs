@@ -32,6 +32,11 @@ impl Path {
         Ok(Self { name: name.into() })
     }
 
+    /// The path that names the record's key.
+    pub fn key() -> Self {
+        Self { name: KEY.into() }
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name

@@ -23,7 +23,9 @@ pub struct Query {
     pub predicate: Predicate,
     /// By which fields they are ordered: by the second where the first is equal, and so on, and by key in the end.
     pub order: Vec<(Path, Direction)>,
-    /// The most that are wanted, from the first.
+    /// How many of the first are left out. They count where what is held on the way to an answer is bounded.
+    pub offset: usize,
+    /// The most that are wanted behind those.
     pub limit: Option<usize>,
     /// The fields that are wanted; without, the whole value.
     pub fields: Option<Vec<Path>>,
@@ -38,7 +40,20 @@ impl Query {
         }
     }
 
-    /// Reads TopGun's query object: `{where, predicate, sort, limit, fields}`, each of them optional or null.
+    /// What each of many sources is asked, when who gathers their answers is asked this: as many of its first records as decide
+    /// what is in the answer of all.
+    pub fn of_source(&self) -> Self {
+        Self {
+            offset: 0,
+            limit: self.limit.map(|limit| match limit {
+                0 => 0,
+                limit => limit.saturating_add(self.offset),
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// Reads TopGun's query object: `{where, predicate, sort, offset, limit, fields}`, each of them optional or null.
     ///
     /// A record must meet `where` and `predicate` both. `sort` is `{field: "asc" | "desc"}`, whose fields count in the order in
     /// which they are written, or a list of `{field, direction}`. `cursor`, `groupBy` and `aggregations` are refused, unless
@@ -49,7 +64,7 @@ impl Query {
     pub fn read(map: &str, reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, Error> {
         let mut query = Self::of(map);
         let mut budget = Budget::new(limits);
-        let (mut conditions, mut node, mut limit) = (None, None, None);
+        let (mut conditions, mut node, mut offset, mut limit) = (None, None, None, None);
         each_field(reader, |name, reader| {
             if reader.peek()? == Kind::Null {
                 return Ok(false);
@@ -58,6 +73,7 @@ impl Query {
                 "where" => conditions = Some(budget.conditions(reader)?),
                 "predicate" => node = Some(budget.node(reader, 1)?),
                 "sort" => query.order = read_order(reader, limits)?,
+                "offset" => return put(&mut offset, "query.offset", reader, Reader::u64),
                 "limit" => return put(&mut limit, "query.limit", reader, Reader::u64),
                 "fields" => query.fields = Some(Self::read_fields(reader, limits)?),
                 "cursor" => return Err(Error::Unsupported { what: "query.cursor" }),
@@ -73,7 +89,9 @@ impl Query {
         if query.predicate.depth() > deepest {
             return Err(Error::TooDeep { limit: deepest });
         }
-        query.limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        query.offset = offset.map_or(0, count);
+        query.limit = limit.map(count);
         Ok(query)
     }
 
@@ -99,6 +117,7 @@ impl Query {
         let parts = [
             has_predicate,
             !self.order.is_empty(),
+            self.offset > 0,
             self.limit.is_some(),
             self.fields.is_some(),
         ];
@@ -112,6 +131,9 @@ impl Query {
                 out.map(2).text("field").text(path.name());
                 out.text("direction").text(direction.word());
             }
+        }
+        if self.offset > 0 {
+            out.text("offset").u64(self.offset as u64);
         }
         if let Some(limit) = self.limit {
             out.text("limit").u64(limit as u64);
@@ -226,6 +248,7 @@ mod tests {
         Query {
             predicate: Predicate::parse("age > 18 and not (a contains x)", &Limits::default()).unwrap(),
             order: vec![(path("z"), Direction::Descending), (path("a.b"), Direction::Ascending)],
+            offset: 7,
             limit: Some(50),
             fields: Some(vec![path("_key"), path("a")]),
             ..Query::of("m")
@@ -285,6 +308,7 @@ mod tests {
             })
         );
         assert!(read(|out| _ = out.map(1).text("limit").i64(-1)).is_err());
+        assert!(read(|out| _ = out.map(1).text("offset").i64(-1)).is_err());
         assert!(read(|out| _ = out.map(1).text("limit").f64(0.5)).is_err());
         assert!(read(|out| _ = out.map(1).text("sort").text("a")).is_err());
         assert!(read(|out| _ = out.map(1).text("fields").list(1).text("")).is_err());

@@ -11,20 +11,22 @@ use super::model::{any_document, any_path, any_predicate, any_scalar, find, hold
 use super::{ChangeType, Compare, Direction, Live, Predicate, Query, Row};
 use crate::env::Limits;
 use crate::msgpack::{Reader, Writer};
+use crate::partition::{PartitionId, PartitionSet};
 use crate::store::Store;
 use crate::value::Value;
 
-fn any_query() -> impl Strategy<Value = Query> {
+pub(super) fn any_query() -> impl Strategy<Value = Query> {
     let direction = select(vec![Direction::Ascending, Direction::Descending]);
     let parts = (
         any_predicate(any_scalar().boxed()),
         vec((any_path(), direction), 0..3),
-        option::of(0usize..4),
+        (prop_oneof![Just(0), 0usize..4], option::of(0usize..4)),
         option::of(vec(any_path(), 0..3)),
     );
-    parts.prop_map(|(predicate, order, limit, fields)| Query {
+    parts.prop_map(|(predicate, order, (offset, limit), fields)| Query {
         predicate,
         order,
+        offset,
         limit,
         fields,
         ..Query::of("m")
@@ -32,7 +34,7 @@ fn any_query() -> impl Strategy<Value = Query> {
 }
 
 /// Small documents, so that many match and rank alike.
-fn any_small() -> impl Strategy<Value = Value> {
+pub(super) fn any_small() -> impl Strategy<Value = Value> {
     let pair = (select(vec!["a", "b"]), -1..3i32);
     let small =
         vec(pair, 0..3).prop_map(|pairs| Value::Map(pairs.into_iter().map(|(k, n)| (k.into(), n.into())).collect()));
@@ -40,7 +42,7 @@ fn any_small() -> impl Strategy<Value = Value> {
 }
 
 /// Queries of which some of those match, some do not.
-fn small_query() -> impl Strategy<Value = Query> {
+pub(super) fn small_query() -> impl Strategy<Value = Query> {
     const FILTERS: [&str; 6] = [
         "",
         "a >= 0",
@@ -56,8 +58,8 @@ fn small_query() -> impl Strategy<Value = Query> {
     })
 }
 
-fn answer(query: &Query, store: &Store) -> Vec<Row> {
-    query.run(store, &Limits::default()).unwrap()
+fn answer(query: &Query, store: &Store, within: &PartitionSet) -> Vec<Row> {
+    query.run(store, within, &Limits::default()).unwrap()
 }
 
 proptest! {
@@ -157,8 +159,9 @@ proptest! {
             });
             by_fields.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then_with(|| a_key.cmp(b_key))
         });
+        expected.drain(..query.offset.min(expected.len()));
         expected.truncate(query.limit.unwrap_or(usize::MAX));
-        let found: Vec<_> = answer(&query, &store).iter().map(|row| row.key.key().to_vec()).collect();
+        let found: Vec<_> = answer(&query, &store, &PartitionSet::all()).iter().map(|row| row.key.key().to_vec()).collect();
         let expected: Vec<_> = expected.into_iter().map(|(key, _)| key.into_bytes()).collect();
         prop_assert_eq!(found, expected);
     }
@@ -167,14 +170,15 @@ proptest! {
     #[test]
     fn a_live_query_says_what_asking_again_would_show(
         query in small_query(), before in vec((0u8..6, any_small()), 0..6),
-        changes in vec((0u8..6, option::weighted(0.7, any_small())), 1..24),
+        changes in vec((0u8..6, option::weighted(0.7, any_small())), 1..24), whole in any::<bool>(),
     ) {
+        let within: PartitionSet = PartitionId::all().filter(|id| whole || id.index().is_multiple_of(2)).collect();
         let mut store = store();
         for (key, document) in before {
             put(&mut store, "m", &[b'k', key], &record(1, Some(&document.encode())));
         }
-        let (mut live, mut rows) = Live::open(query.clone(), &store, &Limits::default()).unwrap();
-        prop_assert_eq!(&rows, &answer(&query, &store));
+        let (mut live, mut rows) = Live::open(query.clone(), &store, &within, &Limits::default()).unwrap();
+        prop_assert_eq!(&rows, &answer(&query, &store, &within));
         for (ms, (key, document)) in changes.into_iter().enumerate() {
             let key = name("m", &[b'k', key]);
             let written = &key;
@@ -183,7 +187,7 @@ proptest! {
             let mut said = live.change(&key, store.live(&key).and_then(|version| version.value)).unwrap();
 
             let by_key = |rows: &[Row]| rows.iter().map(|row| (row.key.clone(), row.value.clone())).collect::<BTreeMap<_, _>>();
-            let now = answer(&query, &store);
+            let now = answer(&query, &store, &within);
             let (old, new) = (by_key(&rows), by_key(&now));
             let mut seen = Vec::new();
             for key in old.keys().chain(new.keys()) {

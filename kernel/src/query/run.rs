@@ -5,15 +5,17 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
 use core::str;
+use serde::{Deserialize, Serialize};
 
 use super::order::rank;
 use super::{Error, Query};
 use crate::env::Limits;
 use crate::msgpack::Writer;
+use crate::partition::PartitionSet;
 use crate::store::{MapRow, RecordKey, Store};
 
 /// A record of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The name of the record.
     pub key: RecordKey,
@@ -21,24 +23,61 @@ pub struct Row {
     pub value: Bytes,
 }
 
+/// A row of one of the sources whose answers are gathered: what is wanted of a record, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranked {
+    /// Bytes that sort as the records of the answer do. They end with the key in the map: who sends them can leave that out.
+    pub rank: Bytes,
+    /// The record, with what is wanted of its value ([`Query::project`]) in place of all.
+    pub row: Row,
+}
+
 impl Query {
-    /// The records that match, in order, from a scan over all of the map.
+    /// The records that match, in order, from a scan over the map in the partitions `within`.
     ///
-    /// What is held on the way is an answer's worth of rows: with a limit, the best so far.
+    /// What is held on the way is an answer's worth of rows, with what is left out before it: with a limit, the best so far.
     ///
     /// # Errors
     /// [`Error::TooManyRows`], [`Error::TooManyBytes`].
-    pub fn run(&self, store: &Store, limits: &Limits) -> Result<Vec<Row>, Error> {
+    pub fn run(&self, store: &Store, within: &PartitionSet, limits: &Limits) -> Result<Vec<Row>, Error> {
         let mut best = Best::new(self, limits);
-        if self.limit == Some(0) {
+        if self.is_empty() {
             return Ok(Vec::new());
         }
-        for row in store.map_rows(&self.map) {
+        for row in store.map_rows(&self.map, within) {
             if let Some(rank) = self.rank(row.key, row.value) {
                 best.offer(rank, &row)?;
             }
         }
-        Ok(best.into_rows())
+        let mut rows = best.into_rows();
+        rows.drain(..self.offset.min(rows.len()));
+        Ok(rows)
+    }
+
+    /// A row that matches, as it goes to who gathers the answers of several sources.
+    pub fn ranked(&self, row: &Row) -> Ranked {
+        Ranked {
+            rank: rank(&self.order, row.key.key(), &row.value).into(),
+            row: Row {
+                key: row.key.clone(),
+                value: self.project(row),
+            },
+        }
+    }
+
+    /// Whether nothing is in the answer, whatever the records are.
+    pub(super) fn is_empty(&self) -> bool {
+        self.limit == Some(0)
+    }
+
+    /// Whether some of those that match may be left out of the answer.
+    pub(super) fn has_window(&self) -> bool {
+        self.offset > 0 || self.limit.is_some()
+    }
+
+    /// How many of the first records decide what is in the answer, if there is an end to it.
+    pub(super) fn reach(&self) -> Option<usize> {
+        self.limit.map(|limit| self.offset.saturating_add(limit))
     }
 
     /// Where a record stands in the answer, if it matches.
@@ -75,7 +114,7 @@ impl Query {
     }
 
     /// The bytes of a row that an answer carries, without what frames them.
-    fn answer_bytes(&self, key: &[u8], value: &[u8]) -> usize {
+    pub(super) fn answer_bytes(&self, key: &[u8], value: &[u8]) -> usize {
         let wanted = match &self.fields {
             None => value.len(),
             Some(fields) => {
@@ -94,11 +133,11 @@ struct Best<'q> {
     query: &'q Query,
     limits: &'q Limits,
     /// The last of them on top.
-    rows: BinaryHeap<Ranked>,
+    rows: BinaryHeap<Candidate>,
     bytes: usize,
 }
 
-struct Ranked {
+struct Candidate {
     rank: Vec<u8>,
     bytes: usize,
     row: Row,
@@ -115,7 +154,7 @@ impl<'q> Best<'q> {
     }
 
     fn offer(&mut self, rank: Vec<u8>, row: &MapRow<'_>) -> Result<(), Error> {
-        if self.query.limit == Some(self.rows.len()) {
+        if self.query.reach() == Some(self.rows.len()) {
             if self.rows.peek().is_some_and(|last| last.rank < rank) {
                 return Ok(());
             }
@@ -135,35 +174,35 @@ impl<'q> Best<'q> {
             key: row.name(),
             value: Bytes::copy_from_slice(row.value),
         };
-        self.rows.push(Ranked { rank, bytes, row });
+        self.rows.push(Candidate { rank, bytes, row });
         Ok(())
     }
 
     fn into_rows(self) -> Vec<Row> {
         let rows = self.rows.into_sorted_vec();
-        rows.into_iter().map(|ranked| ranked.row).collect()
+        rows.into_iter().map(|candidate| candidate.row).collect()
     }
 }
 
-impl Ord for Ranked {
+impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
         self.rank.cmp(&other.rank)
     }
 }
 
-impl PartialOrd for Ranked {
+impl PartialOrd for Candidate {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Ranked {
+impl PartialEq for Candidate {
     fn eq(&self, other: &Self) -> bool {
         self.rank == other.rank
     }
 }
 
-impl Eq for Ranked {}
+impl Eq for Candidate {}
 
 #[cfg(test)]
 mod tests {
@@ -176,7 +215,7 @@ mod tests {
     }
 
     fn keys(query: &Query, store: &Store) -> Vec<u8> {
-        let rows = query.run(store, &Limits::default()).unwrap();
+        let rows = query.run(store, &PartitionSet::all(), &Limits::default()).unwrap();
         rows.iter().flat_map(|row| row.key.key().to_vec()).collect()
     }
 
@@ -198,7 +237,12 @@ mod tests {
         let store = letters();
         let mut query = Query::of("m");
         assert_eq!(keys(&query, &store), b"abcde");
-        assert_eq!(query.run(&store, &Limits::default()).unwrap()[0].key.key(), b"");
+        assert_eq!(
+            query.run(&store, &PartitionSet::all(), &Limits::default()).unwrap()[0]
+                .key
+                .key(),
+            b""
+        );
         query.order = vec![(path("n"), Direction::Ascending)];
         assert_eq!(keys(&query, &store), b"ecbda");
         query.order = vec![(path("n"), Direction::Descending)];
@@ -207,6 +251,13 @@ mod tests {
         assert_eq!(keys(&query, &store), b"adbce");
         query.limit = Some(3);
         assert_eq!(keys(&query, &store), b"ad");
+        query.offset = 1;
+        assert_eq!(keys(&query, &store), b"adb");
+        query.offset = 4;
+        assert_eq!(keys(&query, &store), b"ce");
+        query.offset = 6;
+        assert_eq!(keys(&query, &store), b"");
+        query.offset = 0;
         query.predicate = Predicate::parse("n <= 2 and _key != d", &Limits::default()).unwrap();
         assert_eq!(keys(&query, &store), b"bc");
         query.limit = Some(0);
@@ -222,7 +273,11 @@ mod tests {
             limit: Some(2),
             ..Query::of("m")
         };
-        let row = query.run(&store, &Limits::default()).unwrap().pop().unwrap();
+        let row = query
+            .run(&store, &PartitionSet::all(), &Limits::default())
+            .unwrap()
+            .pop()
+            .unwrap();
         assert_eq!(query.project(&row), row.value);
         query.fields = Some(vec![path("x.y"), path("gone"), path("_key")]);
         assert_eq!(&query.project(&row)[..], b"\x82\xa3x.y\x07\xa4_key\xa1a");
@@ -236,11 +291,20 @@ mod tests {
             ..Limits::default()
         };
         let mut query = Query::of("m");
-        assert_eq!(query.run(&store, &limits), Err(Error::TooManyRows { limit: 5 }));
+        assert_eq!(
+            query.run(&store, &PartitionSet::all(), &limits),
+            Err(Error::TooManyRows { limit: 5 })
+        );
         query.limit = Some(5);
-        assert_eq!(query.run(&store, &limits).map(|rows| rows.len()), Ok(5));
+        assert_eq!(
+            query.run(&store, &PartitionSet::all(), &limits).map(|rows| rows.len()),
+            Ok(5)
+        );
         query.limit = Some(6);
-        assert_eq!(query.run(&store, &limits), Err(Error::TooManyRows { limit: 5 }));
+        assert_eq!(
+            query.run(&store, &PartitionSet::all(), &limits),
+            Err(Error::TooManyRows { limit: 5 })
+        );
     }
 
     #[test]
@@ -251,11 +315,14 @@ mod tests {
             ..Limits::default()
         };
         let mut query = Query::of("m");
-        assert_eq!(query.run(&store, &limits), Err(Error::TooManyBytes { limit: 40 }));
+        assert_eq!(
+            query.run(&store, &PartitionSet::all(), &limits),
+            Err(Error::TooManyBytes { limit: 40 })
+        );
         query.fields = Some(vec![path("n")]);
-        assert!(query.run(&store, &limits).is_ok());
+        assert!(query.run(&store, &PartitionSet::all(), &limits).is_ok());
         query.fields = None;
         query.limit = Some(2);
-        assert!(query.run(&store, &limits).is_ok());
+        assert!(query.run(&store, &PartitionSet::all(), &limits).is_ok());
     }
 }

@@ -47,6 +47,14 @@ pub(super) fn encode_question(from: usize, count: usize) -> Vec<u8> {
     [&[VERSION][..], &number(from), &number(count)].concat()
 }
 
+/// The number of the first symbol that a question asks for: one for the first begins a reconciliation.
+///
+/// # Errors
+/// [`BadBatch`], whatever the bytes are.
+pub fn first_of_question(question: &[u8]) -> Result<usize, BadBatch> {
+    decode_question(question).map(|(from, _)| from)
+}
+
 /// Reads a question: the number of the first symbol, and how many.
 pub(super) fn decode_question(bytes: &[u8]) -> Result<(usize, usize), BadBatch> {
     let (&version, rest) = bytes.split_first().ok_or(BadBatch::Short)?;

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::merkle::Item;
 use crate::reconcile::batch::{self, BadBatch};
@@ -36,12 +37,13 @@ const NEXT_PERCENT: [(usize, usize); 10] = [
 
 /// The receiving side. It does no I/O: call [`Decoder::ask`], carry the question to the other side's [`Encoder::answer`] and the
 /// batch back, call [`Decoder::take`], until there is nothing to ask. Batches may also be streamed unasked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decoder {
     here: Encoder,
     bound: usize,
     /// The other side's symbols, without ours and without what was peeled.
     symbols: Vec<Symbol>,
+    #[serde(serialize_with = "ascending", deserialize_with = "heaped")]
     under_way: BinaryHeap<Reverse<Peeled>>,
     /// Symbols to be looked at, each once.
     suspects: Vec<usize>,
@@ -52,7 +54,7 @@ pub struct Decoder {
 }
 
 /// An item that was peeled, on its way through symbols that are yet to come: it is `own` in the difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Peeled {
     own: Symbol,
     mapping: Mapping,
@@ -69,6 +71,17 @@ impl PartialOrd for Peeled {
     fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// A heap as its content in order: how it lies in memory has a history.
+fn ascending<S: Serializer>(heap: &BinaryHeap<Reverse<Peeled>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut peeled: Vec<Peeled> = heap.iter().map(|Reverse(peeled)| *peeled).collect();
+    peeled.sort_unstable();
+    peeled.serialize(serializer)
+}
+
+fn heaped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BinaryHeap<Reverse<Peeled>>, D::Error> {
+    Ok(Vec::deserialize(deserializer)?.into_iter().map(Reverse).collect())
 }
 
 /// How far a decoder has come.
@@ -260,6 +273,11 @@ impl Decoder {
             self.suspect(index);
         }
         self.under_way.push(Reverse(Peeled { own, mapping }));
+    }
+
+    /// Our items, ascending.
+    pub fn items(&self) -> &[Item] {
+        self.here.items()
     }
 
     /// How many symbols it has been given.

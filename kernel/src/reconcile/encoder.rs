@@ -1,6 +1,7 @@
 //! All symbols of a set that stands still.
 
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::crdt::DigestKey;
 use crate::merkle::Item;
@@ -13,7 +14,7 @@ use crate::reconcile::{BadBatch, SYMBOL_BYTES, SYMBOLS_MAX, ShortItem, Sketch, S
 /// Frozen, because symbols of a set that changes while they are streamed are symbols of no set. Symbols are made in
 /// stretches that double, one pass over the items for each; with n items and m symbols that is about 2 n ln m additions. It holds
 /// 64 bytes an item (32 until it is asked for more than its sketch had) and 16 a symbol.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Encoder {
     pub(super) code: Code,
     /// Ascending.

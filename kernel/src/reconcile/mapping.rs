@@ -1,11 +1,13 @@
 //! Which symbols an item goes into.
 
+use serde::{Deserialize, Serialize};
+
 /// The symbols of one item, ascending: 0, then ever sparser. They depend on the seed alone, and on no machine.
 ///
 /// From symbol i the paper goes on to symbol i + ⌈(i + 3/2)(1/√u − 1)⌉, with u uniform in (0, 1]. The square root of a uniform
 /// number is distributed as the greater of two uniform numbers is, because both are at most x with a probability of x².
 /// So with r the greater of two numbers of 32 bits, plus 1, it is ⌈(2i + 3)(2^32 − r) / 2r⌉.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mapping {
     next: u64,
     state: u64,

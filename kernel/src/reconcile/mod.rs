@@ -69,11 +69,11 @@ mod symbol;
 #[cfg(test)]
 mod tests;
 
-pub use batch::BadBatch;
+pub use batch::{BadBatch, first_of_question};
 pub use decoder::{Decoder, Differences, Progress, ReconcileError};
 pub use encoder::Encoder;
 pub use sketch::Sketch;
-pub use symbol::{SYMBOL_BYTES, ShortItem, Symbol};
+pub use symbol::{SHORT_BYTES, SYMBOL_BYTES, ShortItem, Symbol};
 
 /// The most symbols of any set: beyond some ten million differences nobody would reconcile like this.
 pub const SYMBOLS_MAX: usize = 1 << 24;

@@ -1,11 +1,15 @@
 //! Items as they are in symbols, and sums of them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::crdt::DigestKey;
 use crate::merkle::{Item, Prefix};
 use crate::reconcile::mapping::Mapping;
 
 /// Bytes of a symbol.
 pub const SYMBOL_BYTES: usize = 13;
+/// Bytes of what is known of an item.
+pub const SHORT_BYTES: usize = 9;
 
 const KEY_BITS: u32 = 40;
 const DIGEST_BITS: u32 = 32;
@@ -14,7 +18,7 @@ const SYMBOL_MASK: u128 = (1 << (KEY_BITS + DIGEST_BITS + CHECK_BITS)) - 1;
 const _: () = assert!(SYMBOL_MASK.count_ones() as usize == 8 * SYMBOL_BYTES);
 
 /// What can be seen of an item in a symbol: enough to tell it from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShortItem {
     /// The first 40 bits of the item's key hash and the last 32 of its digest.
     bits: u128,
@@ -39,10 +43,25 @@ impl ShortItem {
     pub fn digest(self) -> u32 {
         self.bits as u32
     }
+
+    /// What is known of it as bytes, big-endian.
+    pub fn to_bytes(self) -> [u8; SHORT_BYTES] {
+        let [_, _, _, _, _, _, _, bytes @ ..] = self.bits.to_be_bytes();
+        bytes
+    }
+
+    /// The inverse of [`ShortItem::to_bytes`]. All bytes are those of an item.
+    pub fn from_bytes(bytes: [u8; SHORT_BYTES]) -> Self {
+        let mut wide = [0; 16];
+        wide[16 - SHORT_BYTES..].copy_from_slice(&bytes);
+        Self {
+            bits: u128::from_be_bytes(wide),
+        }
+    }
 }
 
 /// The sum of the items that went into a symbol, each with its check, modulo 2^104.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Symbol(u128);
 
 impl Symbol {
@@ -74,7 +93,7 @@ impl Symbol {
 }
 
 /// How items become symbols under a key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Code {
     key: DigestKey,
 }
@@ -119,6 +138,7 @@ mod tests {
             let short = ShortItem::of(item);
             prop_assert!(short.prefix().contains(key_hash) && short.prefix().len() == 10);
             prop_assert_eq!(short.digest(), digest as u32);
+            prop_assert_eq!(ShortItem::from_bytes(short.to_bytes()), short);
             let (symbol, mapping) = code(1).encode(short);
             prop_assert_eq!(Symbol::from_bytes(symbol.to_bytes()), symbol);
             prop_assert_eq!(code(1).open(symbol), Some((short, mapping)));

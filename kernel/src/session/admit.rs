@@ -11,16 +11,11 @@ use crate::wire::Code;
 use crate::wire::op::Op;
 use crate::wire::server::Refusal;
 
-/// Turns an operation into a change, or says why not. Nothing is merged before all of it is known to fit.
+/// The record that an operation is about, if nothing in it is over its limit.
 ///
-/// `clock` is the latest stamp that this node has seen: who follows it is not ahead, whoever set it.
-pub fn admit(
-    op: &Op<'_>,
-    store: &Store,
-    limits: &Limits,
-    now: Now,
-    clock: Stamp,
-) -> Result<(RecordKey, Record), Refusal> {
+/// # Errors
+/// Why not.
+pub fn named(op: &Op<'_>, limits: &Limits) -> Result<RecordKey, Refusal> {
     if op.id.len() > limits.id_bytes {
         return refuse(
             Code::TooLarge,
@@ -35,6 +30,23 @@ pub fn admit(
         let reason = format!("the value has {} bytes, over {}", value.len(), limits.value_bytes);
         return refuse(Code::TooLarge, reason);
     }
+    RecordKey::new(op.map, op.key, limits).map_err(|bad| Refusal {
+        code: code_of(&bad),
+        reason: bad.to_string(),
+    })
+}
+
+/// Turns an operation on `key` into a change, or says why not. Nothing is merged before all of it is known to fit.
+///
+/// `clock` is the latest stamp that this node has seen: who follows it is not ahead, whoever set it.
+pub fn admit(
+    op: &Op<'_>,
+    key: RecordKey,
+    store: &Store,
+    limits: &Limits,
+    now: Now,
+    clock: Stamp,
+) -> Result<(RecordKey, Record), Refusal> {
     let stamp = op.version.stamp;
     if is_too_early(stamp, clock, now.wall_ms, limits.max_drift_ms) {
         let reason = format!(
@@ -44,10 +56,11 @@ pub fn admit(
         );
         return refuse(Code::ClockDrift, reason);
     }
-    let key = RecordKey::new(op.map, op.key, limits).map_err(|bad| Refusal {
-        code: code_of(&bad),
-        reason: bad.to_string(),
-    })?;
+    if let (Some(by), Some(value)) = (store.routing().of_map(op.map), op.version.value)
+        && let Err(error) = by.check(op.key, value)
+    {
+        return refuse(Code::BadRequest, error.to_string());
+    }
     let record = Record::new(&op.version);
     // A retry of what is already here changes nothing and needs no room.
     let would_change = store

@@ -19,6 +19,8 @@ pub enum Kind {
     Query,
     /// How the node is.
     Status,
+    /// How the cluster is, or that it should be otherwise.
+    Cluster,
     /// Whether it is there.
     Ping,
     /// To be let in.
@@ -29,13 +31,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Put,
         Kind::Delete,
         Kind::Write,
         Kind::Get,
         Kind::Query,
         Kind::Status,
+        Kind::Cluster,
         Kind::Ping,
         Kind::Auth,
         Kind::Frame,
@@ -50,6 +53,7 @@ impl Kind {
             Kind::Get => "get",
             Kind::Query => "query",
             Kind::Status => "status",
+            Kind::Cluster => "cluster",
             Kind::Ping => "ping",
             Kind::Auth => "auth",
             Kind::Frame => "frame",

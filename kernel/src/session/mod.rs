@@ -2,7 +2,9 @@
 
 mod admit;
 mod counts;
+mod floors;
 mod outbox;
+mod place;
 mod secret;
 mod serve;
 mod subscriptions;
@@ -11,10 +13,12 @@ use alloc::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Kind};
+pub use floors::{Behind, Floor, Floors, Shown};
 pub use outbox::{Outbox, Shows};
+pub use place::{Coordinator, Place};
 pub use secret::{Purpose, Secret};
-pub use serve::{Desk, Request};
-pub use subscriptions::Subscriptions;
+pub use serve::{Desk, Request, Taken};
+pub use subscriptions::{Asked, Name, Subscriptions, answer, read_query, refusal_of_query};
 
 use crate::env::{ConnId, Limits, Mutant, Mutants, Ticket};
 use crate::machine::{ConnKind, Role};

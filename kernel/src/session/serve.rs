@@ -7,16 +7,16 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::crdt::{Record, Version};
-use crate::env::{ConnId, Limits, Mutant, Mutants, Now};
+use crate::env::{ConnId, Limits, Mutant, Mutants, NodeId, Now};
 use crate::hlc::{Hlc, Stamp};
 use crate::machine::ConnKind;
-use crate::session::admit::{admit, code_of};
-use crate::session::{Conns, Counts, Kind, Outbox, Shows};
+use crate::session::admit::{admit, code_of, named};
+use crate::session::{Conns, Coordinator, Counts, Kind, Outbox, Place, Shown, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::client::Get;
 use crate::wire::op::{Op, Ops};
 use crate::wire::server::{self, Outcome, Refusal};
-use crate::wire::{Code, Error};
+use crate::wire::{Code, Consistency, Error};
 
 /// Where requests are served: what they work on, and where the answers go.
 pub struct Desk<'n> {
@@ -36,12 +36,28 @@ pub struct Desk<'n> {
     pub conns: &'n mut Conns,
     /// The answers.
     pub outbox: &'n mut Outbox,
+    /// Where things are.
+    pub place: Place<'n>,
     /// What was asked, and what came of it.
     pub counts: &'n mut Counts,
     /// What [`Desk::refuse`] counts as refused.
     pub doing: Kind,
     /// Deliberately broken behaviour.
     pub mutants: Mutants,
+}
+
+/// What became of writes as far as it is known at once.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    /// The client's name for each, and what became of it: it was merged here and is as good as its commit, or refused; or nothing
+    /// yet.
+    pub outcomes: Vec<(&'a str, Option<Result<Consistency, Refusal>>)>,
+    /// Those that other nodes see to, by their places.
+    pub elsewhere: Vec<(usize, NodeId, Op<'a>)>,
+    /// Those that were merged here and must be on other replicas too.
+    pub replicate: Vec<(usize, RecordKey, Consistency)>,
+    /// What each of them is about, as far as it can be read, and its stamp.
+    pub about: Vec<Option<(RecordKey, Stamp)>>,
 }
 
 /// A request whose answer waits for a commit, kept so that it can be answered if the commit fails.
@@ -55,6 +71,8 @@ pub enum Request {
         ops: Vec<(Box<str>, Option<Refusal>)>,
         /// Whether the answer is the body of an exchange.
         exchange: bool,
+        /// Of what was taken: what its client is shown nothing older than, once it is durable.
+        about: Vec<(RecordKey, Stamp)>,
     },
     /// A read.
     Read {
@@ -65,58 +83,122 @@ pub enum Request {
     },
 }
 
-impl Desk<'_> {
-    /// Takes writes, answers them on `conn`, and gives the request to be remembered. An exchange gets one answer for all.
-    pub fn write(&mut self, conn: ConnId, ops: Ops<'_>, exchange: bool) -> Option<Request> {
-        if ops.len() > self.limits.batch_ops {
-            let reason = format!("the batch has {} operations, over {}", ops.len(), self.limits.batch_ops);
-            self.refuse(conn, Code::TooLarge, reason, "");
-            return None;
+impl Request {
+    /// What `conn` is told of a key once the commit is there.
+    pub fn told(&self, conn: ConnId, key: &RecordKey) -> Option<Stamp> {
+        match self {
+            Request::Ops { conn: of, about, .. } if *of == conn => {
+                let stamps = about.iter().filter(|(about, _)| about == key);
+                stamps.map(|(_, stamp)| *stamp).max()
+            }
+            _ => None,
         }
-        let mut outcomes = Vec::with_capacity(ops.len());
+    }
+}
+
+impl Desk<'_> {
+    /// Takes what of these writes is for this node to see to, and says who sees to the others. `any_replica`: another node asks, and
+    /// whatever this one holds is for it to see to.
+    pub fn take<'a>(&mut self, ops: Ops<'a>, any_replica: bool) -> Taken<'a> {
+        let mut taken = Taken {
+            outcomes: Vec::with_capacity(ops.len()),
+            elsewhere: Vec::new(),
+            replicate: Vec::new(),
+            about: Vec::with_capacity(ops.len()),
+        };
         for op in ops {
-            outcomes.push(match op {
+            let at = taken.outcomes.len();
+            taken.about.push(None);
+            let (id, result) = match op {
                 Ok(op) => {
-                    let kind = kind_of(&op);
-                    let refusal = match admit(&op, self.store, self.limits, self.now, self.hlc.latest()) {
-                        Ok((key, mut record)) => {
-                            self.hlc.observe(op.version.stamp);
-                            if self.mutants.is(Mutant::StampOnArrival) {
-                                let stamp = self.hlc.now(self.now.wall_ms);
-                                record = Record::new(&Version { stamp, ..op.version });
-                            }
-                            self.store.merge(key, record);
-                            None
-                        }
-                        Err(refusal) => {
-                            if refusal.code == Code::StorageFull {
-                                self.store.fell_short();
-                            }
-                            Some(refusal).filter(|_| !self.mutants.is(Mutant::AckRejected))
-                        }
-                    };
-                    self.counts.add(kind, refusal.as_ref().map(|refusal| refusal.code));
-                    Outcome { id: op.id, refusal }
+                    let result = self.take_one(&op, at, any_replica, &mut taken);
+                    (op.id, result)
                 }
                 Err(bad) => {
                     self.counts.add(Kind::Write, Some(bad.error.code()));
-                    Outcome {
-                        id: bad.id,
-                        refusal: Some(refusal_of(&bad.error)),
-                    }
+                    (bad.id, Some(Err(refusal_of(&bad.error))))
                 }
-            });
+            };
+            taken.outcomes.push((id, result));
         }
-        if outcomes.iter().all(|outcome| outcome.refusal.is_some()) {
+        taken
+    }
+
+    /// What became of one write, if that is known already.
+    fn take_one<'a>(
+        &mut self,
+        op: &Op<'a>,
+        at: usize,
+        any_replica: bool,
+        taken: &mut Taken<'a>,
+    ) -> Option<Result<Consistency, Refusal>> {
+        let level = op.consistency;
+        let checked = named(op, self.limits).and_then(|key| {
+            let partition = self.store.partition_of(&key);
+            let coordinator = self.place.coordinator(partition, any_replica)?;
+            if coordinator == Coordinator::Here {
+                self.place.reaches(partition, level)?;
+            }
+            // Alone, nobody else can be asked for it.
+            if !self.place.is_alone() {
+                taken.about[at] = Some((key.clone(), op.version.stamp));
+            }
+            Ok((key, coordinator))
+        });
+        let admitted = checked.and_then(|(key, coordinator)| match coordinator {
+            Coordinator::Here => admit(op, key, self.store, self.limits, self.now, self.hlc.latest()).map(Some),
+            Coordinator::At(node) => {
+                taken.elsewhere.push((at, node, *op));
+                Ok(None)
+            }
+        });
+        let result = match admitted {
+            Ok(None) => return None,
+            Ok(Some((key, mut record))) => {
+                self.hlc.observe(op.version.stamp);
+                if self.mutants.is(Mutant::StampOnArrival) {
+                    let stamp = self.hlc.now(self.now.wall_ms);
+                    record = Record::new(&Version { stamp, ..op.version });
+                }
+                if level != Consistency::Eventual {
+                    taken.replicate.push((at, key.clone(), level));
+                }
+                self.store.merge(key, record);
+                Ok(level)
+            }
+            Err(refusal) => {
+                if refusal.code == Code::StorageFull {
+                    self.store.fell_short();
+                }
+                match self.mutants.is(Mutant::AckRejected) {
+                    true => Ok(level),
+                    false => Err(refusal),
+                }
+            }
+        };
+        self.counts
+            .add(kind_of(op), result.as_ref().err().map(|refusal| refusal.code));
+        // What other replicas must have is not done yet.
+        let waits = taken.replicate.last().is_some_and(|(last, ..)| *last == at);
+        (!waits).then_some(result)
+    }
+
+    /// Answers writes that wait for nothing but this step's commit, and gives the request to be remembered. An exchange gets one answer
+    /// for all.
+    pub fn answer_taken(&mut self, conn: ConnId, outcomes: Vec<Outcome<'_>>, exchange: bool) -> Option<Request> {
+        if outcomes.iter().all(|outcome| outcome.result.is_err()) {
             self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
             return None;
         }
         self.answer_ops(conn, &outcomes, exchange, Shows::Ack);
-        let ops = outcomes.into_iter().map(|outcome| (outcome.id.into(), outcome.refusal));
+        let ops = outcomes
+            .into_iter()
+            .map(|outcome| (outcome.id.into(), outcome.result.err()));
         Some(Request::Ops {
             conn,
             ops: ops.collect(),
             exchange,
+            about: Vec::new(),
         })
     }
 
@@ -130,13 +212,14 @@ impl Desk<'_> {
         for op in ops {
             let (kind, id) = op.map_or_else(|bad| (Kind::Write, bad.id), |op| (kind_of(&op), op.id));
             self.counts.add(kind, Some(code));
-            let refusal = Some(refusal());
-            outcomes.push(Outcome { id, refusal });
+            let result = Err(refusal());
+            outcomes.push(Outcome { id, result });
         }
         self.answer_ops(conn, &outcomes, exchange, Shows::Nothing);
     }
 
-    fn answer_ops(&mut self, conn: ConnId, outcomes: &[Outcome<'_>], exchange: bool, shows: Shows) {
+    /// Answers writes.
+    pub fn answer_ops(&mut self, conn: ConnId, outcomes: &[Outcome<'_>], exchange: bool, shows: Shows) {
         if exchange {
             let body = server::sync_answer(self.node, self.clock, outcomes);
             if self.mutants.is(Mutant::AnswerTwice) {
@@ -146,7 +229,7 @@ impl Desk<'_> {
             return;
         }
         for outcome in outcomes {
-            if let Some(refusal) = &outcome.refusal {
+            if let Some(refusal) = outcome.refusal() {
                 let id = if outcome.id.len() <= self.limits.id_bytes {
                     outcome.id
                 } else {
@@ -157,15 +240,16 @@ impl Desk<'_> {
         }
         // Where frames are lost or overtake each other, "everything up to here" would cover what never came, or was refused.
         let gapless = self.conns.get(conn).is_some_and(|c| c.gapless && c.kind.ordered);
-        if outcomes
-            .iter()
-            .any(|o| o.refusal.as_ref().is_some_and(|refusal| !refusal.code.is_final()))
-        {
+        let mut refusals = outcomes.iter().filter_map(Outcome::refusal);
+        if refusals.any(|refusal| !refusal.code.is_final()) {
             self.conns.left_gap(conn);
         }
-        let done = |outcome: &Outcome<'_>| outcome.refusal.is_none();
+        let done = |outcome: &Outcome<'_>| outcome.result.is_ok();
         let too_much = self.mutants.is(Mutant::AckTooMuch) && outcomes.iter().any(done);
-        let all = outcomes.iter().map(|Outcome { id, .. }| Outcome { id, refusal: None });
+        let all = outcomes.iter().map(|outcome| Outcome {
+            id: outcome.id,
+            result: Ok(outcome.reached().unwrap_or_default()),
+        });
         let ack = match too_much {
             true => server::op_ack(&all.collect::<Vec<_>>(), gapless),
             false => server::op_ack(outcomes, gapless),
@@ -178,22 +262,40 @@ impl Desk<'_> {
         }
     }
 
-    /// Answers a read.
-    pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>) -> Option<Request> {
-        self.doing = Kind::Get;
+    /// The record key that a read is about.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn key_of(&self, get: &Get<'_>) -> Result<RecordKey, Refusal> {
         if get.id.len() > self.limits.id_bytes {
             let reason = format!("the request's id is over {} bytes", self.limits.id_bytes);
-            self.refuse(conn, Code::TooLarge, reason, "");
-            return None;
+            let code = Code::TooLarge;
+            return Err(Refusal { code, reason });
         }
-        let key = match RecordKey::new(get.map, get.key, self.limits) {
+        RecordKey::new(get.map, get.key, self.limits).map_err(|bad| Refusal {
+            code: code_of(&bad),
+            reason: bad.to_string(),
+        })
+    }
+
+    /// Refuses a read.
+    pub fn refuse_read(&mut self, conn: ConnId, code: Code, reason: String, id: &str) {
+        self.doing = Kind::Get;
+        self.refuse(conn, code, reason, id);
+    }
+
+    /// Answers a read of what is here, or says that there is nothing.
+    pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>, shown: Shown) -> Option<Request> {
+        self.doing = Kind::Get;
+        let key = match self.key_of(&get) {
             Ok(key) => key,
-            Err(bad) => {
-                self.refuse(conn, code_of(&bad), bad.to_string(), get.id);
+            Err(Refusal { code, reason }) => {
+                self.refuse(conn, code, reason, "");
                 return None;
             }
         };
-        let frame = server::value(get.id, get.map, get.key, self.store.live(&key));
+        let found = shown.of(self.store.live(&key));
+        let frame = server::value(get.id, get.map, get.key, found);
         if frame.len() > kind.frame_bytes {
             let reason = format!(
                 "the answer has {} bytes, over this connection's {}",
@@ -234,7 +336,9 @@ impl Desk<'_> {
     /// Answers a request whose commit failed: of a write nobody knows, a read has to be asked again.
     pub fn fail(&mut self, request: &Request) {
         match request {
-            Request::Ops { conn, ops, exchange } => {
+            Request::Ops {
+                conn, ops, exchange, ..
+            } => {
                 ops.iter()
                     .for_each(|_| self.counts.add(Kind::Write, Some(Code::OutcomeUnknown)));
                 let unknown = || Refusal {
@@ -250,7 +354,7 @@ impl Desk<'_> {
                 let outcomes = ops.iter().filter_map(|(id, refusal)| {
                     refused(refusal).map(|refusal| Outcome {
                         id,
-                        refusal: Some(refusal),
+                        result: Err(refusal),
                     })
                 });
                 let outcomes: Vec<_> = outcomes.collect();
@@ -273,7 +377,7 @@ fn kind_of(op: &Op<'_>) -> Kind {
     }
 }
 
-fn refusal_of(error: &Error) -> Refusal {
+pub(super) fn refusal_of(error: &Error) -> Refusal {
     Refusal {
         code: error.code(),
         reason: error.to_string(),

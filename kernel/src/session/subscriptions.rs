@@ -12,16 +12,34 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{ConnId, Limits, Mutant, Mutants};
-use crate::machine::ConnKind;
 use crate::msgpack::Reader;
-use crate::query::{self, ChangeType, Event, Live, Query, Row};
+use crate::partition::PartitionSet;
+use crate::query::{self, ChangeType, Live, Query, Row, net};
 use crate::session::{Conns, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::Code;
-use crate::wire::query::{QuerySub, query_resp, query_update};
+use crate::wire::query::{Explained, QuerySub, query_resp, query_update};
 use crate::wire::server::{self, Refusal};
 
-type Name = (ConnId, Box<str>);
+/// A live query: the connection, and the client's name for it.
+pub type Name = (ConnId, Box<str>);
+
+/// A query that is to be answered from what the node holds.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// The client's name for it.
+    pub id: &'a str,
+    /// What is asked.
+    pub query: Query,
+    /// The partitions in which there can be records that match.
+    pub within: PartitionSet,
+    /// Only the answer is wanted.
+    pub once: bool,
+    /// How it is answered, if that is wanted too.
+    pub explained: Option<Explained>,
+    /// The longest frame that the connection carries.
+    pub longest: usize,
+}
 
 /// The live queries of all connections.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -37,6 +55,8 @@ pub struct Subscriptions {
 #[derive(Debug, Serialize, Deserialize)]
 struct Subscription {
     query: Query,
+    /// The partitions in which there can be records that match: this node acts as owner of all of them.
+    within: PartitionSet,
     /// `None`: stale.
     live: Option<Live>,
 }
@@ -58,7 +78,7 @@ impl Subscription {
         let mut events = Vec::new();
         for key in keys {
             let value = store.live(key).and_then(|version| version.value);
-            events.extend(live.change(key, value).map_err(|error| refusal(&error))?);
+            events.extend(live.change(key, value).map_err(|error| refusal_of_query(&error))?);
         }
         for event in net(events) {
             let left = event.change == ChangeType::Leave;
@@ -83,36 +103,6 @@ impl Subscription {
     }
 }
 
-/// What is left of events that came one after the other, when they are told of at once: what entered and left again was never
-/// there. Those that leave are told of first, so that an answer with a limit is never over it.
-fn net(events: Vec<Event>) -> Vec<Event> {
-    // Whether a key was in the answer before, and whether it is now; in the order in which they were first heard of.
-    let mut order = Vec::new();
-    let mut seen: BTreeMap<RecordKey, (bool, bool)> = BTreeMap::new();
-    for Event { change, key } in events {
-        let is = change != ChangeType::Leave;
-        match seen.get_mut(&key) {
-            Some((_, now)) => *now = is,
-            None => {
-                seen.insert(key.clone(), (change != ChangeType::Enter, is));
-                order.push(key);
-            }
-        }
-    }
-    let of = |key: RecordKey| {
-        let change = match seen.get(&key)? {
-            (false, true) => ChangeType::Enter,
-            (true, true) => ChangeType::Update,
-            (true, false) => ChangeType::Leave,
-            (false, false) => return None,
-        };
-        Some(Event { change, key })
-    };
-    let mut events: Vec<Event> = order.into_iter().filter_map(of).collect();
-    events.sort_by_key(|event| event.change != ChangeType::Leave);
-    events
-}
-
 impl Subscriptions {
     /// None yet.
     pub fn new(mutants: Mutants) -> Self {
@@ -122,41 +112,59 @@ impl Subscriptions {
         }
     }
 
-    /// Takes a query, and answers it; it is then live, if the connection can be pushed to. The answer shows state.
+    /// Answers a query from the partitions `within`, all of which this node acts for; it is then live, unless only the answer is
+    /// wanted. The answer shows state.
     ///
     /// # Errors
     /// Why it is refused.
     pub fn open(
         &mut self,
         conn: ConnId,
-        sub: QuerySub<'_>,
-        kind: ConnKind,
+        ask: Asked<'_>,
         store: &Store,
         limits: &Limits,
         outbox: &mut Outbox,
     ) -> Result<(), Refusal> {
-        if sub.id.len() > limits.id_bytes {
-            return Err(too_large("the query's id is too long"));
+        let Asked {
+            id,
+            query,
+            within,
+            once,
+            explained,
+            longest,
+        } = ask;
+        if once {
+            let rows = query
+                .run(store, &within, limits)
+                .map_err(|error| refusal_of_query(&error))?;
+            return answer(conn, id, &projected(&query, rows), explained.as_ref(), longest, outbox);
         }
-        let query = read(sub, limits).map_err(|error| refusal(&error))?;
-        self.close(conn, sub.id);
-        let longest = limits.frame_bytes.min(kind.frame_bytes);
-        if sub.once || !kind.push {
-            let rows = query.run(store, limits).map_err(|error| refusal(&error))?;
-            return answer(conn, sub.id, &query, &rows, longest, outbox);
-        }
-        let first = (conn, Box::from(""));
-        let held = self.table.range(first..).take_while(|((of, _), _)| *of == conn).count();
-        if held >= limits.subscriptions {
-            return Err(too_large("the connection has as many live queries as it may"));
-        }
-        let (live, rows) = Live::open(query.clone(), store, limits).map_err(|error| refusal(&error))?;
-        answer(conn, sub.id, &query, &rows, longest, outbox)?;
-        let name: Name = (conn, sub.id.into());
+        let (live, rows) =
+            Live::open(query.clone(), store, &within, limits).map_err(|error| refusal_of_query(&error))?;
+        answer(conn, id, &projected(&query, rows), explained.as_ref(), longest, outbox)?;
+        let name: Name = (conn, id.into());
         self.by_map.entry(query.map.clone()).or_default().push(name.clone());
         let live = Some(live);
-        self.table.insert(name, Subscription { query, live });
+        self.table.insert(name, Subscription { query, within, live });
         Ok(())
+    }
+
+    /// How many of a connection there are.
+    pub fn held(&self, conn: ConnId) -> usize {
+        let first = (conn, Box::from(""));
+        self.table.range(first..).take_while(|((of, _), _)| *of == conn).count()
+    }
+
+    /// Takes those away whose partitions this node does not act for any more.
+    pub fn take_foreign(&mut self, acts_for: impl Fn(PartitionSet) -> bool) -> Vec<(Name, Query, PartitionSet)> {
+        let foreign = self.table.iter().filter(|(_, s)| !acts_for(s.within));
+        let foreign: Vec<_> = foreign
+            .map(|(name, s)| (name.clone(), s.query.clone(), s.within))
+            .collect();
+        for ((conn, id), ..) in &foreign {
+            self.close(*conn, id);
+        }
+        foreign
     }
 
     /// Ends a live query, if there is one of that name.
@@ -270,16 +278,11 @@ impl Subscriptions {
                 continue;
             };
             let (conn, id) = &name;
-            let opened = Live::open(subscription.query.clone(), store, limits).map_err(|error| refusal(&error));
+            let opened = Live::open(subscription.query.clone(), store, &subscription.within, limits)
+                .map_err(|error| refusal_of_query(&error));
             let answered = opened.and_then(|(live, rows)| {
-                answer(
-                    *conn,
-                    id,
-                    &subscription.query,
-                    &rows,
-                    conns.longest(*conn, limits),
-                    outbox,
-                )?;
+                let rows = projected(&subscription.query, rows);
+                answer(*conn, id, &rows, None, conns.longest(*conn, limits), outbox)?;
                 Ok(live)
             });
             match answered {
@@ -298,23 +301,46 @@ impl Subscriptions {
     }
 }
 
-fn read(sub: QuerySub<'_>, limits: &Limits) -> Result<Query, query::Error> {
-    let mut query = Query::read(sub.map, &mut Reader::new(sub.query), limits)?;
-    if let Some(fields) = sub.fields {
-        query.fields = Some(Query::read_fields(&mut Reader::new(fields), limits)?);
+/// Reads a query as a client sends it.
+///
+/// # Errors
+/// Why it is refused.
+pub fn read_query(sub: QuerySub<'_>, limits: &Limits) -> Result<Query, Refusal> {
+    if sub.id.len() > limits.id_bytes {
+        return Err(too_large("the query's id is too long"));
     }
-    Ok(query)
+    let read = || {
+        let mut query = Query::read(sub.map, &mut Reader::new(sub.query), limits)?;
+        if let Some(fields) = sub.fields {
+            query.fields = Some(Query::read_fields(&mut Reader::new(fields), limits)?);
+        }
+        Ok(query)
+    };
+    read().map_err(|error: query::Error| refusal_of_query(&error))
 }
 
-fn answer(
+/// What is wanted of each value in place of the whole.
+fn projected(query: &Query, rows: Vec<Row>) -> Vec<Row> {
+    let project = |row: Row| Row {
+        value: query.project(&row),
+        key: row.key,
+    };
+    rows.into_iter().map(project).collect()
+}
+
+/// Answers a query with these rows, each with what is wanted of it.
+///
+/// # Errors
+/// They do not fit a frame of `longest` bytes.
+pub fn answer(
     conn: ConnId,
     id: &str,
-    query: &Query,
     rows: &[Row],
+    explained: Option<&Explained>,
     longest: usize,
     outbox: &mut Outbox,
 ) -> Result<(), Refusal> {
-    let frame = query_resp(id, query, rows);
+    let frame = query_resp(id, rows, explained);
     if frame.len() > longest {
         return Err(too_large(
             "the answer does not fit one frame: ask for fewer fields or rows",
@@ -324,7 +350,8 @@ fn answer(
     Ok(())
 }
 
-fn refusal(error: &query::Error) -> Refusal {
+/// Why a query is refused, as the client is told.
+pub fn refusal_of_query(error: &query::Error) -> Refusal {
     let code = match error {
         query::Error::Unsupported { .. } => Code::Unsupported,
         _ if error.is_limit() => Code::TooLarge,

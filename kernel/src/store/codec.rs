@@ -1,11 +1,17 @@
 //! What is written to a host's two stores: entries of the log, rows of the records. Both carry a version and a check sum,
 //! so that what comes back is what was written or is refused.
 //!
-//! - entry: `version (1) · clock (16) · number of changes (4) · { key length (2) · key · record length (4) · record } · check (8)`
+//! - entry: `version (1) · clock (16) · number of changes (4) · { key length (2) · key · record length (4) · record } · sections ·
+//!   check (8)`
+//! - section: `kind (1) · how many (4) · as many items`. Kinds ascend, and one that would be empty is not there: partitions that
+//!   are dropped (1: `partition (2)`), keys that are forgotten (2: `key length (2) · key`), the kernel's own rows
+//!   (3: `name length (2) · name · length (4) · content`)
 //! - row: `version (1) · content · check (8)`, where the check covers the row's key as well
 //!
 //! Numbers are big-endian. The check is SipHash-1-3 under a fixed key: it finds accidents, not adversaries.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::hash::Hasher;
@@ -15,9 +21,13 @@ use siphasher::sip::SipHasher13;
 use crate::crdt::Record;
 use crate::env::Limits;
 use crate::hlc::Stamp;
+use crate::partition::PartitionId;
 use crate::store::key::RecordKey;
+use crate::store::system;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Before entries had sections behind their changes.
+const VERSION_WITHOUT_SECTIONS: u8 = 2;
 /// Before records had marks: the byte behind the stamp.
 const VERSION_WITHOUT_MARKS: u8 = 1;
 const CHECK_BYTES: usize = 8;
@@ -44,8 +54,69 @@ pub fn change_bytes(key_len: usize, record_len: usize) -> u64 {
     (2 + key_len + 4 + record_len) as u64
 }
 
-/// Bytes that an entry takes beside its changes.
+/// Bytes that an entry takes beside what it says.
 pub const ENTRY_BYTES: u64 = (1 + CLOCK_BYTES + 4 + CHECK_BYTES) as u64;
+
+/// Bytes at the head of a section.
+const SECTION_BYTES: u64 = 1 + 4;
+
+/// Most bytes that a dropped partition takes in an entry.
+pub const DROP_BYTES: u64 = SECTION_BYTES + 2;
+
+/// Most bytes that a forgotten key takes in an entry.
+pub fn forget_bytes(key_len: usize) -> u64 {
+    SECTION_BYTES + (2 + key_len) as u64
+}
+
+/// Most bytes that a system row takes in an entry.
+pub fn system_bytes(name_len: usize, value_len: usize) -> u64 {
+    SECTION_BYTES + (2 + name_len + 4 + value_len) as u64
+}
+
+/// What one entry of the log says. It is to be read in the order of its fields: what is dropped and forgotten is what the
+/// entries before it said, and its own changes come after that.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Entry {
+    /// Beyond every stamp that the node had issued or seen.
+    pub clock: Stamp,
+    /// Partitions of which the node holds nothing from then on but what comes later, ascending.
+    pub drops: Vec<PartitionId>,
+    /// Keys that are as if they had never been.
+    pub forgets: Vec<RecordKey>,
+    /// New versions, in order.
+    pub changes: Vec<Change>,
+    /// The kernel's own rows, by name.
+    pub system: BTreeMap<Box<str>, Bytes>,
+}
+
+impl Entry {
+    /// Whether it says nothing but the time.
+    pub fn is_empty(&self) -> bool {
+        self.drops.is_empty() && self.forgets.is_empty() && self.changes.is_empty() && self.system.is_empty()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    Drops = 1,
+    Forgets = 2,
+    System = 3,
+}
+
+impl Section {
+    fn of(kind: u8) -> Result<Self, Damaged> {
+        let all = [Section::Drops, Section::Forgets, Section::System];
+        all.into_iter().find(|section| *section as u8 == kind).ok_or(Damaged)
+    }
+
+    /// Writes the head of a section with so many items, unless it would be empty.
+    fn begin(self, items: usize, out: &mut Vec<u8>) {
+        if items > 0 {
+            out.push(self as u8);
+            put_count(items, out);
+        }
+    }
+}
 
 /// The stored bytes are not what this kernel writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -61,25 +132,57 @@ fn check(parts: &[&[u8]]) -> [u8; CHECK_BYTES] {
     hasher.finish().to_be_bytes()
 }
 
-/// Writes a log entry. `clock` is a bound beyond every stamp that the node has issued or seen; no later time
-/// is spoken before another entry says so.
+fn put_count(count: usize, out: &mut Vec<u8>) {
+    let count = u32::try_from(count).expect("what a step does is bounded");
+    out.extend_from_slice(&count.to_be_bytes());
+}
+
+fn put_name(name: &[u8], out: &mut Vec<u8>) {
+    let len = u16::try_from(name.len()).expect("keys are bounded by Limits, and names of system rows are short");
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(name);
+}
+
+fn put_content(content: &[u8], out: &mut Vec<u8>) {
+    let len = u32::try_from(content.len()).expect("values are bounded by Limits, and system rows are small");
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(content);
+}
+
+/// Writes a log entry. No time beyond its clock is spoken before another entry says so.
 ///
 /// # Panics
-/// If a key or record is beyond what its length field holds: `Limits` keep them far below.
-pub fn encode_entry(clock: Stamp, changes: &[Change]) -> Bytes {
+/// If something is beyond what its length field holds: `Limits` keep all of it far below.
+pub fn encode_entry(entry: &Entry) -> Bytes {
+    let Entry {
+        clock,
+        drops,
+        forgets,
+        changes,
+        system,
+    } = entry;
     let bytes: u64 = changes.iter().map(Change::entry_bytes).sum();
     let mut out = Vec::with_capacity((ENTRY_BYTES + bytes) as usize);
     out.push(VERSION);
     out.extend_from_slice(&clock.to_bytes());
-    let count = u32::try_from(changes.len()).expect("a step's changes are bounded by its frame");
-    out.extend_from_slice(&count.to_be_bytes());
+    put_count(changes.len(), &mut out);
     for Change { key, record } in changes {
-        let key_len = u16::try_from(key.as_bytes().len()).expect("keys are bounded by Limits");
-        out.extend_from_slice(&key_len.to_be_bytes());
-        out.extend_from_slice(key.as_bytes());
-        let record_len = u32::try_from(record.as_bytes().len()).expect("values are bounded by Limits");
-        out.extend_from_slice(&record_len.to_be_bytes());
-        out.extend_from_slice(record.as_bytes());
+        put_name(key.as_bytes(), &mut out);
+        put_content(record.as_bytes(), &mut out);
+    }
+    Section::Drops.begin(drops.len(), &mut out);
+    for partition in drops {
+        let number = u16::try_from(partition.index()).expect("partitions are few");
+        out.extend_from_slice(&number.to_be_bytes());
+    }
+    Section::Forgets.begin(forgets.len(), &mut out);
+    for key in forgets {
+        put_name(key.as_bytes(), &mut out);
+    }
+    Section::System.begin(system.len(), &mut out);
+    for (name, content) in system {
+        put_name(name.as_bytes(), &mut out);
+        put_content(content, &mut out);
     }
     let check = check(&[&out]);
     out.extend_from_slice(&check);
@@ -92,11 +195,11 @@ pub fn entry_changes(entry: &[u8]) -> u64 {
     count.map_or(0, |count| u32::from_be_bytes(*count).into())
 }
 
-/// Reads a log entry: the clock, and the changes in order. Keys and records share the entry's bytes.
+/// Reads a log entry. Keys, records and system rows share the entry's bytes.
 ///
 /// # Errors
 /// [`Damaged`], whatever the bytes are.
-pub fn decode_entry(entry: &Bytes) -> Result<(Stamp, Vec<Change>), Damaged> {
+pub fn decode_entry(entry: &Bytes) -> Result<Entry, Damaged> {
     let limits = &Limits::of_layout();
     let (body, found) = entry.split_last_chunk::<CHECK_BYTES>().ok_or(Damaged)?;
     if *found != check(&[body]) {
@@ -104,25 +207,53 @@ pub fn decode_entry(entry: &Bytes) -> Result<(Stamp, Vec<Change>), Damaged> {
     }
     let mut rest = Cursor(entry.slice(..body.len()));
     let [version] = rest.array()?;
-    if !matches!(version, VERSION | VERSION_WITHOUT_MARKS) {
+    if !matches!(version, VERSION | VERSION_WITHOUT_SECTIONS | VERSION_WITHOUT_MARKS) {
         return Err(Damaged);
     }
-    let clock = Stamp::from_bytes(rest.array()?);
-    let count = u32::from_be_bytes(rest.array()?);
-    let mut changes = Vec::new();
-    for _ in 0..count {
-        let key_len = u16::from_be_bytes(rest.array()?).into();
-        let key = RecordKey::decode(rest.bytes(key_len)?, limits).map_err(|_| Damaged)?;
-        let record_len = u32::from_be_bytes(rest.array()?) as usize;
-        let record = marked(version, rest.bytes(record_len)?);
+    let mut entry = Entry {
+        clock: Stamp::from_bytes(rest.array()?),
+        ..Entry::default()
+    };
+    for _ in 0..rest.count()? {
+        let key = RecordKey::decode(rest.name()?, limits).map_err(|_| Damaged)?;
+        let record = marked(version, rest.content()?);
         let record = Record::decode(record, limits).map_err(|_| Damaged)?;
-        changes.push(Change { key, record });
+        entry.changes.push(Change { key, record });
     }
-    if rest.0.is_empty() {
-        Ok((clock, changes))
-    } else {
-        Err(Damaged)
+    let mut last = None;
+    while version == VERSION && !rest.0.is_empty() {
+        let [kind] = rest.array()?;
+        let section = Section::of(kind)?;
+        if last >= Some(section) {
+            return Err(Damaged);
+        }
+        last = Some(section);
+        decode_section(section, &mut rest, &mut entry)?;
     }
+    match rest.0.is_empty() {
+        true => Ok(entry),
+        false => Err(Damaged),
+    }
+}
+
+fn decode_section(section: Section, rest: &mut Cursor, entry: &mut Entry) -> Result<(), Damaged> {
+    for _ in 0..rest.count()? {
+        match section {
+            Section::Drops => {
+                let number = u16::from_be_bytes(rest.array()?);
+                entry.drops.push(PartitionId::new(number.into()).ok_or(Damaged)?);
+            }
+            Section::Forgets => {
+                let key = RecordKey::decode(rest.name()?, &Limits::of_layout());
+                entry.forgets.push(key.map_err(|_| Damaged)?);
+            }
+            Section::System => {
+                let name = system::name(&rest.name()?)?;
+                entry.system.insert(name, rest.content()?);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes the content of a row of the records.
@@ -146,7 +277,7 @@ pub fn decode_row(key: &[u8], row: &Bytes) -> Result<Bytes, Damaged> {
     }
     let content = || row.slice(1..body.len());
     match body.first() {
-        Some(&VERSION) => Ok(content()),
+        Some(&(VERSION | VERSION_WITHOUT_SECTIONS)) => Ok(content()),
         // A name that begins with a zero byte is no record's.
         Some(&VERSION_WITHOUT_MARKS) if key.first() == Some(&0) => Ok(content()),
         Some(&VERSION_WITHOUT_MARKS) => Ok(marked(VERSION_WITHOUT_MARKS, content())),
@@ -176,93 +307,21 @@ impl Cursor {
         let bytes = self.bytes(N)?;
         bytes.first_chunk().copied().ok_or(Damaged)
     }
+
+    fn count(&mut self) -> Result<u32, Damaged> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    fn name(&mut self) -> Result<Bytes, Damaged> {
+        let len = u16::from_be_bytes(self.array()?);
+        self.bytes(len.into())
+    }
+
+    fn content(&mut self) -> Result<Bytes, Damaged> {
+        let len = self.count()?;
+        self.bytes(len as usize)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crdt::Version;
-    use crate::env::WriterId;
-    use alloc::string::String;
-    use alloc::{format, vec};
-
-    fn stamp(ms: u64) -> Stamp {
-        Stamp::new(ms, 0, WriterId(7)).unwrap()
-    }
-
-    fn entry() -> (Bytes, Vec<Change>) {
-        let limits = Limits::default();
-        let change = |key: &[u8], value: Option<&[u8]>| Change {
-            key: RecordKey::new("m", key, &limits).unwrap(),
-            record: Record::new(&Version::new(stamp(4), "w", value)),
-        };
-        let changes = vec![change(b"a", Some(&[1])), change(b"b", None)];
-        (encode_entry(stamp(9), &changes), changes)
-    }
-
-    #[test]
-    fn an_entry_comes_back() {
-        let (bytes, changes) = entry();
-        let size: u64 = changes.iter().map(Change::entry_bytes).sum();
-        assert_eq!(bytes.len() as u64, ENTRY_BYTES + size);
-        assert_eq!(decode_entry(&bytes), Ok((stamp(9), changes)));
-    }
-
-    #[test]
-    fn every_flipped_bit_and_every_cut_is_seen() {
-        let (bytes, _) = entry();
-        for bit in 0..bytes.len() * 8 {
-            let mut bad = bytes.to_vec();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_entry(&bad.into()), Err(Damaged), "bit {bit}");
-        }
-        for len in 0..bytes.len() {
-            assert_eq!(decode_entry(&bytes.slice(..len)), Err(Damaged), "length {len}");
-        }
-        let row = encode_row(b"k", b"content");
-        assert_eq!(decode_row(b"k", &row), Ok(Bytes::from_static(b"content")));
-        assert_eq!(decode_row(b"other", &row), Err(Damaged));
-        for bit in 0..row.len() * 8 {
-            let mut bad = row.to_vec();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_row(b"k", &bad.into()), Err(Damaged), "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn the_layout_is_frozen() {
-        // A data folder outlives the binary that wrote it: a change here needs a new version and a reader for the old.
-        let (bytes, _) = entry();
-        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, FROZEN);
-    }
-
-    const FROZEN: &str = "02000000000009000000000000000000070000000200036d00610000001400000000000400000000000000000007000177\
-        0100036d006200000013000000000004000000000000000000070001773edaba74194e5808";
-
-    #[test]
-    fn what_the_first_version_wrote_is_read() {
-        const FIRST: &str = "01000000000009000000000000000000070000000200036d006100000013000000000004000000000000000000070177\
-            0100036d006200000012000000000004000000000000000000070177983dc05f85f4378c";
-        let pairs = FIRST.as_bytes().as_chunks::<2>().0.iter();
-        let bytes: Vec<u8> = pairs
-            .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect();
-        assert_eq!(decode_entry(&bytes.into()), Ok((stamp(9), entry().1)));
-        let first_row = |key: &[u8], content: &[u8]| {
-            let body = [&[VERSION_WITHOUT_MARKS], content].concat();
-            Bytes::from([&body[..], &check(&[key, &body])].concat())
-        };
-        let record = entry().1[0].record.clone();
-        let unmarked = [&record.as_bytes()[..16], &record.as_bytes()[17..]].concat();
-        assert_eq!(
-            decode_row(b"m\0a", &first_row(b"m\0a", &unmarked)),
-            Ok(record.as_bytes().clone())
-        );
-        assert_eq!(
-            decode_row(b"\0clock", &first_row(b"\0clock", &[7; 16])),
-            Ok(Bytes::from(vec![7; 16]))
-        );
-        assert!(decode_row(b"m\0a", &first_row(b"m\0a", &[7; 15])).is_ok_and(|short| short.len() == 15));
-    }
-}
+mod tests;

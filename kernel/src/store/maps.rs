@@ -2,11 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::crdt::{DigestKey, Foreseen, Held, LwwMap, Merged, Row, Version};
 use crate::env::Mutants;
+use crate::merkle::{Item, Prefix, Summary};
 use crate::store::RecordKey;
 
 /// The maps of one partition, each with a digest of its own.
@@ -72,7 +74,17 @@ impl Maps {
     pub(super) fn forget(&mut self, key: &RecordKey) {
         if let Some(map) = self.maps.get_mut(key.map()) {
             map.forget(key.key());
+            // So is its map, if it was the only one and there is no floor to remember.
+            if map.is_empty() && map.floor() == 0 {
+                self.maps.remove(key.map());
+            }
         }
+    }
+
+    /// Takes out all there is.
+    pub(super) fn take(&mut self) -> Self {
+        let empty = Self::new(self.digest_key, self.mutants);
+        core::mem::replace(self, empty)
     }
 
     /// The ways in which all of this is broken on purpose.
@@ -96,7 +108,7 @@ impl Maps {
         Some(self.map(key.map())?.foresee(key.key()))
     }
 
-    /// One map, if it has ever held anything.
+    /// One map, if it holds anything, or has before.
     pub fn map(&self, name: &str) -> Option<&LwwMap> {
         self.maps.get(name)
     }
@@ -104,6 +116,35 @@ impl Maps {
     /// All maps, ascending by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &LwwMap)> {
         self.maps.iter().map(|(name, map)| (&**name, map))
+    }
+
+    /// The rows of all maps: maps by name, in a map as [`LwwMap::iter`] has them.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, Row<'_>)> {
+        let maps = self.maps.iter();
+        maps.flat_map(|(name, map)| map.iter().map(move |row| (&**name, row)))
+    }
+
+    /// What stands for each version of every map when partitions are compared, in no order that matters.
+    pub fn items(&self) -> Vec<Item> {
+        let mut items = Vec::with_capacity(self.held().records as usize);
+        for map in self.maps.values() {
+            map.items(Prefix::ROOT, &mut |item| items.push(item));
+        }
+        items
+    }
+
+    /// The rows of all maps whose keys' hashes begin with `prefix`, each with its item.
+    pub fn rows_below(&self, prefix: Prefix) -> impl Iterator<Item = (Item, RecordKey, Version<'_>)> {
+        let maps = self.maps.iter();
+        maps.flat_map(move |(name, map)| {
+            let rows = map.rows_below(prefix);
+            rows.map(move |(item, row)| (item, RecordKey::of_row(name, row.key), row.version))
+        })
+    }
+
+    /// The key of the digests; each map's own is derived from it.
+    pub fn digest_key(&self) -> &DigestKey {
+        &self.digest_key
     }
 
     /// The rows of all maps at `first` and behind it, in the order of their positions.
@@ -118,21 +159,6 @@ impl Maps {
                 .map_or(0, |first| first.place);
             map.iter_from(place).map(move |row| (&**name, row))
         })
-    }
-
-    /// Where a key of any map stands, whether it is held or not.
-    pub fn position<'k>(&self, key: &'k RecordKey) -> Position<'k> {
-        let map = key.map();
-        let place = match self.map(map) {
-            Some(held) => held.place(key.key()),
-            None => self.empty(map).place(key.key()),
-        };
-        Position { map, place }
-    }
-
-    /// The digest of a version of a key; 0 if its map holds nothing.
-    pub fn digest_of(&self, map: &str, key: &[u8], version: &Version<'_>) -> u128 {
-        self.map(map).map_or(0, |map| map.digest_of(key, version))
     }
 
     /// The digest of all versions of all maps.
@@ -151,8 +177,6 @@ mod tests {
     use super::*;
     use crate::env::{Limits, WriterId};
     use crate::hlc::Stamp;
-    use alloc::vec;
-    use alloc::vec::Vec;
 
     fn key(map: &str, key: &str) -> RecordKey {
         RecordKey::new(map, key.as_bytes(), &Limits::default()).unwrap()
@@ -181,45 +205,27 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_in_the_order_of_their_positions_from_any_of_them() {
-        // One name is the beginning of another: maps are ordered by name, not by the bytes of name and place together.
-        let all = filled(&["m", "m\u{1}", "ma"], 50);
-        let positions = |from| {
-            let rows = all.rows_from(from);
-            rows.map(|(map, row)| Position { map, place: row.place })
-                .collect::<Vec<_>>()
-        };
-        let every = positions(None);
-        assert_eq!(every.len(), 150);
-        assert!(every.is_sorted());
-        for (at, from) in every.iter().enumerate().step_by(7) {
-            assert_eq!(positions(Some(*from)), every[at..]);
-            assert_eq!(Position::from_bytes(&from.to_bytes()), Some(*from));
+    fn a_row_is_found_below_every_prefix_of_its_hash() {
+        let all = filled(&["a", "b"], 40);
+        let mut items = all.items();
+        items.sort_unstable();
+        assert_eq!(items.len(), 80);
+        let sum = items.iter().fold(0u128, |sum, item| sum.wrapping_add(item.digest));
+        assert_eq!(sum, all.digest());
+        for len in [0, 1, 8, 10, 16] {
+            for item in &items {
+                let prefix = Prefix::of(item.key_hash, len);
+                let mut below: Vec<Item> = all.rows_below(prefix).map(|(item, ..)| item).collect();
+                below.sort_unstable();
+                let expected = items.iter().copied().filter(|item| prefix.contains(item.key_hash));
+                assert_eq!(below, expected.collect::<Vec<_>>());
+            }
         }
-        let nowhere = Position { map: "mb", place: 0 };
-        assert_eq!(positions(Some(nowhere)), vec![]);
-        let between = Position {
-            map: "m\u{1}x",
-            place: 7,
-        };
-        assert_eq!(positions(Some(between)), every[100..]);
-    }
-
-    #[test]
-    fn a_key_has_its_position_whether_it_is_held_or_not() {
-        let (all, none) = (filled(&["m"], 1), filled(&[], 0));
-        for name in ["0", "1"] {
-            assert_eq!(all.position(&key("m", name)), none.position(&key("m", name)));
-        }
-        assert_ne!(all.position(&key("m", "0")).place, all.position(&key("n", "0")).place);
-    }
-
-    #[test]
-    fn bytes_that_are_no_position_are_refused() {
-        for bytes in [&b""[..], b"m", b"m\0\0\0\0", b"mx\0\0\0\0", b"\xff\0\0\0\0\0"] {
-            assert_eq!(Position::from_bytes(bytes), None, "{bytes:?}");
-        }
-        let least = Position { map: "", place: 0 };
-        assert_eq!(Position::from_bytes(&[0; 5]), Some(least));
+        let every = all.rows_below(Prefix::ROOT).map(|(_, key, _)| key);
+        let mut every: Vec<_> = every.collect();
+        every.sort();
+        let mut rows: Vec<_> = all.rows().map(|(map, row)| RecordKey::of_row(map, row.key)).collect();
+        rows.sort();
+        assert_eq!(every, rows);
     }
 }

@@ -4,30 +4,42 @@
 //! has made that durable it is *committed*; later, coalesced with others and in key order, it is *applied* to the
 //! records, and the log is *cut* behind it. After a crash, or a failed commit, [`Recovery`] makes a new store from the two
 //! stores of the host.
+//!
+//! On the same way go the kernel's own rows ([`Store::put_system`]), and the end of what the node is to hold no more
+//! ([`Store::drop_partition`], [`Store::forget`]).
 
 mod behind;
 mod codec;
 mod expiry;
+mod forget;
 mod key;
 mod maps;
 mod recover;
+mod system;
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use codec::{Change, Damaged, ENTRY_BYTES, change_bytes, decode_entry, decode_row, entry_changes};
+pub use behind::Batch;
+pub use codec::{
+    Change, DROP_BYTES, Damaged, ENTRY_BYTES, Entry, change_bytes, decode_entry, decode_row, entry_changes,
+    forget_bytes, system_bytes,
+};
+pub use forget::DELETE_BYTES;
 pub use key::{BadKey, RecordKey};
 pub use maps::{Maps, Position};
 pub use recover::{Next, Recovery};
+pub use system::{SYSTEM_NAME_BYTES, SYSTEM_ROW_BYTES, SYSTEM_ROWS};
 
 use crate::crdt::{DigestKey, Foreseen, Held, Merged, Record, Version};
 use crate::env::{Limits, Mutant, Mutants};
 use crate::hlc::Stamp;
 use crate::machine::Room;
-use crate::partition::{PARTITIONS, PartitionId, Routing};
+use crate::partition::{PARTITIONS, PartitionId, PartitionSet, Routing};
 use behind::Behind;
 use expiry::Expiry;
 
@@ -53,7 +65,12 @@ pub struct Store {
     #[serde(deserialize_with = "partitions")]
     partitions: Vec<Maps>,
     expiry: Expiry,
-    staged: Vec<Change>,
+    /// The kernel's own rows.
+    system: BTreeMap<Box<str>, Bytes>,
+    /// The step's log entry so far, without its clock.
+    staged: Entry,
+    /// What was in the partitions that the step has dropped.
+    dropped: Vec<Maps>,
     staged_bytes: u64,
     sealed: VecDeque<Sealed>,
     sealed_bytes: u64,
@@ -77,8 +94,8 @@ fn partitions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Maps>, D
 struct Sealed {
     number: u64,
     bytes: u64,
-    clock: Stamp,
-    changes: Vec<Change>,
+    entry: Entry,
+    dropped: Vec<Maps>,
 }
 
 /// A row of one map that can be read: no tombstone, and not expired.
@@ -117,7 +134,9 @@ impl Store {
             mutants: config.mutants,
             partitions: alloc::vec![partition; PARTITIONS.into()],
             expiry: Expiry::default(),
-            staged: Vec::new(),
+            system: BTreeMap::new(),
+            staged: Entry::default(),
+            dropped: Vec::new(),
             staged_bytes: 0,
             sealed: VecDeque::new(),
             sealed_bytes: 0,
@@ -162,9 +181,17 @@ impl Store {
         }
     }
 
-    fn replay(&mut self, number: u64, clock: Stamp, changes: Vec<Change>, now_us: u64) {
-        self.load_all(&changes);
-        self.behind.push(number, clock, changes, now_us, &self.limits);
+    fn replay(&mut self, number: u64, entry: Entry, now_us: u64) {
+        let dropped = entry.drops.iter().map(|id| self.take_partition(*id)).collect();
+        for key in &entry.forgets {
+            self.take_key(key);
+        }
+        self.load_all(&entry.changes);
+        let system = entry.system.iter();
+        self.system
+            .extend(system.map(|(name, value)| (name.clone(), Bytes::copy_from_slice(value))));
+        self.behind
+            .push(number, entry, dropped, &self.routing, now_us, &self.limits);
     }
 
     /// It is `now_ms` by the hybrid logical clock: what has expired is not read any more. Returns keys that this is news of, for
@@ -185,9 +212,19 @@ impl Store {
         self.expiry.is_due()
     }
 
+    /// The latest time that [`Store::advance`] was told: what has expired by then is not read.
+    pub fn now_ms(&self) -> u64 {
+        self.expiry.now_ms()
+    }
+
     /// When [`Store::advance`] will have news, by the hybrid logical clock.
     pub fn expires_at_ms(&self) -> Option<u64> {
         self.expiry.next_ms()
+    }
+
+    /// How maps route their keys.
+    pub fn routing(&self) -> &Routing {
+        &self.routing
     }
 
     /// The partition of a key.
@@ -235,44 +272,55 @@ impl Store {
         if merged.is_change() {
             let change = Change { key, record };
             self.staged_bytes += change.entry_bytes();
-            self.staged.push(change);
+            self.staged.changes.push(change);
         }
         merged
     }
 
-    /// What this step has changed so far.
+    /// The records that this step has changed so far. What it has dropped or forgotten is not among them, and neither is what
+    /// it had changed of that before.
     pub fn staged(&self) -> &[Change] {
-        &self.staged
+        &self.staged.changes
+    }
+
+    /// Whether this step has anything for the log: changes of records, system rows, drops or forgotten keys. It must be
+    /// sealed then.
+    pub fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
     }
 
     /// Makes one log entry of what is staged: its number and its bytes. `clock` is beyond every stamp that the node has issued
     /// or seen.
     pub fn seal(&mut self, clock: Stamp) -> (u64, Bytes) {
-        let mut changes = core::mem::take(&mut self.staged);
+        let mut entry = core::mem::take(&mut self.staged);
+        entry.clock = clock;
         if self.mutants.is(Mutant::CoalesceKeepsFirst) {
             let mut first = BTreeSet::new();
-            changes.retain(|change| first.insert(change.key.clone()));
+            entry.changes.retain(|change| first.insert(change.key.clone()));
         }
-        let entry = codec::encode_entry(clock, &changes);
+        let encoded = codec::encode_entry(&entry);
         let number = self.sealed.back().map_or(self.behind.committed(), |last| last.number) + 1;
-        let bytes = entry.len() as u64;
+        let bytes = encoded.len() as u64;
         self.staged_bytes = 0;
         self.sealed_bytes += bytes;
         self.sealed.push_back(Sealed {
             number,
             bytes,
-            clock,
-            changes,
+            entry,
+            dropped: core::mem::take(&mut self.dropped),
         });
-        (number, entry)
+        (number, encoded)
     }
 
     /// The oldest sealed entry is durable.
     pub fn committed(&mut self, now_us: u64) {
         let sealed = self.sealed.pop_front().expect("an answer follows a commit");
         self.sealed_bytes -= sealed.bytes;
+        let Sealed {
+            number, entry, dropped, ..
+        } = sealed;
         self.behind
-            .push(sealed.number, sealed.clock, sealed.changes, now_us, &self.limits);
+            .push(number, entry, dropped, &self.routing, now_us, &self.limits);
     }
 
     /// Something was refused for lack of room: the host should be asked whether there is more by now.
@@ -295,6 +343,13 @@ impl Store {
         self.behind.committed()
     }
 
+    /// The log entry that holds all of what is in memory, whether it is durable yet or not: what this step has staged is going
+    /// to be in the next.
+    pub fn latest_number(&self) -> u64 {
+        let sealed = self.sealed.back().map_or(self.behind.committed(), |last| last.number);
+        sealed + u64::from(!self.staged.is_empty())
+    }
+
     /// The last log entry that the records hold.
     pub fn applied_number(&self) -> u64 {
         self.behind.applied()
@@ -307,7 +362,7 @@ impl Store {
 
     /// Whether everything in memory is durable and in the records.
     pub fn is_clean(&self) -> bool {
-        self.staged.is_empty() && self.sealed.is_empty() && self.behind.is_clean()
+        !self.has_staged() && self.sealed.is_empty() && self.behind.is_clean()
     }
 
     /// When [`Store::begin_apply`] will have something to do.
@@ -315,8 +370,8 @@ impl Store {
         self.behind.due_us()
     }
 
-    /// The next batch for the records, if it is time for one: the log entry that it covers, and rows ascending by key.
-    pub fn begin_apply(&mut self, now_us: u64, flush: bool) -> Option<(u64, Vec<(Bytes, Bytes)>)> {
+    /// The next batch for the records, if it is time for one.
+    pub fn begin_apply(&mut self, now_us: u64, flush: bool) -> Option<Batch> {
         self.behind.begin(now_us, flush, &self.limits)
     }
 
@@ -363,15 +418,15 @@ impl Store {
 
     /// Every version, partition by partition in the order of their positions, tombstones and expired ones included.
     pub fn rows(&self) -> impl Iterator<Item = (RecordKey, Version<'_>)> {
-        let rows = self.partitions.iter().flat_map(|partition| partition.rows_from(None));
+        let rows = self.partitions.iter().flat_map(|partition| partition.rows());
         rows.map(|(map, row)| (RecordKey::of_row(map, row.key), row.version))
     }
 
-    /// Every row of a map that can be read. Partition by partition, in the order of their places. Only these rows are walked
-    /// over.
-    pub fn map_rows<'s>(&'s self, map: &'s str) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
+    /// Every row of a map that can be read, of the partitions `within`. Partition by partition, in the order of their places.
+    /// Only these rows are walked over.
+    pub fn map_rows<'s>(&'s self, map: &'s str, within: &PartitionSet) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
         let now_ms = self.expiry.now_ms();
-        let maps = self.partitions.iter().filter_map(move |partition| partition.map(map));
+        let maps = within.iter().filter_map(move |id| self.partition(id).map(map));
         maps.flat_map(|held| held.iter()).filter_map(move |row| {
             let value = row.version.value_at(now_ms)?;
             Some(MapRow {
@@ -382,3 +437,6 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use crate::hlc::Stamp;
 use crate::machine::{Fetch, Fetched, StorageError};
 use crate::store::behind::CLOCK_ROW;
 use crate::store::codec::{Damaged, decode_entry, decode_row};
+use crate::store::system::{self, SYSTEM_ROW_BYTES, SYSTEM_ROWS};
 use crate::store::{Change, RecordKey, Store};
 
 /// Reads everything, a chunk at a time: first what there is, then the records, then the log entries beyond them.
@@ -93,12 +94,16 @@ impl Recovery {
                     if number != self.store.committed_number() + 1 {
                         return Err(StorageError::Corrupt);
                     }
-                    let (clock, mut changes) = decode_entry(&entry)?;
+                    let mut entry = decode_entry(&entry)?;
                     if number == self.last && self.store.mutants.is(Mutant::SkipLastEntry) {
-                        changes.clear();
+                        entry.changes.clear();
+                    }
+                    if self.store.mutants.is(Mutant::DropResurrected) {
+                        entry.drops.clear();
+                        entry.forgets.clear();
                     }
                     self.log_entries += 1;
-                    self.store.replay(number, clock, changes, now.mono_us);
+                    self.store.replay(number, entry, now.mono_us);
                 }
                 if self.store.committed_number() == before {
                     return Err(StorageError::Corrupt);
@@ -108,11 +113,18 @@ impl Recovery {
         }
     }
 
-    /// Reads a row of the records, unless it is the clock's.
+    /// Reads a row of the records, unless it is one of the kernel's own.
     fn record(&mut self, key: bytes::Bytes, content: bytes::Bytes) -> Result<Option<Change>, StorageError> {
         if key[..] == *CLOCK_ROW {
             let clock = content[..].try_into().map_err(|_| StorageError::Corrupt)?;
             self.store.behind.observe_clock(Stamp::from_bytes(clock));
+            return Ok(None);
+        }
+        if let Some(name) = system::of_row_key(&key) {
+            if content.len() > SYSTEM_ROW_BYTES || self.store.system.len() == SYSTEM_ROWS {
+                return Err(StorageError::Corrupt);
+            }
+            self.store.system.insert(name?, content);
             return Ok(None);
         }
         let key = RecordKey::decode(key, &Limits::of_layout()).map_err(|_| StorageError::Corrupt)?;

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 
 use crate::msgpack::{Kind, Reader, Writer};
-use crate::wire::Error;
+use crate::wire::admin::{ChangeAsked, Locate};
 use crate::wire::fields::{Frame, each_field, need, put};
-use crate::wire::op::{Ask, Op, Ops, key, write_key};
+use crate::wire::op::{Ask, Op, Ops, key, of_concern, write_key};
 use crate::wire::query::{QuerySub, read_unsub};
+use crate::wire::{Consistency, Error, ReadConsistency};
 
 /// A message from a client. Everything is borrowed from the frame.
 #[derive(Debug, Clone)]
@@ -33,6 +34,12 @@ pub enum ClientMessage<'a> {
     },
     /// `STATUS`: how are you? (An extension.)
     Status,
+    /// `CLUSTER`: how is the cluster? (An extension.)
+    Cluster,
+    /// `CLUSTER_CHANGE`: somebody is to leave it. (An extension.)
+    ClusterChange(ChangeAsked<'a>),
+    /// `CLUSTER_LOCATE`: where does a key lie? (An extension.)
+    ClusterLocate(Locate<'a>),
     /// `PING`: are you there?
     Ping {
         /// The client's time, given back.
@@ -49,6 +56,8 @@ pub struct Get<'a> {
     pub map: &'a str,
     /// The key.
     pub key: &'a [u8],
+    /// Which replicas are asked.
+    pub consistency: ReadConsistency,
 }
 
 impl<'a> ClientMessage<'a> {
@@ -70,7 +79,7 @@ impl<'a> ClientMessage<'a> {
                     token: need(token, "token")?,
                 })
             }
-            Some("CLIENT_OP") => Ok(Self::Op(Ops::new(frame.payload()?, true)?)),
+            Some("CLIENT_OP") => Ok(Self::Op(Ops::single(frame.payload()?))),
             Some("OP_BATCH") => Ok(Self::Batch(batch(frame.payload()?)?)),
             Some("GET") => Ok(Self::Get(get(frame.payload()?)?)),
             Some("QUERY_SUB") => Ok(Self::QuerySub(QuerySub::read(frame.payload()?)?)),
@@ -78,6 +87,9 @@ impl<'a> ClientMessage<'a> {
                 id: read_unsub(frame.payload()?)?,
             }),
             Some("STATUS") => Ok(Self::Status),
+            Some("CLUSTER") => Ok(Self::Cluster),
+            Some("CLUSTER_CHANGE") => Ok(Self::ClusterChange(ChangeAsked::read(frame.payload()?)?)),
+            Some("CLUSTER_LOCATE") => Ok(Self::ClusterLocate(Locate::read(frame.payload()?)?)),
             Some("PING") => {
                 let mut timestamp = None;
                 each_field(&mut frame.top(), |name, reader| match name {
@@ -94,23 +106,13 @@ impl<'a> ClientMessage<'a> {
 }
 
 fn batch(mut payload: Reader<'_>) -> Result<Ops<'_>, Error> {
-    let mut ops = None;
+    let (mut ops, mut concern) = (None, None);
     each_field(&mut payload, |name, reader| match name {
         "ops" => put(&mut ops, "ops", reader, Reader::raw),
-        "writeConcern" => {
-            // The batch's word holds for its operations; of those that a node refuses there is one.
-            let mut concern = None;
-            put(&mut concern, "writeConcern", reader, Reader::text)?;
-            if concern == Some("REPLICATED") {
-                return Err(Error::Unsupported {
-                    what: "writeConcern REPLICATED",
-                });
-            }
-            Ok(true)
-        }
+        "writeConcern" => put(&mut concern, "writeConcern", reader, Reader::text),
         _ => Ok(false),
     })?;
-    Ops::new(Reader::new(need(ops, "ops")?), false)
+    Ops::list(Reader::new(need(ops, "ops")?), of_concern(concern)?)
 }
 
 fn get(mut payload: Reader<'_>) -> Result<Get<'_>, Error> {
@@ -122,19 +124,12 @@ fn get(mut payload: Reader<'_>) -> Result<Get<'_>, Error> {
         "consistency" => put(&mut consistency, "consistency", reader, Reader::text),
         _ => Ok(false),
     })?;
-    match consistency {
-        None | Some("owner" | "any") => {}
-        Some("quorum") => {
-            return Err(Error::Unsupported {
-                what: "consistency quorum",
-            });
-        }
-        Some(_) => return Err(Error::Choice { field: "consistency" }),
-    }
+    let consistency = consistency.map_or(Some(ReadConsistency::default()), ReadConsistency::of);
     Ok(Get {
         id: id.unwrap_or_default(),
         map: need(map, "mapName")?,
         key: need(at, "key")?,
+        consistency: consistency.ok_or(Error::Choice { field: "consistency" })?,
     })
 }
 
@@ -162,7 +157,8 @@ fn sync(frame: Frame<'_>) -> Result<ClientMessage<'_>, Error> {
         return Err(Error::Missing { field: "type" });
     }
     need(client, "clientId")?;
-    Ok(ClientMessage::Sync(Ops::new(Reader::new(ops.unwrap_or(EMPTY)), false)?))
+    let ops = Ops::list(Reader::new(ops.unwrap_or(EMPTY)), Consistency::default())?;
+    Ok(ClientMessage::Sync(ops))
 }
 
 /// Writes `AUTH`.
@@ -180,7 +176,7 @@ pub fn op(op: &Op<'_>, ask: Ask<'_>) -> Bytes {
     out.into_bytes()
 }
 
-/// Writes `OP_BATCH`.
+/// Writes `OP_BATCH`. Each operation asks for its own consistency.
 pub fn op_batch(ops: &[Op<'_>]) -> Bytes {
     let mut out = Writer::new();
     out.map(2).text("type").text("OP_BATCH").text("payload");
@@ -189,7 +185,7 @@ pub fn op_batch(ops: &[Op<'_>]) -> Bytes {
     out.into_bytes()
 }
 
-/// Writes the body of `POST /sync`. The client's clock is that of its latest operation.
+/// Writes the body of `POST /sync`. Each operation asks for its own consistency. The client's clock is that of its latest operation.
 pub fn sync_body(client: &str, ops: &[Op<'_>]) -> Bytes {
     let mut out = Writer::new();
     out.map(2).text("clientId").text(client).text("operations");
@@ -204,15 +200,16 @@ fn write_ops(ops: &[Op<'_>], out: &mut Writer) {
     }
 }
 
-/// Writes `GET`; without a consistency the node's default holds.
-pub fn get_key(get: &Get<'_>, consistency: Option<&str>) -> Bytes {
+/// Writes `GET`. What every node does by itself is not asked for.
+pub fn get_key(get: &Get<'_>) -> Bytes {
+    let consistency = Some(get.consistency).filter(|level| *level != ReadConsistency::default());
     let mut out = Writer::new();
     out.map(2).text("type").text("GET").text("payload");
     out.map(if consistency.is_some() { 4 } else { 3 });
     out.text("id").text(get.id).text("mapName").text(get.map).text("key");
     write_key(get.key, &mut out);
     if let Some(consistency) = consistency {
-        out.text("consistency").text(consistency);
+        out.text("consistency").text(consistency.word());
     }
     out.into_bytes()
 }

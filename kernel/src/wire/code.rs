@@ -14,12 +14,24 @@ pub enum Code {
     AuthFailed,
     /// There is no message of this type.
     UnknownType,
+    /// What is asked of the cluster cannot be done as it is. Nothing was done.
+    NotPossible,
     /// The stamp is further ahead of this node's clock than allowed: a clock is wrong.
     ClockDrift,
+    /// The operation's id is older than the window in which a retry is recognized: it may have been done long ago.
+    RetryTooOld,
+    /// This replica lacks what the session has seen. Nothing was done; ask again, or elsewhere.
+    Behind,
     /// Something is over its limit.
     TooLarge,
+    /// This node is not a member of a cluster, or not yet. Nothing was done; ask another.
+    NotMember,
     /// The protocol has it; this node cannot do it.
     Unsupported,
+    /// Too few replicas can be reached for what was asked. Nothing was done.
+    NoQuorum,
+    /// This node does not know whether its clock is right. Nothing was done; ask again, or elsewhere.
+    ClockUnsure,
     /// Too much is in flight. Nothing was done; try again.
     Overloaded,
     /// Storage failed with the request in flight: it may or may not have been done. Sending the same stamp again is safe.
@@ -32,14 +44,20 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Code; 11] = [
+    pub const ALL: [Code; 17] = [
         Code::BadRequest,
         Code::AuthRequired,
         Code::AuthFailed,
         Code::UnknownType,
+        Code::NotPossible,
         Code::ClockDrift,
+        Code::RetryTooOld,
+        Code::Behind,
         Code::TooLarge,
+        Code::NotMember,
         Code::Unsupported,
+        Code::NoQuorum,
+        Code::ClockUnsure,
         Code::Overloaded,
         Code::OutcomeUnknown,
         Code::NotReady,
@@ -53,9 +71,15 @@ impl Code {
             Code::AuthRequired => 401,
             Code::AuthFailed => 403,
             Code::UnknownType => 404,
+            Code::NotPossible => 406,
             Code::ClockDrift => 409,
+            Code::RetryTooOld => 410,
+            Code::Behind => 412,
             Code::TooLarge => 413,
+            Code::NotMember => 421,
             Code::Unsupported => 422,
+            Code::NoQuorum => 424,
+            Code::ClockUnsure => 425,
             Code::Overloaded => 429,
             Code::OutcomeUnknown => 500,
             Code::NotReady => 503,
@@ -75,9 +99,15 @@ impl Code {
             Code::AuthRequired => "AuthRequired",
             Code::AuthFailed => "AuthFailed",
             Code::UnknownType => "UnknownType",
+            Code::NotPossible => "NotPossible",
             Code::ClockDrift => "ClockDrift",
+            Code::RetryTooOld => "RetryTooOld",
+            Code::Behind => "Behind",
             Code::TooLarge => "TooLarge",
+            Code::NotMember => "NotMember",
             Code::Unsupported => "Unsupported",
+            Code::NoQuorum => "NoQuorum",
+            Code::ClockUnsure => "ClockUnsure",
             Code::Overloaded => "Overloaded",
             Code::OutcomeUnknown => "OutcomeUnknown",
             Code::NotReady => "NotReady",
@@ -97,9 +127,15 @@ impl Code {
             Code::AuthRequired => "present the cluster's secret as the token",
             Code::AuthFailed => "check the token against the node's --cluster-secret-file",
             Code::UnknownType => "check the message's type against the protocol",
+            Code::NotPossible => "look at what there is with `cluster status`, then ask for what can be done",
             Code::ClockDrift => "set the clock of the device that wrote, then write again",
+            Code::RetryTooOld => "read what is there; if it was not done, ask for it as a new operation",
+            Code::Behind => "wait a moment and ask again, or ask another node",
             Code::TooLarge => "split it, or make it smaller",
+            Code::NotMember => "ask a member of the cluster, or wait until this node has joined",
             Code::Unsupported => "ask for what this node can do",
+            Code::NoQuorum => "wait until more replicas can be reached, ask a node on their side, or ask for less",
+            Code::ClockUnsure => "check this node's clock, or ask another node",
             Code::Overloaded => "wait a moment and send it again",
             Code::OutcomeUnknown => "send the same write again with the same stamp, or read what is there",
             Code::NotReady => "wait until GET /health/ready answers 200, or ask another node",

@@ -8,9 +8,9 @@
 //! | client | `OP_BATCH` | `payload.ops`: operations |
 //! | client | *(no type)* | the body of `POST /sync`: `clientId`, `clientHlc`, `operations` |
 //! | client | `GET` (ours) | `payload`: `id`, `mapName`, `key`, `consistency` |
-//! | client | `QUERY_SUB` | `payload`: `queryId`, `mapName`, `query`, `fields` |
+//! | client | `QUERY_SUB` | `payload`: `queryId`, `mapName`, `query`, `fields`, `once` (ours), `explain` (ours) |
 //! | client | `QUERY_UNSUB` | `payload`: `queryId` |
-//! | client | `STATUS` (ours) | |
+//! | client | `STATUS`, `CLUSTER`, `CLUSTER_CHANGE`, `CLUSTER_LOCATE` (ours) | see [`admin`] |
 //! | client | `PING` | `timestamp` |
 //! | node | `AUTH_REQUIRED` | |
 //! | node | `AUTH_ACK` | `protocolVersion`, `open`, `serverHlc` |
@@ -19,25 +19,67 @@
 //! | node | `OP_REJECTED` | `payload`: `opId`, `reason`, `code` |
 //! | node | `ERROR` | `payload`: `code`, `message`, `details` |
 //! | node | `VALUE` (ours) | `payload`: `id`, `mapName`, `key`, `found`, `record` |
-//! | node | `QUERY_RESP` | `payload`: `queryId`, `results` |
+//! | node | `QUERY_RESP` | `payload`: `queryId`, `results`, `explain` (ours) |
 //! | node | `QUERY_UPDATE` | `payload`: `queryId`, `key`, `value`, `changeType` |
-//! | node | `STATUS_RESP` (ours) | `payload` |
+//! | node | `STATUS_RESP`, `CLUSTER_RESP` (ours) | see [`admin`] |
 //! | node | `PONG` | `timestamp`, `serverTime` |
-//! | peer | `PEER_HELLO`, `PEER_PROOF`, `CHANGES`, `DIGESTS`, `SUMMARY`, `WANT`, `PING`, `PONG` | see [`peer`] |
+//! | peer | `PEER_HELLO`, `PEER_PROOF`, `PEER_REFUSED`, `CHANGES`, `DIGESTS`, `PING`, `PONG` | see [`peer`] |
+//! | peer | of a repair: `SYMBOLS_ASK`, `ITEMS_ASK`, `WANT`, `GIVE`, `REPAIR_END`, and their answers | see [`repair`] |
 //!
 //! An operation is `id`, `mapName`, `key`, `opType` (`PUT`, `REMOVE`), `record` (`value`, `timestamp`), and optionally
-//! `writeConcern`, `consistency`, `durability`. A time stamp is `millis`, `counter`, `nodeId`. JavaScript sends whole numbers
+//! `writeConcern`, `consistency`, `durability`. Two of these words say how many replicas must have a write before it counts as done,
+//! and the stronger one holds; without a word it is `eventual`. A batch's `writeConcern` is one more word for each of its operations.
+//!
+//! | `consistency` of a write | `writeConcern` | `achievedLevel` | who has it |
+//! |---|---|---|---|
+//! | `eventual` | `FIRE_AND_FORGET`, `MEMORY`, `APPLIED`, `PERSISTED` | `PERSISTED` | the acting owner |
+//! | `quorum` | `REPLICATED` | `REPLICATED` | a majority of the configured replicas |
+//! | `strong` | | `REPLICATED` | all of them |
+//!
+//! | `consistency` of a read | who is asked |
+//! |---|---|
+//! | `owner` (the default) | the acting owner |
+//! | `any` | whichever replica is nearest |
+//! | `quorum` | a majority of the configured replicas |
+//!
+//! What was not done is refused with a code ([`Code`]): `code` is its number, `details.name` its name.
+//!
+//! | code | name | done? | asking again |
+//! |---|---|---|---|
+//! | 400 | `BadRequest` | no | never helps |
+//! | 401, 403 | `AuthRequired`, `AuthFailed` | no | with the right token |
+//! | 406 | `NotPossible` | no | when things are otherwise |
+//! | 404, 422 | `UnknownType`, `Unsupported` | no | at a node that can |
+//! | 409 | `ClockDrift` | no | with a clock that is right |
+//! | 410 | `RetryTooOld` | perhaps, long ago | as a new operation |
+//! | 412 | `Behind` | no | in a moment, or elsewhere |
+//! | 413 | `TooLarge` | no | never helps |
+//! | 421 | `NotMember` | no | elsewhere |
+//! | 424 | `NoQuorum` | no | when more replicas can be reached, or for less |
+//! | 425 | `ClockUnsure` | no | in a moment, or elsewhere |
+//! | 429 | `Overloaded` | no | in a moment |
+//! | 500 | `OutcomeUnknown` | perhaps | with the same stamp |
+//! | 503 | `NotReady` | no | in a moment, or elsewhere |
+//! | 507 | `StorageFull` | no | when there is room, or elsewhere |
+//!
+//! A time stamp is `millis`, `counter`, `nodeId`. JavaScript sends whole numbers
 //! as floats, absent fields as null, and fields that nobody asked for: all are accepted.
 
+pub mod admin;
 pub mod client;
+pub mod cluster;
 mod code;
 mod fields;
+pub mod gather;
+mod level;
 pub mod op;
 pub mod peer;
 pub mod query;
+pub mod repair;
 pub mod server;
 
 pub use code::Code;
+pub use level::{Consistency, ReadConsistency};
 
 use crate::msgpack;
 
@@ -45,7 +87,7 @@ use crate::msgpack;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The protocol that this kernel speaks with other nodes.
-pub const PEER_PROTOCOL_VERSION: u64 = 2;
+pub const PEER_PROTOCOL_VERSION: u64 = 3;
 
 /// Why a frame, or a part of it, cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

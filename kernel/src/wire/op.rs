@@ -4,8 +4,8 @@ use crate::crdt::Version;
 use crate::env::WriterId;
 use crate::hlc::{MAX_MILLIS, Stamp};
 use crate::msgpack::{Kind, Reader, Writer};
-use crate::wire::Error;
 use crate::wire::fields::{each_field, need, put};
+use crate::wire::{Consistency, Error};
 
 /// A write, as a client sent it. Everything is borrowed from the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +16,15 @@ pub struct Op<'a> {
     pub map: &'a str,
     /// The key.
     pub key: &'a [u8],
+    /// How many replicas must have it before it counts as done.
+    pub consistency: Consistency,
     /// What is written there. [`Stamp::writer`] is the hash of the writer's name.
     pub version: Version<'a>,
 }
 
-/// What a client asks an acknowledgement to mean; without a word the node's default holds.
+/// What else a client asks an acknowledgement to mean; without a word the node's default holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ask<'a> {
-    /// How many replicas have it: `eventual`, `quorum`, `strong`.
-    pub consistency: Option<&'a str>,
     /// How firmly each of those has it: `memory`, `disk`.
     pub durability: Option<&'a str>,
 }
@@ -82,13 +82,24 @@ impl<'a> Timestamp<'a> {
 pub struct Ops<'a> {
     reader: Reader<'a>,
     left: usize,
+    /// Each of them asks for that much at least.
+    least: Consistency,
 }
 
 impl<'a> Ops<'a> {
-    /// Reads a list of operations, or a single one.
-    pub(crate) fn new(mut reader: Reader<'a>, single: bool) -> Result<Self, Error> {
-        let left = if single { 1 } else { reader.list()? };
-        Ok(Self { reader, left })
+    /// A single operation.
+    pub(crate) fn single(reader: Reader<'a>) -> Self {
+        Self {
+            reader,
+            left: 1,
+            least: Consistency::Eventual,
+        }
+    }
+
+    /// A list of operations, each of which asks for `least` at least.
+    pub(crate) fn list(mut reader: Reader<'a>, least: Consistency) -> Result<Self, Error> {
+        let left = reader.list()?;
+        Ok(Self { reader, left, least })
     }
 
     /// How many there are still.
@@ -109,7 +120,11 @@ impl<'a> Iterator for Ops<'a> {
         self.left = self.left.checked_sub(1)?;
         // The frame was validated, so that each element has an end, whatever is wrong inside it.
         let raw = self.reader.raw().ok()?;
-        Some(Op::read(raw))
+        let least = self.least;
+        Some(Op::read(raw).map(|op| Op {
+            consistency: op.consistency.max(least),
+            ..op
+        }))
     }
 }
 
@@ -120,7 +135,7 @@ struct Raw<'a> {
     op_type: Option<&'a str>,
     record: Option<RawRecord<'a>>,
     or_map: bool,
-    write_concern: Option<&'a str>,
+    concern: Option<&'a str>,
     consistency: Option<&'a str>,
     durability: Option<&'a str>,
 }
@@ -152,7 +167,7 @@ impl<'a> Op<'a> {
                 op.or_map |= reader.peek()? != Kind::Null;
                 Ok(false)
             }
-            "writeConcern" => put(&mut op.write_concern, "writeConcern", reader, Reader::text),
+            "writeConcern" => put(&mut op.concern, "writeConcern", reader, Reader::text),
             "consistency" => put(&mut op.consistency, "consistency", reader, Reader::text),
             "durability" => put(&mut op.durability, "durability", reader, Reader::text),
             _ => Ok(false),
@@ -162,9 +177,13 @@ impl<'a> Op<'a> {
         op.map_err(|error| BadOp { id, error })
     }
 
-    /// Writes the operation as a client does.
+    /// Writes the operation as a client does. What every node does by itself is not asked for.
     pub fn write(&self, ask: Ask<'_>, out: &mut Writer) {
-        let words = [("consistency", ask.consistency), ("durability", ask.durability)];
+        let consistency = Some(self.consistency).filter(|level| *level != Consistency::default());
+        let words = [
+            ("consistency", consistency.map(Consistency::word)),
+            ("durability", ask.durability),
+        ];
         out.map(5 + words.iter().filter(|(_, word)| word.is_some()).count());
         for (name, word) in words {
             if let Some(word) = word {
@@ -207,11 +226,21 @@ impl<'a> RawRecord<'a> {
 }
 
 impl<'a> Raw<'a> {
+    /// How many replicas the operation asks for: of two words the stronger one holds.
+    fn consistency(&self) -> Result<Consistency, Error> {
+        if self.durability.is_some_and(|word| !["memory", "disk"].contains(&word)) {
+            return Err(Error::Choice { field: "durability" });
+        }
+        let asked = self.consistency.map_or(Some(Consistency::default()), Consistency::of);
+        let asked = asked.ok_or(Error::Choice { field: "consistency" })?;
+        Ok(asked.max(of_concern(self.concern)?))
+    }
+
     fn finish(self, id: &'a str) -> Result<Op<'a>, Error> {
         if self.or_map || self.op_type.is_some_and(|kind| kind.starts_with("OR_")) {
             return Err(Error::Unsupported { what: "an OR-map" });
         }
-        check_concern(&self)?;
+        let consistency = self.consistency()?;
         let record = need(self.record, "record")?;
         let Timestamp { stamp, writer } = need(record.timestamp, "record.timestamp")?;
         const NIL: [u8; 1] = [0xc0];
@@ -225,6 +254,7 @@ impl<'a> Raw<'a> {
             id,
             map: need(self.map, "mapName")?,
             key: need(self.key, "key")?,
+            consistency,
             version: Version {
                 stamp,
                 writer,
@@ -236,27 +266,13 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// A write is acknowledged when it is on this node's disk. What asks for less gets that; what asks for more is refused.
-fn check_concern(op: &Raw<'_>) -> Result<(), Error> {
-    match op.write_concern {
-        None | Some("FIRE_AND_FORGET" | "MEMORY" | "APPLIED" | "PERSISTED") => {}
-        Some("REPLICATED") => {
-            return Err(Error::Unsupported {
-                what: "writeConcern REPLICATED",
-            });
-        }
-        Some(_) => return Err(Error::Choice { field: "writeConcern" }),
-    }
-    match op.durability {
-        None | Some("memory" | "disk") => {}
-        Some(_) => return Err(Error::Choice { field: "durability" }),
-    }
-    match op.consistency {
-        None | Some("eventual") => Ok(()),
-        Some("quorum" | "strong") => Err(Error::Unsupported {
-            what: "consistency beyond eventual",
-        }),
-        Some(_) => Err(Error::Choice { field: "consistency" }),
+/// How many replicas TopGun's `writeConcern` asks for.
+pub(crate) fn of_concern(word: Option<&str>) -> Result<Consistency, Error> {
+    match word {
+        // A write is acknowledged when it is on disk. What asks for less gets that.
+        None | Some("FIRE_AND_FORGET" | "MEMORY" | "APPLIED" | "PERSISTED") => Ok(Consistency::Eventual),
+        Some("REPLICATED") => Ok(Consistency::Quorum),
+        Some(_) => Err(Error::Choice { field: "writeConcern" }),
     }
 }
 

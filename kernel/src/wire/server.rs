@@ -11,10 +11,7 @@ use crate::msgpack::{Reader, Writer};
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::op::{Timestamp, write_key, write_record};
 use crate::wire::query::{Results, Update, read_resp, read_update};
-use crate::wire::{Code, Error, PROTOCOL_VERSION};
-
-/// What every acknowledgement of this node means, in TopGun's words.
-const ACHIEVED: &str = "PERSISTED";
+use crate::wire::{Code, Consistency, Error, PROTOCOL_VERSION};
 
 /// Why one request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +22,35 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// A majority, or all, of the replicas was asked for, and too few can be reached: `have` of `of`, where `need` are needed.
+    pub fn no_quorum(have: usize, of: usize, need: usize) -> Self {
+        Self {
+            code: Code::NoQuorum,
+            reason: alloc::format!("too few replicas can be reached: have {have} of {of}, need {need}"),
+        }
+    }
+}
+
 /// What became of one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome<'a> {
     /// The client's name for it.
     pub id: &'a str,
+    /// How many replicas have it, or why it was not done.
+    pub result: Result<Consistency, Refusal>,
+}
+
+impl Outcome<'_> {
     /// Why it was not done, if it was not.
-    pub refusal: Option<Refusal>,
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.result.as_ref().err()
+    }
+
+    /// How many replicas have it, if it was done.
+    pub fn reached(&self) -> Option<Consistency> {
+        self.result.as_ref().ok().copied()
+    }
 }
 
 /// Writes `AUTH_REQUIRED`.
@@ -95,45 +114,58 @@ pub fn op_rejected(id: &str, refusal: &Refusal) -> Bytes {
 /// TopGun's clients take `lastId`, as a number, for "everything up to here, whenever it was sent", and each id in `results`
 /// for done, whatever its `success`. So `lastId` ends before the first operation that was refused and might yet be taken, and
 /// is `"0"`, which is nobody's id, once one has been on this connection (`gapless` is false) or where ids are no numbers;
-/// `results` then lists what was done.
+/// `results` then lists what was done. It is `"0"` as well where some operations have reached more than others: `achievedLevel` is
+/// what all of them have, and `results` says what each has.
 pub fn op_ack(outcomes: &[Outcome<'_>], gapless: bool) -> Option<Bytes> {
-    let done = outcomes.iter().filter(|outcome| outcome.refusal.is_none()).count();
-    if done == 0 && !outcomes.is_empty() {
+    let reached = || outcomes.iter().filter_map(Outcome::reached);
+    if reached().next().is_none() && !outcomes.is_empty() {
         return None;
     }
-    let (last, beyond) = acknowledged(outcomes, gapless);
+    let achieved = reached().min().unwrap_or_default().achieved();
+    let (last, beyond) = acknowledged(outcomes, gapless && reached().all(|level| level.achieved() == achieved));
     let mut out = Writer::with_capacity(64 + last.len() + 64 * beyond.len());
     out.map(2).text("type").text("OP_ACK").text("payload");
     out.map(if beyond.is_empty() { 2 } else { 3 });
-    out.text("lastId").text(last).text("achievedLevel").text(ACHIEVED);
+    out.text("lastId").text(last).text("achievedLevel").text(achieved);
     if !beyond.is_empty() {
         write_results(&beyond, &mut out);
     }
     Some(out.into_bytes())
 }
 
-/// What `lastId` may say, and the ids of what was done beyond it.
-fn acknowledged<'a>(outcomes: &[Outcome<'a>], gapless: bool) -> (&'a str, Vec<&'a str>) {
-    let settled = |outcome: &&Outcome<'_>| outcome.refusal.as_ref().is_none_or(|refusal| refusal.code.is_final());
+/// What `lastId` may say, and what was done beyond it.
+fn acknowledged<'a>(outcomes: &[Outcome<'a>], gapless: bool) -> (&'a str, Vec<Done<'a>>) {
+    let settled = |outcome: &&Outcome<'_>| outcome.refusal().is_none_or(|refusal| refusal.code.is_final());
     let prefix = if gapless {
         outcomes.iter().take_while(settled).count()
     } else {
         0
     };
     let is_number = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    // Where nothing was done there is nothing to acknowledge.
+    let is_done = |outcome: &Outcome<'_>| outcome.result.is_ok();
+    let prefix = if outcomes[..prefix].iter().any(is_done) {
+        prefix
+    } else {
+        0
+    };
     let last = outcomes[..prefix].last().map(|outcome| outcome.id).filter(is_number);
     let listed = if last.is_some() { &outcomes[prefix..] } else { outcomes };
-    let done = listed
-        .iter()
-        .filter(|outcome| outcome.refusal.is_none() && !outcome.id.is_empty());
-    (last.unwrap_or("0"), done.map(|outcome| outcome.id).collect())
+    let named = listed.iter().filter(|outcome| !outcome.id.is_empty());
+    let done = named.filter_map(|outcome| {
+        Some(Done {
+            id: outcome.id,
+            achieved: outcome.reached()?.achieved(),
+        })
+    });
+    (last.unwrap_or("0"), done.collect())
 }
 
-fn write_results(done: &[&str], out: &mut Writer) {
+fn write_results(done: &[Done<'_>], out: &mut Writer) {
     out.text("results").list(done.len());
-    for id in done {
+    for Done { id, achieved } in done {
         out.map(3).text("opId").text(id).text("success").bool(true);
-        out.text("achievedLevel").text(ACHIEVED);
+        out.text("achievedLevel").text(achieved);
     }
 }
 
@@ -143,7 +175,7 @@ pub fn sync_answer(node: &str, clock: Stamp, outcomes: &[Outcome<'_>]) -> Bytes 
     let refused = || {
         outcomes
             .iter()
-            .filter_map(|o| o.refusal.as_ref().map(|refusal| (o.id, refusal)))
+            .filter_map(|outcome| Some((outcome.id, outcome.refusal()?)))
     };
     let refusals = refused().count();
     let mut out = Writer::new();
@@ -182,41 +214,13 @@ pub fn value(id: &str, map: &str, key: &[u8], version: Option<Version<'_>>) -> B
     out.into_bytes()
 }
 
-/// How a node is: the answer to `STATUS`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// The node's name.
-    pub node: String,
-    /// Keys that have a version, deleted ones included.
-    pub records: u64,
-    /// The last log entry that is durable.
-    pub committed: u64,
-    /// The last log entry that the records hold.
-    pub applied: u64,
-    /// Open connections, those of peers included.
-    pub connections: u64,
-    /// Each configured peer: its address, its name as far as known, and whether it is linked.
-    pub peers: Vec<(String, String, bool)>,
-    /// The sum of all partitions' digests: equal on two nodes when they hold the same.
-    pub digest: u128,
-}
-
-/// Writes `STATUS_RESP`.
-pub fn status(status: &Status) -> Bytes {
-    let mut out = Writer::new();
-    out.map(2).text("type").text("STATUS_RESP").text("payload");
-    out.map(7).text("node").text(&status.node);
-    out.text("records").u64(status.records);
-    out.text("committed").u64(status.committed);
-    out.text("applied").u64(status.applied);
-    out.text("connections").u64(status.connections);
-    out.text("digest").text(&alloc::format!("{:032x}", status.digest));
-    out.text("peers").list(status.peers.len());
-    for (addr, name, linked) in &status.peers {
-        out.map(3).text("addr").text(addr).text("node").text(name);
-        out.text("linked").bool(*linked);
-    }
-    out.into_bytes()
+/// An operation that an acknowledgement names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done<'a> {
+    /// The client's name for it.
+    pub id: &'a str,
+    /// What that means, in the protocol's word: see [`Consistency::reached`].
+    pub achieved: &'a str,
 }
 
 /// A message from a node, as a client reads it. Everything is borrowed from the frame.
@@ -239,8 +243,8 @@ pub enum ServerMessage<'a> {
         /// This and everything before it is done; `"0"` for nothing.
         last_id: &'a str,
         /// What was done beyond it.
-        beyond: Vec<&'a str>,
-        /// What that means, in the protocol's word; empty if it does not say.
+        beyond: Vec<Done<'a>>,
+        /// What all of them have, in the protocol's word; empty if it does not say.
         achieved: &'a str,
     },
     /// `OP_REJECTED`.
@@ -281,6 +285,11 @@ pub enum ServerMessage<'a> {
     QueryUpdate(Update<'a>),
     /// `STATUS_RESP`: a map of words and numbers, as MessagePack.
     Status {
+        /// The map.
+        payload: &'a [u8],
+    },
+    /// `CLUSTER_RESP`: the same, of what was asked about the cluster.
+    Cluster {
         /// The map.
         payload: &'a [u8],
     },
@@ -339,6 +348,9 @@ impl<'a> ServerMessage<'a> {
             "STATUS_RESP" => Ok(Self::Status {
                 payload: frame.payload()?.rest(),
             }),
+            "CLUSTER_RESP" => Ok(Self::Cluster {
+                payload: frame.payload()?.rest(),
+            }),
             _ => Err(Error::UnknownType),
         }
     }
@@ -392,24 +404,31 @@ fn op_ack_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
         "achievedLevel" => put(&mut achieved, "achievedLevel", reader, Reader::text),
         "results" => {
             for _ in 0..reader.list()? {
-                let (mut id, mut success) = (None, None);
+                let (mut id, mut success, mut level) = (None, None, None);
                 each_field(reader, |name, reader| match name {
                     "opId" => put(&mut id, "opId", reader, Reader::text),
                     "success" => put(&mut success, "success", reader, Reader::bool),
+                    "achievedLevel" => put(&mut level, "achievedLevel", reader, Reader::text),
                     _ => Ok(false),
                 })?;
                 if success == Some(true) {
-                    beyond.push(need(id, "opId")?);
+                    beyond.push((need(id, "opId")?, level));
                 }
             }
             Ok(true)
         }
         _ => Ok(false),
     })?;
+    let achieved = achieved.unwrap_or_default();
+    // One that does not say what it means is meant as all of them are.
+    let beyond = beyond.into_iter().map(|(id, level)| Done {
+        id,
+        achieved: level.unwrap_or(achieved),
+    });
     Ok(ServerMessage::OpAck {
         last_id: need(last_id, "lastId")?,
-        beyond,
-        achieved: achieved.unwrap_or_default(),
+        beyond: beyond.collect(),
+        achieved,
     })
 }
 

@@ -8,10 +8,10 @@ use kernel::machine::{Command, Fetched, Input, Machine, Output, Phase, StorageEr
 use kernel::node::{Node, NodeConfig};
 use kernel::store::{RecordKey, decode_entry};
 use kernel::wire::op::Ask;
-use kernel::wire::server::ServerMessage;
-use kernel::wire::{client, peer};
+use kernel::wire::server::{Done, ServerMessage};
+use kernel::wire::{ReadConsistency, client};
 
-use crate::host::{CLIENT, Disk, EXCHANGE, Host, Wire, contents, put};
+use crate::host::{CLIENT, Disk, EXCHANGE, Host, Wire, brings, contents, owned_key, pair, put};
 
 fn write(host: &mut Host, conn: ConnId, id: &str, key: &str) {
     host.receive(conn, &client::op(&put(id, key, 5, &[1]), Ask::default()));
@@ -22,13 +22,13 @@ fn get(key: &str) -> Bytes {
         id: "r",
         map: "m",
         key: key.as_bytes(),
+        consistency: ReadConsistency::default(),
     };
-    client::get_key(&get, None)
+    client::get_key(&get)
 }
 
-pub fn with_peer(name: &str, limits: Limits) -> NodeConfig {
+pub fn limited(name: &str, limits: Limits) -> NodeConfig {
     NodeConfig {
-        peers: vec!["other".into()],
         limits,
         ..NodeConfig::new(name)
     }
@@ -148,13 +148,13 @@ fn recovery_waits_for_the_apply_in_flight() {
 
 #[test]
 fn a_failed_commit_cuts_the_links() {
-    let mut a = Host::boot(with_peer("a", Limits::default()), Disk::default(), 1);
-    let mut b = Host::new("b");
+    let (mut a, mut b) = pair(NodeConfig::new("a"), NodeConfig::new("b"));
     let client = a.open(100, CLIENT);
     let wire = Wire::connect(&mut a, &mut b, 1);
     wire.carry(&mut a, &mut b);
     a.hold = true;
-    write(&mut a, client, "1", "k");
+    let key = owned_key(&a);
+    write(&mut a, client, "1", &key);
     a.fail_held(StorageError::Io);
     assert_eq!(a.closed, [wire.a]);
 }
@@ -180,7 +180,7 @@ fn a_failed_read_of_storage_is_tried_again() {
 fn the_clock_goes_on_after_a_restart_with_the_wall_clock_put_back() {
     let clock = |disk: &Disk| {
         let entry = disk.log.last_key_value().expect("an entry").1;
-        decode_entry(entry).expect("an entry of this kernel").0
+        decode_entry(entry).expect("an entry of this kernel").clock
     };
     let mut host = Host::new("n");
     let conn = host.open(1, CLIENT);
@@ -200,18 +200,18 @@ fn the_clock_goes_on_after_a_restart_with_the_wall_clock_put_back() {
 
 #[test]
 fn a_stamp_at_the_end_of_time_leaves_a_disk_that_can_be_read() {
-    let mut a = Host::boot(with_peer("a", Limits::default()), Disk::default(), 1);
-    let mut b = Host::new("b");
+    let (mut a, mut b) = pair(NodeConfig::new("a"), NodeConfig::new("b"));
     let wire = Wire::connect(&mut a, &mut b, 1);
     wire.carry(&mut a, &mut b);
     let key = RecordKey::new("m", b"k", &Limits::default()).unwrap();
     let last = Stamp::new(MAX_MILLIS, u16::MAX, WriterId::of("w")).unwrap();
     let record = Record::new(&Version::new(last, "w", Some(&[1])));
-    for frame in peer::changes(std::iter::once((&key, &record)), 1_000) {
+    for frame in brings(&key, &record) {
         b.receive(wire.b, &frame);
     }
     let client = b.open(100, CLIENT);
-    write(&mut b, client, "1", "other");
+    let other = owned_key(&b);
+    write(&mut b, client, "1", &other);
     let before = contents(&b);
     let b = Host::boot(NodeConfig::new("b"), b.crash(), 60);
     assert_eq!(contents(&b), before);
@@ -238,7 +238,6 @@ fn smaller_limits_do_not_make_a_healthy_disk_unreadable() {
 
 #[test]
 fn a_record_beyond_a_peers_limits_does_not_stop_the_others() {
-    let mut a = Host::boot(with_peer("a", Limits::default()), Disk::default(), 1);
     let small = NodeConfig {
         limits: Limits {
             key_bytes: 4,
@@ -246,7 +245,7 @@ fn a_record_beyond_a_peers_limits_does_not_stop_the_others() {
         },
         ..NodeConfig::new("b")
     };
-    let mut b = Host::boot(small, Disk::default(), 2);
+    let (mut a, mut b) = pair(NodeConfig::new("a"), small);
     let client = a.open(100, CLIENT);
     write(&mut a, client, "1", "a long key");
     write(&mut a, client, "2", "k");
@@ -258,8 +257,13 @@ fn a_record_beyond_a_peers_limits_does_not_stop_the_others() {
 
 #[test]
 fn whoever_repeats_a_hello_is_dialled_again() {
-    let mut a = Host::boot(with_peer("a", Limits::default()), Disk::default(), 1);
-    let peer = a.dials.pop().unwrap();
+    let joins = NodeConfig {
+        join: vec!["other".into()],
+        ..NodeConfig::new("a")
+    };
+    let mut a = Host::boot(joins, Disk::default(), 1);
+    let (peer, addr) = a.dials.pop().unwrap();
+    assert_eq!(addr, "other");
     let conn = ConnId(1);
     a.step(Input::Opened {
         conn,
@@ -278,17 +282,11 @@ fn one_partition_of_many_chunks_is_reconciled() {
     let limits = Limits {
         chunk_bytes: 150,
         unsent_bytes: 1_000,
+        // What they say about who is alive is not counted here.
+        probe_ms: 60_000,
         ..Limits::default()
     };
-    let mut a = Host::boot(with_peer("a", limits.clone()), Disk::default(), 1);
-    let mut b = Host::boot(
-        NodeConfig {
-            limits,
-            ..NodeConfig::new("b")
-        },
-        Disk::default(),
-        2,
-    );
+    let (mut a, mut b) = pair(limited("a", limits.clone()), limited("b", limits));
     let (client_a, client_b) = (a.open(100, CLIENT), b.open(100, CLIENT));
     for n in 0..60 {
         let (host, conn) = if n % 3 == 0 {
@@ -323,8 +321,8 @@ fn what_was_in_a_damaged_frame_is_not_acknowledged_with_what_follows() {
     host.receive(conn, &frame("6"));
     let said = host.take(conn);
     let ack = ServerMessage::decode(&said[1], 64);
-    let beyond = vec!["6"];
     let achieved = "PERSISTED";
+    let beyond = vec![Done { id: "6", achieved }];
     assert_eq!(
         ack,
         Ok(ServerMessage::OpAck {

@@ -5,13 +5,13 @@ use kernel::env::{ConnId, Limits};
 use kernel::hlc::Stamp;
 use kernel::machine::{Input, StorageError};
 use kernel::node::NodeConfig;
+use kernel::wire::ReadConsistency;
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::query_sub;
 use kernel::wire::server::ServerMessage;
 
-use crate::edges::with_peer;
-use crate::host::{CLIENT, Disk, Host, Wire, contents, put};
+use crate::host::{CLIENT, Disk, Host, Wire, contents, owned_key, pair, put};
 use crate::queries::{ask, said};
 
 const WRITER: ConnId = ConnId(100);
@@ -32,14 +32,15 @@ fn brief<'a>(key: &'a str, ms: u64, ttl_ms: u64) -> Op<'a> {
     }
 }
 
-/// Whether a read finds something.
+/// Whether a read of what is here finds something.
 fn get(host: &mut Host, key: &str) -> bool {
     let get = Get {
         id: "g",
         map: "m",
         key: key.as_bytes(),
+        consistency: ReadConsistency::Any,
     };
-    host.receive(WRITER, &client::get_key(&get, None));
+    host.receive(WRITER, &client::get_key(&get));
     let frames = host.take(WRITER);
     let frame = frames.last().expect("an answer");
     match ServerMessage::decode(frame, 64).expect("a message of the protocol") {
@@ -167,20 +168,20 @@ fn a_node_that_has_nothing_to_do_reserves_time_for_what_expires() {
 /// Replicas with different clocks hold the same and have the same digest, whether it has expired for them or not.
 #[test]
 fn replicas_agree_on_what_expires_when() {
-    let mut a = Host::boot(with_peer("a", Limits::default()), Disk::default(), 1);
-    let mut b = Host::new("b");
+    let (mut a, mut b) = pair(NodeConfig::new("a"), NodeConfig::new("b"));
     let wire = Wire::connect(&mut a, &mut b, 1);
     wire.carry(&mut a, &mut b);
     b.open(WRITER.0, CLIENT);
     let start_ms = b.now.wall_ms;
-    write(&mut b, brief("k", start_ms, 500));
+    let key = owned_key(&b);
+    write(&mut b, brief(&key, start_ms, 500));
     b.now.wall_ms += 2_000;
     wire.carry(&mut a, &mut b);
     a.open(WRITER.0, CLIENT);
-    assert_eq!((get(&mut a, "k"), get(&mut b, "k")), (true, false));
+    assert_eq!((get(&mut a, &key), get(&mut b, &key)), (true, false));
     assert_eq!(contents(&a), contents(&b));
     a.now.wall_ms += 2_000;
-    assert!(!get(&mut a, "k"));
+    assert!(!get(&mut a, &key));
 }
 
 /// The clock that a node tells its clients is never beyond what its disk knows, and is not behind it after a crash.
@@ -203,7 +204,11 @@ fn clock_window_ms() {
     };
     let mut host = Host::boot(config(400), Disk::default(), 1);
     let start_ms = host.now.wall_ms;
-    assert_eq!(told(&mut host, 1).millis(), 0, "nothing is reserved yet");
+    assert_eq!(
+        told(&mut host, 1).millis(),
+        start_ms,
+        "with what is written at the boot"
+    );
     host.open(WRITER.0, CLIENT);
     write(&mut host, put("1", "k", start_ms, &[1]));
     host.now.wall_ms += 300;

@@ -10,7 +10,11 @@ use kernel::machine::{
     Apply, Commit, ConnKind, Fetch, Fetched, Input, Machine, Output, Phase, Role, Room, StorageError,
 };
 use kernel::node::{Node, NodeConfig};
+use kernel::partition::Routing;
+use kernel::store::RecordKey;
+use kernel::wire::Consistency;
 use kernel::wire::op::Op;
+use kernel::wire::peer;
 
 /// What outlives a node.
 #[derive(Default, Clone)]
@@ -32,7 +36,7 @@ pub struct Host {
     pub phases: Vec<Phase>,
     pub received: BTreeMap<ConnId, Vec<Bytes>>,
     pub closed: Vec<ConnId>,
-    pub dials: Vec<PeerId>,
+    pub dials: Vec<(PeerId, String)>,
     pub wake_us: Option<u64>,
     inputs: VecDeque<Owned>,
     boots: u8,
@@ -130,7 +134,8 @@ impl Host {
             let fetched = self.fetch(fetch);
             self.inputs.push_back(Owned::Fetched(ticket, fetched));
         }
-        self.dials.extend(out.dial.iter().map(|dial| dial.peer));
+        self.dials
+            .extend(out.dial.iter().map(|dial| (dial.peer, dial.addr.clone())));
         self.closed.extend(out.close);
         self.wake_us = out.wake;
         self.phases.extend(out.phase);
@@ -161,7 +166,12 @@ impl Host {
     fn apply_next(&mut self) {
         if let Some(apply) = self.held_applies.pop_front() {
             assert!(apply.puts.is_sorted_by(|a, b| a.0 < b.0), "rows ascend");
+            assert!(apply.deletes.is_sorted_by(|a, b| a < b), "deletes ascend");
+            assert!(apply.upto >= self.disk.applied, "the records go forward");
             self.disk.records.extend(apply.puts);
+            self.disk
+                .records
+                .retain(|key, _| apply.deletes.binary_search(key).is_err());
             self.disk.applied = apply.upto;
             self.inputs.push_back(Owned::Applied(apply.ticket));
         }
@@ -244,6 +254,12 @@ impl Host {
         self.now = at(end_us);
     }
 
+    /// Whether it is one of two members, and no move is open.
+    fn is_settled(&self) -> bool {
+        let state = self.node.cluster().filter(|_| self.node.is_member());
+        state.is_some_and(|state| state.members.len() == 2 && state.moves() == 0)
+    }
+
     /// Stops as a crash does: only the disk is left.
     pub fn crash(self) -> Disk {
         self.disk
@@ -256,6 +272,7 @@ pub fn put<'a>(id: &'a str, key: &'a str, ms: u64, value: &'a [u8]) -> Op<'a> {
         id,
         map: "m",
         key: key.as_bytes(),
+        consistency: Consistency::default(),
         version: Version::new(
             Stamp::new(ms, 0, WriterId::of("w")).expect("a time in range"),
             "w",
@@ -282,12 +299,19 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// Waits until `a` dials.
     pub fn connect(a: &mut Host, b: &mut Host, number: u64) -> Self {
         let wire = Self {
             a: ConnId(number),
             b: ConnId(number),
         };
-        let peer = a.dials.pop().expect("the first host has the second in its list");
+        for _ in 0..200 {
+            if a.dials.is_empty() {
+                a.advance(100);
+                b.advance(100);
+            }
+        }
+        let (peer, _) = a.dials.pop().expect("the first host dials the second");
         a.step(Input::Opened {
             conn: wire.a,
             kind: PEER,
@@ -295,6 +319,19 @@ impl Wire {
         });
         b.open(number, PEER);
         wire
+    }
+
+    /// Carries until both are members and nothing moves any more.
+    pub fn join(&self, a: &mut Host, b: &mut Host) {
+        for _ in 0..200 {
+            self.carry(a, b);
+            if a.is_settled() && b.is_settled() && a.node.cluster() == b.node.cluster() {
+                return;
+            }
+            a.advance(50);
+            b.advance(50);
+        }
+        panic!("not settled: {:#?} {:#?}", a.node.stats(), b.node.stats());
     }
 
     /// Returns how many frames were carried.
@@ -316,6 +353,34 @@ impl Wire {
             }
         }
     }
+}
+
+/// Two members of one cluster, which `a` founded: each holds every partition, and they are not linked.
+pub fn pair(a: NodeConfig, b: NodeConfig) -> (Host, Host) {
+    let join = vec![a.addr.clone()];
+    let mut a = Host::boot(a, Disk::default(), 1);
+    let mut b = Host::boot(NodeConfig { join, ..b }, Disk::default(), 2);
+    let wire = Wire::connect(&mut b, &mut a, 90);
+    wire.join(&mut b, &mut a);
+    for (host, conn) in [(&mut b, wire.a), (&mut a, wire.b)] {
+        host.step(Input::Closed { conn });
+        host.take(conn);
+    }
+    (a, b)
+}
+
+/// A key that lies in a partition of which this node acts as owner while all are alive.
+pub fn owned_key(host: &Host) -> String {
+    let state = host.node.cluster().expect("it is a member");
+    let partition = |key: &String| Routing::new().partition("m", key.as_bytes());
+    let owner = |key: &String| state.placement(partition(key)).replicas[0];
+    let mut keys = (0..1_000).map(|n| format!("owned{n}"));
+    keys.find(|key| owner(key) == host.node.id()).expect("each owns some")
+}
+
+/// The frames in which a peer brings one record.
+pub fn brings(key: &RecordKey, record: &Record) -> Vec<Bytes> {
+    peer::changes(std::iter::once((key, record)), 1, 1_000, || None)
 }
 
 fn drained(host: &mut Host, conn: ConnId, frame: &Bytes) {

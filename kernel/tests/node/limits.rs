@@ -5,8 +5,10 @@ use kernel::env::{ConnId, Limits, WriterId};
 use kernel::hlc::Stamp;
 use kernel::node::NodeConfig;
 use kernel::session::Secret;
+use kernel::wire::ReadConsistency;
 use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
+use kernel::wire::peer::{self, PeerMessage};
 use kernel::wire::server::ServerMessage;
 
 use crate::host::{CLIENT, Disk, Host, Wire, put};
@@ -189,13 +191,13 @@ fn apply_bytes_and_apply_delay_ms() {
     host.advance(69);
     assert_eq!(host.disk.applied, 0);
     host.advance(1);
-    assert_eq!(host.disk.applied, 1);
+    assert_eq!(host.disk.applied, host.node.store().committed_number());
     let mut host = Host::limited(Limits {
         apply_bytes: 1,
         ..Limits::default()
     });
     write(&mut host);
-    assert_eq!(host.disk.applied, 1);
+    assert_eq!(host.disk.applied, host.node.store().committed_number());
 }
 
 #[test]
@@ -208,7 +210,7 @@ fn redial_ms_and_heartbeat_ms_and_silence_ms_and_anti_entropy_ms() {
         ..Limits::default()
     };
     let config = NodeConfig {
-        peers: vec!["other".into()],
+        join: vec!["b".into()],
         limits,
         ..NodeConfig::new("a")
     };
@@ -216,7 +218,7 @@ fn redial_ms_and_heartbeat_ms_and_silence_ms_and_anti_entropy_ms() {
     let mut b = Host::new("b");
     let mut failures = 0;
     for _ in 0..100 {
-        if let Some(peer) = a.dials.pop() {
+        if let Some((peer, _)) = a.dials.pop() {
             failures += 1;
             a.step(kernel::machine::Input::DialFailed {
                 peer,
@@ -234,16 +236,30 @@ fn redial_ms_and_heartbeat_ms_and_silence_ms_and_anti_entropy_ms() {
         a.advance(10);
     }
     let wire = Wire::connect(&mut a, &mut b, 1);
-    wire.carry(&mut a, &mut b);
-    a.advance(100);
-    assert_eq!(a.take(wire.a).len(), 1, "a heartbeat");
-    a.advance(400);
-    assert_eq!(
-        a.take(wire.a).len(),
-        5,
-        "four heartbeats and the digests of a new round"
-    );
-    a.advance(500);
+    wire.join(&mut a, &mut b);
+    let sent = |host: &mut Host, ms| {
+        host.advance(ms);
+        let frames = host.take(wire.a);
+        let count = |wanted: fn(&PeerMessage<'_>) -> bool| {
+            let frames = frames
+                .iter()
+                .map(|frame| PeerMessage::decode(frame).expect("a message of the protocol"));
+            frames.filter(wanted).count()
+        };
+        let beats = count(|message| matches!(message, PeerMessage::Ping(_)));
+        (beats, count(|message| matches!(message, PeerMessage::Digests { .. })))
+    };
+    // From the moment of a heartbeat on, at which it is heard of as well.
+    while sent(&mut a, 1).0 == 0 {}
+    b.receive(wire.b, &peer::ping(Default::default()));
+    b.take(wire.b).iter().for_each(|frame| a.receive(wire.a, frame));
+    let steps = [sent(&mut a, 99), sent(&mut a, 1), sent(&mut a, 400)];
+    assert_eq!(steps.map(|(beats, _)| beats), [0, 1, 4]);
+    let rounds: usize = steps.iter().map(|(_, rounds)| rounds).sum();
+    assert_eq!(rounds, 1, "in half a second");
+    a.advance(499);
+    assert!(a.closed.is_empty());
+    a.advance(1);
     assert_eq!(a.closed, [wire.a], "a second of silence");
 }
 
@@ -260,11 +276,12 @@ fn unsent_total_bytes() {
         id: "r",
         map: "m",
         key: b"k",
+        consistency: ReadConsistency::default(),
     };
     for conn in 2..30 {
         let conn = host.open(conn, CLIENT);
         for _ in 0..5 {
-            host.receive(conn, &client::get_key(&get, None));
+            host.receive(conn, &client::get_key(&get));
         }
     }
     assert!(!host.closed.is_empty(), "those who do not read are closed");

@@ -9,4 +9,5 @@ mod limits;
 mod queries;
 mod replication;
 mod requests;
+mod routed;
 mod storage;

@@ -9,7 +9,7 @@ use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::{query_once, query_sub, query_unsub};
 use kernel::wire::server::ServerMessage;
 
-use crate::host::{CLIENT, Disk, EXCHANGE, Host, delete, put};
+use crate::host::{CLIENT, EXCHANGE, Host, delete, put};
 
 pub fn ask(filter: &str) -> Query {
     Query {
@@ -216,19 +216,14 @@ fn a_query_that_is_asked_once_is_answered_and_forgotten() {
 
 #[test]
 fn what_a_peer_brings_is_told_too() {
-    let mut a = Host::boot(
-        NodeConfig {
-            peers: vec!["other".into()],
-            ..NodeConfig::new("a")
-        },
-        Disk::default(),
-        1,
-    );
-    let (mut b, watcher) = node();
+    let (mut a, mut b) = crate::host::pair(NodeConfig::new("a"), NodeConfig::new("b"));
+    let watcher = b.open(1, CLIENT);
     let wire = crate::host::Wire::connect(&mut a, &mut b, 7);
     wire.carry(&mut a, &mut b);
-    b.receive(watcher, &query_sub("q", &ask("_key != zzz")));
     b.take(watcher);
+    b.receive(watcher, &query_sub("q", &ask("_key != zzz")));
+    wire.carry(&mut a, &mut b);
+    assert_eq!(said(&mut b, watcher), ["q: "]);
     a.open(100, CLIENT);
     write(&mut a, put("1", "k", 5, &[1]));
     wire.carry(&mut a, &mut b);

@@ -1,12 +1,13 @@
 //! What a client sees.
 
 use kernel::env::Limits;
-use kernel::machine::ConnKind;
+use kernel::machine::{ConnKind, Phase};
 use kernel::node::NodeConfig;
 use kernel::session::Secret;
 use kernel::wire::client;
-use kernel::wire::op::Ask;
-use kernel::wire::server::ServerMessage;
+use kernel::wire::op::{Ask, Op};
+use kernel::wire::server::{Done, ServerMessage};
+use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::{CLIENT, Disk, EXCHANGE, Host, delete, put};
 
@@ -14,13 +15,20 @@ fn decode(frame: &[u8]) -> ServerMessage<'_> {
     ServerMessage::decode(frame, 64).expect("a message of the protocol")
 }
 
+/// A write that is named by an acknowledgement.
+fn done(id: &str) -> Done<'_> {
+    let achieved = "PERSISTED";
+    Done { id, achieved }
+}
+
 fn get(host: &mut Host, conn: kernel::env::ConnId, key: &str) -> Option<Vec<u8>> {
     let get = client::Get {
         id: "r",
         map: "m",
         key: key.as_bytes(),
+        consistency: ReadConsistency::default(),
     };
-    host.receive(conn, &client::get_key(&get, None));
+    host.receive(conn, &client::get_key(&get));
     let frames = host.take(conn);
     match decode(&frames[0]) {
         ServerMessage::Value { id: "r", found } => found.map(|(value, _)| value.to_vec()),
@@ -62,9 +70,9 @@ fn an_acknowledgement_never_covers_what_may_yet_be_taken() {
     host.take(conn);
     let long = "x".repeat(400);
     let ahead = host.now.wall_ms + 70_000;
-    let ack = |last_id, beyond| ServerMessage::OpAck {
+    let ack = |last_id, beyond: Vec<_>| ServerMessage::OpAck {
         last_id,
-        beyond,
+        beyond: beyond.into_iter().map(done).collect(),
         achieved: "PERSISTED",
     };
 
@@ -117,7 +125,7 @@ fn without_order_an_acknowledgement_covers_only_what_it_names() {
     ));
     let ack = ServerMessage::OpAck {
         last_id: "0",
-        beyond: vec!["2", "3"],
+        beyond: ["2", "3"].map(done).into(),
         achieved: "PERSISTED",
     };
     assert_eq!(decode(&frames[1]), ack, "it may be heard before the refusal is");
@@ -197,7 +205,7 @@ fn an_exchange_gets_one_answer() {
 }
 
 #[test]
-fn what_this_node_cannot_do_is_refused_by_name() {
+fn what_nobody_can_do_is_refused_by_name() {
     let mut host = Host::new("n");
     let conn = host.open(1, CLIENT);
     host.take(conn);
@@ -211,11 +219,6 @@ fn what_this_node_cannot_do_is_refused_by_name() {
             other => panic!("{other:?}"),
         }
     };
-    let quorum = Ask {
-        consistency: Some("quorum"),
-        durability: None,
-    };
-    refused(&client::op(&put("1", "k", 5, &[1]), quorum), 422, "consistency");
     refused(
         &client::op(&put("1", "k", 1_060_001, &[1]), Ask::default()),
         409,
@@ -227,4 +230,68 @@ fn what_this_node_cannot_do_is_refused_by_name() {
     refused(b"\xc1", 400, "0xc1");
     refused(b"\x82\xa4type\xa4PING\xa9timestamp\xff", 400, "timestamp");
     refused(b"", 400, "end");
+}
+
+/// Alone it is the whole of each partition's replicas, and says so.
+#[test]
+fn a_node_alone_is_its_own_quorum() {
+    let mut host = Host::new("n");
+    let conn = host.open(1, CLIENT);
+    host.take(conn);
+    for consistency in [Consistency::Quorum, Consistency::Strong] {
+        let op = Op {
+            consistency,
+            ..put("1", "k", 5, &[1])
+        };
+        host.receive(conn, &client::op(&op, Ask::default()));
+        assert!(matches!(
+            decode(&host.take(conn)[0]),
+            ServerMessage::OpAck {
+                achieved: "REPLICATED",
+                ..
+            }
+        ));
+    }
+    let get = client::Get {
+        id: "r",
+        map: "m",
+        key: b"k",
+        consistency: ReadConsistency::Quorum,
+    };
+    host.receive(conn, &client::get_key(&get));
+    assert!(matches!(
+        decode(&host.take(conn)[0]),
+        ServerMessage::Value { found: Some(_), .. }
+    ));
+}
+
+#[test]
+fn before_it_belongs_to_a_cluster_it_serves_nothing_but_its_status() {
+    let config = NodeConfig {
+        join: vec!["other".into()],
+        ..NodeConfig::new("n")
+    };
+    let mut host = Host::boot(config, Disk::default(), 1);
+    assert_eq!(host.phases, [Phase::Recovering, Phase::Joining]);
+    let conn = host.open(1, CLIENT);
+    host.take(conn);
+    let get = client::Get {
+        id: "r",
+        map: "m",
+        key: b"k",
+        consistency: ReadConsistency::Any,
+    };
+    for frame in [
+        client::op(&put("1", "k", 5, &[7]), Ask::default()),
+        client::get_key(&get),
+    ] {
+        host.receive(conn, &frame);
+        let frames = host.take(conn);
+        match decode(&frames[0]) {
+            ServerMessage::OpRejected { code, .. } | ServerMessage::Error { code, .. } => assert_eq!(code, 421),
+            other => panic!("{other:?}"),
+        }
+    }
+    host.receive(conn, &client::status());
+    assert!(matches!(decode(&host.take(conn)[0]), ServerMessage::Status { .. }));
 }

@@ -1,7 +1,9 @@
 //! What can be said on the command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kernel::wire;
 
+use super::cluster::ClusterTask;
 use super::export::ExportArgs;
 use super::import::ImportArgs;
 use super::query::QueryArgs;
@@ -20,19 +22,22 @@ Examples:
   runtime-real set greetings hello '{\"to\": \"world\"}'
   runtime-real get greetings hello
   runtime-real status --format json
+  runtime-real --data b --listen 127.0.0.1:7879 --join 127.0.0.1:7878
+  runtime-real cluster status
   curl -s http://127.0.0.1:7878/metrics
 
 Exit codes: 0 done, 1 not found, 2 usage or configuration, 3 refused by the node, 4 unreachable, 5 unknown outcome.";
 
 const SERVE: &str = "\
-Run a node until SIGTERM or SIGINT. A second signal ends it at once; what was acknowledged is on disk.
+Run a node until SIGTERM or SIGINT, or until it is removed from its cluster (exit code 2). A second signal ends it at once; what was acknowledged is on disk.
 
 A setting is a flag, else a variable ORRERY_*, else a line of the file given with --config, else its default. Sizes are such \
 as 512MiB, durations such as 250ms, 10s or 5m. `config print` shows what it comes to.
 
 Examples:
   runtime-real serve --data /var/lib/orrery --log json
-  runtime-real serve --listen 0.0.0.0:7878 --cluster-secret-file cluster.secret --peer b:7878,c:7878
+  runtime-real serve --listen 0.0.0.0:7878 --advertise a:7878 --cluster-secret-file cluster.secret
+  runtime-real serve --listen 0.0.0.0:7878 --advertise b:7878 --cluster-secret-file cluster.secret --join a:7878
   ORRERY_LOG_LEVEL=debug runtime-real serve --config node.toml";
 
 const COMPLETIONS: &str = "\
@@ -74,6 +79,11 @@ pub(super) enum Task {
     Watch(QueryArgs),
     /// How a node is
     Status(StatusArgs),
+    /// How the cluster is, and who is to leave it
+    Cluster {
+        #[command(subcommand)]
+        task: ClusterTask,
+    },
     /// What a node would be started with
     Config {
         #[command(subcommand)]
@@ -164,11 +174,11 @@ pub(super) enum WriteConsistency {
 }
 
 impl WriteConsistency {
-    pub fn word(self) -> &'static str {
+    pub fn level(self) -> wire::Consistency {
         match self {
-            Self::Eventual => "eventual",
-            Self::Quorum => "quorum",
-            Self::Strong => "strong",
+            Self::Eventual => wire::Consistency::Eventual,
+            Self::Quorum => wire::Consistency::Quorum,
+            Self::Strong => wire::Consistency::Strong,
         }
     }
 }
@@ -207,11 +217,11 @@ pub(super) enum ReadConsistency {
 }
 
 impl ReadConsistency {
-    pub fn word(self) -> &'static str {
+    pub fn level(self) -> wire::ReadConsistency {
         match self {
-            Self::Owner => "owner",
-            Self::Any => "any",
-            Self::Quorum => "quorum",
+            Self::Owner => wire::ReadConsistency::Owner,
+            Self::Any => wire::ReadConsistency::Any,
+            Self::Quorum => wire::ReadConsistency::Quorum,
         }
     }
 }

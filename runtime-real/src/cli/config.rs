@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn what_is_printed_is_a_file_of_the_same_settings() {
         let variables = [
-            ("ORRERY_PEERS", "a:1,b:2"),
+            ("ORRERY_JOIN", "a:1,b:2"),
             ("ORRERY_NODE", "\"q\""),
             ("ORRERY_MAX_FRAME", "20MiB"),
         ];

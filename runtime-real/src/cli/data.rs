@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_lite::future::block_on;
+use kernel::wire::Consistency;
 use kernel::wire::op::Ask;
 
 use super::args::{DelArgs, GetArgs, NodeArgs, SetArgs, WriteArgs};
@@ -33,26 +34,30 @@ pub(super) fn del(args: &DelArgs) -> Exit {
 }
 
 fn write(node: &NodeArgs, at: Place<'_>, value: Option<&[u8]>, ttl_ms: Option<u64>, means: &WriteArgs) -> Exit {
-    let (consistency, durability) = (means.consistency.word(), means.durability.word());
+    let (consistency, durability) = (means.consistency.level(), means.durability.word());
     let ask = Ask {
-        consistency: Some(consistency),
         durability: Some(durability),
     };
-    let written = with_client(node, async |client| client.write(at, value, ttl_ms, ask).await);
+    let written = with_client(node, async |client| {
+        client.write(at, value, ttl_ms, consistency, ask).await
+    });
     written.unwrap_or_else(
         |exit| exit,
         |level| {
             let what = if value.is_some() { "set" } else { "deleted" };
-            say(&format_args!("{what}: {}", reached(&level, consistency)));
+            say(&format_args!("{what}: {}", reached(&level, consistency, durability)));
             Exit::Done
         },
     )
 }
 
-/// What an acknowledgement means, in the words that it is asked for in.
-fn reached(level: &str, consistency: &str) -> String {
+/// What an acknowledgement means, in the words that it is asked for in. Of the replicas that it speaks of each has it as firmly as
+/// was asked for, and the one that answers says so if it has it more firmly.
+fn reached(level: &str, consistency: Consistency, durability: &str) -> String {
+    let consistency = consistency.reached(level).word();
     match level {
         "PERSISTED" => format!("{consistency}, disk"),
+        "REPLICATED" => format!("{consistency}, {durability}"),
         "MEMORY" | "APPLIED" => format!("{consistency}, memory"),
         other => other.to_owned(),
     }
@@ -63,7 +68,7 @@ pub(super) fn get(args: &GetArgs) -> Exit {
         map: &args.map,
         key: &args.key,
     };
-    let consistency = Some(args.consistency.word());
+    let consistency = args.consistency.level();
     let found = with_client(&args.node, async |client| client.get(at, consistency).await);
     found.unwrap_or_else(
         |exit| exit,
@@ -143,6 +148,30 @@ pub(super) fn failed(error: &ClientError) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_reached_is_said_in_the_words_that_it_is_asked_for_in() {
+        let said = [
+            reached("PERSISTED", Consistency::Eventual, "memory"),
+            reached("REPLICATED", Consistency::Quorum, "disk"),
+            reached("REPLICATED", Consistency::Strong, "memory"),
+            reached("REPLICATED", Consistency::Eventual, "disk"),
+            // Less than was asked for.
+            reached("PERSISTED", Consistency::Strong, "disk"),
+            reached("APPLIED", Consistency::Eventual, "disk"),
+            reached("CARVED", Consistency::Eventual, "disk"),
+        ];
+        let expected = [
+            "eventual, disk",
+            "quorum, disk",
+            "strong, memory",
+            "quorum, disk",
+            "eventual, disk",
+            "eventual, memory",
+            "CARVED",
+        ];
+        assert_eq!(said, expected);
+    }
 
     #[test]
     fn a_value_is_json_if_it_parses_and_else_text() {

@@ -15,6 +15,7 @@ use futures_lite::future::block_on;
 use kernel::env::Limits;
 use kernel::query::Path;
 use kernel::store::RecordKey;
+use kernel::wire::ReadConsistency;
 
 use super::args::NodeArgs;
 use super::data::failed;
@@ -306,7 +307,7 @@ fn is_held_otherwise(target: &Target, row: &Row) -> bool {
     let at = Place { map: &target.map, key };
     let found = block_on(async {
         let mut client = Client::connect(&target.addr, target.token.as_deref(), target.writer.clone()).await?;
-        client.get_stamped(at, None).await
+        client.get_stamped(at, ReadConsistency::default()).await
     });
     // All rows are acknowledged; this is only a note.
     let held = found.ok().flatten();

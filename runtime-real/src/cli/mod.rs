@@ -1,6 +1,7 @@
 //! The command line.
 
 mod args;
+mod cluster;
 mod config;
 mod data;
 mod export;
@@ -59,8 +60,10 @@ pub fn run() -> Exit {
         Some(Task::Import(args)) => import::run(&args),
         Some(Task::Export(args)) => export::run(&args),
         Some(Task::Query(args)) => query::run(&args),
+        Some(Task::Watch(args)) if args.explain => query::run(&args),
         Some(Task::Watch(args)) => watch::run(&args),
         Some(Task::Status(args)) => status::run(&args),
+        Some(Task::Cluster { task }) => cluster::run(&task),
         Some(Task::Config {
             task: ConfigTask::Print(args),
         }) => config::print(&args),

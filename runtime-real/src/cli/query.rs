@@ -8,6 +8,7 @@ use futures_lite::future::block_on;
 use kernel::env::Limits;
 use kernel::query::{Direction, FilterError, KEY, Path, Predicate, Query};
 use kernel::wire::Code;
+use kernel::wire::query::Explained;
 
 use super::args::NodeArgs;
 use super::data::writer_name;
@@ -37,6 +38,9 @@ pub(super) struct QueryArgs {
     /// A table on a terminal and NDJSON elsewhere, unless it is said
     #[arg(long, value_enum)]
     pub format: Option<RowForm>,
+    /// Print how the records are found, and how many there are, instead of them
+    #[arg(long, conflicts_with = "format")]
+    pub explain: bool,
     #[command(flatten)]
     pub node: NodeArgs,
 }
@@ -60,11 +64,11 @@ impl QueryArgs {
     /// What is asked.
     pub fn query(&self) -> Result<Query, Exit> {
         Ok(Query {
-            map: self.map.clone(),
             predicate: predicate(&self.filter)?,
             order: self.order.clone(),
             limit: self.limit,
             fields: self.fields.clone(),
+            ..Query::of(&self.map)
         })
     }
 
@@ -106,6 +110,12 @@ pub(super) fn run(args: &QueryArgs) -> Exit {
         (Ok(query), Ok(writer)) => (query, writer),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
+    if args.explain {
+        return match block_on(explain(args, &query, writer)) {
+            Ok(()) => Exit::Done,
+            Err(stop) => stop.exit(),
+        };
+    }
     let mut printer = Printer::new(args);
     let printed = block_on(async {
         let mut client = Client::connect(&args.node.addr, args.node.token.as_deref(), writer).await?;
@@ -129,6 +139,37 @@ pub(super) fn run(args: &QueryArgs) -> Exit {
         }
         Err(stop) => stop.exit(),
     }
+}
+
+async fn explain(args: &QueryArgs, query: &Query, writer: String) -> Result<(), Stop> {
+    let mut client = Client::connect(&args.node.addr, args.node.token.as_deref(), writer).await?;
+    let (rows, explained) = client.explain(query).await?;
+    let mut out = Output::new();
+    match explained {
+        Some(explained) => explanation(&explained, rows)
+            .iter()
+            .try_for_each(|line| out.line(line))?,
+        None => out.line(&"the node does not say how")?,
+    }
+    Ok(out.flush()?)
+}
+
+/// A line for each thing that is known of how an answer was come by.
+fn explanation(explained: &Explained, rows: usize) -> Vec<String> {
+    let Explained { plan, nodes } = explained;
+    let pruned = match plan.pruned_by.is_empty() {
+        true => "no condition says where the records are".to_owned(),
+        false => format!("by {}", visible(&plan.pruned_by.join(" and "))),
+    };
+    let limit = plan.limit.map_or("none".to_owned(), |limit| limit.to_string());
+    vec![
+        format!("partitions  {} of {}: {pruned}", plan.partitions, plan.of),
+        format!("nodes       {nodes}"),
+        format!("order       {}", visible(&plan.order.join(", "))),
+        format!("offset      {}", plan.offset),
+        format!("limit       {limit}"),
+        format!("answer      {rows} {}", rows_word(rows)),
+    ]
 }
 
 pub(super) fn rows_word(rows: usize) -> &'static str {
@@ -286,6 +327,20 @@ mod tests {
         assert_eq!(of("a:desc"), Ok(("a".to_owned(), Direction::Descending)));
         assert_eq!(of("a:b"), Ok(("a:b".to_owned(), Direction::Ascending)));
         assert!(of("").is_err() && of(":desc").is_err());
+    }
+
+    #[test]
+    fn an_answer_is_explained_line_by_line() {
+        let query = Query {
+            predicate: Predicate::parse("_key in (a, b)", &Limits::default()).unwrap(),
+            limit: Some(3),
+            ..Query::of("m")
+        };
+        let plan = query.explain(&kernel::partition::Routing::new(), Default::default());
+        let lines = explanation(&Explained { plan, nodes: 2 }, 1);
+        assert!(lines[0].starts_with("partitions  2 of 271: by _key in ("), "{lines:?}");
+        assert_eq!(lines[1..3], ["nodes       2", "order       _key asc"]);
+        assert_eq!(lines[4..], ["limit       3", "answer      1 row"]);
     }
 
     #[test]

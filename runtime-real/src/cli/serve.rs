@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use async_channel::bounded;
 use kernel::node::{Node, NodeConfig};
-use kernel::partition::{PartitionBy, Routing};
+use kernel::partition::Routing;
 use kernel::session::Secret;
 
 use super::args::VERSION;
 use super::settings::{Config, SettingArgs};
 use super::{Exit, complain, logging, resolve, say};
-use crate::host::{Host, Milestone};
+use crate::host::{Host, HostError, Milestone};
 use crate::record::{RecordError, Recorder, Ring};
 use crate::storage::{Folder, FolderError};
 
@@ -33,6 +33,10 @@ enum ConfigError {
     SecretForm { path: PathBuf },
     #[error("{addr} can be reached from other machines, and anybody could read and write everything")]
     OpenToAll { addr: SocketAddr },
+    #[error("{addr} is no address at which other nodes reach this one")]
+    NoAddress { addr: SocketAddr },
+    #[error("the cluster's name must have 1 to {max} printable characters")]
+    ClusterName { max: usize },
     #[error("the node's name must have 1 to {max} printable characters")]
     NodeName { max: usize },
     #[error(transparent)]
@@ -48,6 +52,8 @@ impl ConfigError {
             Self::SecretLength { .. } => "secret_length",
             Self::SecretForm { .. } => "secret_form",
             Self::OpenToAll { .. } => "open_to_all",
+            Self::NoAddress { .. } => "no_address",
+            Self::ClusterName { .. } => "cluster_name",
             Self::NodeName { .. } => "node_name",
             Self::Folder(error) => error.code(),
             Self::Randomness(_) => "no_randomness",
@@ -60,6 +66,9 @@ impl ConfigError {
                 "make one: head -c 32 /dev/urandom | base64 > cluster.secret"
             }
             Self::OpenToAll { .. } => "give --cluster-secret-file FILE, or listen on 127.0.0.1",
+            Self::NoAddress { .. } => {
+                "give --advertise HOST:PORT, the address that other nodes dial; port 0 stands for the one that it listens on"
+            }
             _ => "",
         }
     }
@@ -83,6 +92,7 @@ pub(super) fn run(args: &SettingArgs) -> Exit {
     let about = About {
         node: config.name.clone(),
         secret_file: asked.cluster_secret_file.clone(),
+        join: asked.join.clone(),
         addr: Cell::new(None),
     };
     let (_stop, orders) = bounded(1);
@@ -91,19 +101,16 @@ pub(super) fn run(args: &SettingArgs) -> Exit {
         return Exit::Usage;
     }
     let announce = move |milestone| about.announce(milestone);
+    let at = |listening| NodeConfig {
+        addr: dialled_at(asked.advertise.as_deref(), listening),
+        ..config
+    };
     let ended = match &asked.record {
-        None => host.run(Node::new(config), orders, announce),
-        Some(dir) => match record(config, dir, asked.record_bytes) {
-            Ok(recorder) => host.run(recorder, orders, announce),
-            Err(error) => {
-                complain(
-                    error.code(),
-                    &error,
-                    "choose another folder with --record, or leave it out",
-                );
-                return Exit::Usage;
-            }
-        },
+        None => host.run(|listening| Ok(Node::new(at(listening))), orders, announce),
+        Some(dir) => {
+            let make = |listening| record(at(listening), dir, asked.record_bytes).map_err(HostError::Record);
+            host.run(make, orders, announce)
+        }
     };
     match ended {
         Ok(()) => Exit::Done,
@@ -128,6 +135,9 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
     if secret.is_none() && !addr.ip().is_loopback() {
         return Err(ConfigError::OpenToAll { addr });
     }
+    if asked.advertise.is_none() && addr.ip().is_unspecified() {
+        return Err(ConfigError::NoAddress { addr });
+    }
     let limits = asked.limits.clone();
     let max = limits.id_bytes;
     if let Some(name) = &asked.node
@@ -135,15 +145,23 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
     {
         return Err(ConfigError::NodeName { max });
     }
+    let name = &asked.cluster_name;
+    if name.is_empty() || name.len() > max || name.chars().any(char::is_control) {
+        return Err(ConfigError::ClusterName { max });
+    }
     let folder = Folder::open(&asked.data)?;
     let drawn = getrandom::u64().map_err(ConfigError::Randomness)?;
     let name = folder.node_name(asked.node.as_deref(), || format!("node-{drawn:016x}"))?;
     let mut routing = Routing::new();
-    for (map, separator) in &asked.partition_by {
-        routing.declare(map, PartitionBy::Before(*separator));
+    for (map, by) in &asked.partition_by {
+        routing.declare(map, by.clone());
     }
     let config = NodeConfig {
-        peers: asked.peers.clone(),
+        join: asked.join.clone(),
+        cluster_name: asked.cluster_name.clone(),
+        replicas: asked.replicas,
+        weight: asked.weight,
+        zone: asked.zone.clone().unwrap_or_default(),
         secret: secret.clone(),
         routing,
         limits: limits.clone(),
@@ -157,6 +175,17 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
         version: VERSION,
     };
     Ok((host, config))
+}
+
+/// Where the others dial a node that listens there.
+fn dialled_at(advertised: Option<&str>, listening: SocketAddr) -> String {
+    match advertised {
+        None => listening.to_string(),
+        Some(addr) => match addr.strip_suffix(":0") {
+            Some(host) => format!("{host}:{}", listening.port()),
+            None => addr.to_owned(),
+        },
+    }
 }
 
 /// The secret is what stands in the file, without the line's end. It is text, because clients present it as a token.
@@ -186,6 +215,7 @@ fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
 struct About {
     node: String,
     secret_file: Option<PathBuf>,
+    join: Vec<String>,
     /// Where it listens, until it was ready once.
     addr: Cell<Option<SocketAddr>>,
 }
@@ -197,6 +227,12 @@ impl About {
                 self.addr.set(Some(addr));
                 say(&format_args!("node {} listening on {addr}", self.node));
             }
+            // One that has nobody to join begins a cluster, in a moment.
+            Milestone::Joining if self.join.is_empty() => {}
+            Milestone::Joining => {
+                say(&format_args!("joining the cluster at {}", self.join.join(", ")));
+                say(&"(if there is none yet: a node without --join begins one)");
+            }
             Milestone::Ready => {
                 // A node that recovers from a failing disk is ready again, and no news to its terminal.
                 let Some(addr) = self.addr.take() else { return };
@@ -204,6 +240,7 @@ impl About {
                 say(&"ready; in another terminal, try");
                 say(&format_args!("  {program} set greetings hello '\"world\"'{more}"));
                 say(&format_args!("  {program} get greetings hello{more}"));
+                say(&format_args!("  {program} cluster status{more}"));
             }
         }
     }
@@ -231,6 +268,15 @@ fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn others_dial_what_is_advertised_at_the_port_that_it_says_or_listens_on() {
+        let listening = SocketAddr::from(([10, 0, 0, 7], 7878));
+        assert_eq!(dialled_at(None, listening), "10.0.0.7:7878");
+        assert_eq!(dialled_at(Some("db1:9000"), listening), "db1:9000");
+        assert_eq!(dialled_at(Some("db1:0"), listening), "db1:7878");
+        assert_eq!(dialled_at(Some("db1:10"), listening), "db1:10");
+    }
 
     #[test]
     fn a_secret_is_text_of_some_length_without_its_line_end() {

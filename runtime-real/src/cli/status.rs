@@ -50,7 +50,7 @@ fn table(status: &Value) -> String {
     lines.join("\n")
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -29,12 +29,21 @@ pub enum ClientError {
         hint: &'static str,
     },
     /// A write left, and nobody knows what became of it.
-    #[error("nobody knows whether it was written: {reason}")]
+    #[error("nobody knows whether it was done: {reason}")]
     Unknown {
         /// What happened.
         reason: String,
     },
 }
+
+/// What is refused so may be taken in a moment, by the same node.
+const FOR_NOW: [Code; 5] = [
+    Code::Overloaded,
+    Code::NotReady,
+    Code::NoQuorum,
+    Code::Behind,
+    Code::ClockUnsure,
+];
 
 impl ClientError {
     /// A stable word for the kind of error; of a refusal, the node's own.
@@ -51,7 +60,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => "is a node running there? Start one, or say where it is with --addr",
             Self::Refused { hint, .. } => hint,
-            Self::Unknown { .. } => "read what is there, or write again",
+            Self::Unknown { .. } => "look at what is there, or ask for the same again",
         }
     }
 
@@ -59,9 +68,7 @@ impl ClientError {
     pub fn is_for_now(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Unknown { .. } => true,
-            Self::Refused { code, .. } => [Code::Overloaded, Code::NotReady]
-                .iter()
-                .any(|known| known.name() == code),
+            Self::Refused { code, .. } => FOR_NOW.iter().any(|known| known.name() == code),
         }
     }
 
@@ -103,7 +110,7 @@ impl ClientError {
         )
     }
 
-    /// What it means when a write has left: without a word from the node, nobody knows.
+    /// What it means when a write, or a change of the cluster, has left: without a word from the node, nobody knows.
     pub(super) fn after_a_write(self) -> Self {
         match self {
             Self::Unreachable { .. } => Self::Unknown {
@@ -143,7 +150,12 @@ impl ClientError {
             ServerMessage::OpRejected { code, reason, .. } | ServerMessage::Error { code, reason, .. } => {
                 Self::refused(*code, reason)
             }
-            _ => Self::unreachable(addr, &"the node answered something that was not asked"),
+            _ => Self::other(addr),
         }
+    }
+
+    /// An answer to another request than the one that was asked.
+    pub(super) fn other(addr: &str) -> Self {
+        Self::unreachable(addr, &"the node answered something that was not asked")
     }
 }

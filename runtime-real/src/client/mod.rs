@@ -14,9 +14,11 @@ use futures_lite::future::or;
 use kernel::crdt::Version;
 use kernel::env::{Limits, WriterId};
 use kernel::hlc::{Hlc, Stamp};
+use kernel::wire::admin::{self, ChangeAsked, Locate};
 use kernel::wire::client::{self as say, Get};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::server::ServerMessage;
+use kernel::wire::server::{Done, ServerMessage};
+use kernel::wire::{Consistency, ReadConsistency};
 
 pub use error::ClientError;
 pub use queries::{Answer, Change, Heard};
@@ -95,12 +97,13 @@ impl Client {
     }
 
     /// Writes a value, as MessagePack, perhaps for a while only, or deletes what is there. Says what was reached, in the
-    /// protocol's word.
+    /// protocol's word: see [`Consistency::reached`].
     pub async fn write(
         &mut self,
         at: Place<'_>,
         value: Option<&[u8]>,
         ttl_ms: Option<u64>,
+        consistency: Consistency,
         ask: Ask<'_>,
     ) -> Result<String, ClientError> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -108,6 +111,7 @@ impl Client {
             id: ID,
             map: at.map,
             key: at.key.as_bytes(),
+            consistency,
             version: Version {
                 stamp: self.hlc.now(since_1970.as_millis() as u64),
                 writer: &self.writer,
@@ -124,13 +128,18 @@ impl Client {
                 last_id,
                 beyond,
                 achieved,
-            } if last_id == ID || beyond.contains(&ID) => Ok(achieved.to_owned()),
+            } => {
+                let beyond = beyond.iter().find(|Done { id, .. }| *id == ID);
+                let achieved = beyond.map_or((last_id == ID).then_some(achieved), |done| Some(done.achieved));
+                let achieved = achieved.ok_or_else(|| ClientError::other(&self.addr).after_a_write())?;
+                Ok(achieved.to_owned())
+            }
             other => Err(ClientError::unexpected(&self.addr, &other).after_a_write()),
         }
     }
 
     /// Reads a value, as MessagePack.
-    pub async fn get(&mut self, at: Place<'_>, consistency: Option<&str>) -> Result<Option<Vec<u8>>, ClientError> {
+    pub async fn get(&mut self, at: Place<'_>, consistency: ReadConsistency) -> Result<Option<Vec<u8>>, ClientError> {
         let found = self.get_stamped(at, consistency).await?;
         Ok(found.map(|(value, _)| value))
     }
@@ -139,14 +148,15 @@ impl Client {
     pub async fn get_stamped(
         &mut self,
         at: Place<'_>,
-        consistency: Option<&str>,
+        consistency: ReadConsistency,
     ) -> Result<Option<(Vec<u8>, Stamp)>, ClientError> {
         let get = Get {
             id: ID,
             map: at.map,
             key: at.key.as_bytes(),
+            consistency,
         };
-        self.send(say::get_key(&get, consistency)).await?;
+        self.send(say::get_key(&get)).await?;
         let reply = self.receive().await?;
         match self.read(&reply)? {
             ServerMessage::Value { found, .. } => Ok(found.map(|(value, at)| (value.to_vec(), at.stamp))),
@@ -156,10 +166,31 @@ impl Client {
 
     /// How the node is, as MessagePack.
     pub async fn status(&mut self) -> Result<Vec<u8>, ClientError> {
-        self.send(say::status()).await?;
+        self.about(say::status()).await
+    }
+
+    /// How the cluster is in the node's eyes, as MessagePack.
+    pub async fn cluster(&mut self) -> Result<Vec<u8>, ClientError> {
+        self.about(admin::cluster_asked()).await
+    }
+
+    /// Where a key lies, as MessagePack.
+    pub async fn locate(&mut self, at: Place<'_>) -> Result<Vec<u8>, ClientError> {
+        let (map, key) = (at.map, at.key.as_bytes());
+        self.about(admin::locate(&Locate { map, key })).await
+    }
+
+    /// Changes the member list, and says what was changed, as MessagePack.
+    pub async fn change(&mut self, asked: ChangeAsked<'_>) -> Result<Vec<u8>, ClientError> {
+        let done = self.about(admin::change_asked(&asked)).await;
+        done.map_err(ClientError::after_a_write)
+    }
+
+    async fn about(&mut self, frame: Bytes) -> Result<Vec<u8>, ClientError> {
+        self.send(frame).await?;
         let reply = self.receive().await?;
         match self.read(&reply)? {
-            ServerMessage::Status { payload } => Ok(payload.to_vec()),
+            ServerMessage::Status { payload } | ServerMessage::Cluster { payload } => Ok(payload.to_vec()),
             other => Err(ClientError::unexpected(&self.addr, &other)),
         }
     }

@@ -5,7 +5,7 @@ use std::future::pending;
 use kernel::query::{ChangeType, Compare, Direction, KEY, Path, Predicate, Query};
 use kernel::value::Value;
 use kernel::wire::Code;
-use kernel::wire::query::{query_once, query_sub, query_unsub};
+use kernel::wire::query::{Explained, query_explained, query_once, query_sub, query_unsub};
 use kernel::wire::server::ServerMessage;
 
 use super::{Client, ClientError};
@@ -49,6 +49,22 @@ impl Client {
                     return Ok(rows);
                 }
                 Heard::Change(_) => {}
+            }
+        }
+    }
+
+    /// How many rows a query finds, and how they are come by. A node that does not know the wish says nothing of it.
+    pub async fn explain(&mut self, query: &Query) -> Result<(usize, Option<Explained>), ClientError> {
+        let id = self.next_id();
+        self.send(query_explained(&id, query)).await?;
+        loop {
+            let reply = self.receive().await?;
+            match self.read(&reply)? {
+                ServerMessage::QueryResp { id: of, results } if of == id => {
+                    return Ok((results.rows().count(), results.explained()));
+                }
+                ServerMessage::QueryResp { .. } | ServerMessage::QueryUpdate(_) => {}
+                other => return Err(ClientError::unexpected(&self.addr, &other)),
             }
         }
     }

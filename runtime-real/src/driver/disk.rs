@@ -247,7 +247,7 @@ async fn records_loop<R: RecordStore>(
             RecordsRequest::Apply { epoch, attempt, apply } => {
                 // What follows a failed apply builds on it, and must wait until the machine knows. Commits need not.
                 let result = match failed.check(epoch) {
-                    Ok(()) if attempt > failed_attempt => records.apply(apply.upto, &apply.puts).await,
+                    Ok(()) if attempt > failed_attempt => records.apply(apply.upto, &apply.puts, &apply.deletes).await,
                     _ => Err(StorageError::Io),
                 };
                 if result.is_err() {

@@ -374,7 +374,8 @@ impl<M: Machine, N: Net, C: Clock, P: FnMut(Phase)> Driver<M, N, C, P> {
             match phase {
                 Phase::Stopped => self.end = Some(Ok(())),
                 Phase::Failed { error } => self.end = Some(Err(DriverError::Failed(error))),
-                Phase::Recovering | Phase::Ready { .. } => {}
+                Phase::Removed => self.end = Some(Err(DriverError::Removed)),
+                Phase::Recovering | Phase::Joining | Phase::Ready { .. } => {}
             }
         }
     }

@@ -41,6 +41,9 @@ pub enum DriverError {
     /// The machine cannot work with what storage holds.
     #[error("what the data folder holds cannot be used: {0}")]
     Failed(StorageError),
+    /// It is no member of its cluster any more, and serves nothing.
+    #[error("this node was removed from its cluster")]
+    Removed,
     /// A storage loop ended by itself.
     #[error("a storage thread ended unexpectedly")]
     StorageGone,

@@ -47,9 +47,14 @@ pub trait RecordStore: Send + 'static {
     /// The last log entry that the records hold; 0 if none.
     fn recover(&mut self) -> impl Future<Output = Result<u64, StorageError>> + Send;
 
-    /// Puts all of `puts`, ascending by key, and the number `upto`, in one transaction, and comes back once it is
-    /// durable.
-    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> impl Future<Output = Result<(), StorageError>> + Send;
+    /// Puts all of `puts` and removes all of `deletes`, both ascending by key and with no key in common, and puts the number
+    /// `upto`, in one transaction, and comes back once it is durable. A key to remove that is not there is no error.
+    fn apply(
+        &mut self,
+        upto: u64,
+        puts: &[(Bytes, Bytes)],
+        deletes: &[Bytes],
+    ) -> impl Future<Output = Result<(), StorageError>> + Send;
 
     /// Records after the key `after`, ascending: at least one, and no more once they have come to `limit_bytes`; and
     /// whether there are none after them.

@@ -13,7 +13,7 @@ use futures_lite::StreamExt;
 use futures_lite::future::or;
 use kernel::env::Limits;
 use kernel::wire::Code;
-use kernel::wire::server::ServerMessage;
+use kernel::wire::server::{Done, ServerMessage};
 
 use super::target::size;
 use super::{BadRow, Row, Target};
@@ -346,14 +346,14 @@ impl Sending<'_> {
         }
     }
 
-    fn acknowledged(&mut self, last_id: &str, beyond: &[&str]) {
+    fn acknowledged(&mut self, last_id: &str, beyond: &[Done<'_>]) {
         let before = self.flight.len();
         let last: u64 = last_id.parse().unwrap_or(0);
         let later = self.flight.split_off(&last.saturating_add(1));
         let done = std::mem::replace(&mut self.flight, later);
         self.flight_bytes -= done.values().map(|waiting| size(&waiting.row)).sum::<usize>();
-        for id in beyond {
-            self.settle(id);
+        for done in beyond {
+            self.settle(done.id);
         }
         let count = before - self.flight.len();
         if count > 0 {

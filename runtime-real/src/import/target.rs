@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kernel::crdt::Version;
 use kernel::env::WriterId;
 use kernel::hlc::{MAX_MILLIS, Stamp};
+use kernel::wire::Consistency;
 use kernel::wire::client::op_batch;
 use kernel::wire::op::Op;
 
@@ -41,6 +42,7 @@ impl Target {
             id,
             map: &self.map,
             key: &row.key,
+            consistency: Consistency::default(),
             version: Version::new(self.stamp(row.number), &self.writer, Some(&row.value)),
         });
         op_batch(&ops.collect::<Vec<_>>())

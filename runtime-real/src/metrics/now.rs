@@ -76,7 +76,34 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
             "Bytes that may be committed before storage is full",
             stats.room_bytes,
         ),
-        ("peers", "Nodes that this one was told of", stats.peers),
+        ("peers", "Nodes that this one dials", stats.peers),
+        ("cluster_members", "Members of the cluster", stats.members),
+        (
+            "cluster_epoch",
+            "The version of the cluster's state that this node knows",
+            stats.epoch,
+        ),
+        (
+            "cluster_moves",
+            "Partitions that are moving, in the whole cluster",
+            stats.moves.0,
+        ),
+        (
+            "cluster_moves_here",
+            "Partitions that are moving to this node",
+            stats.moves.1,
+        ),
+        (
+            "partitions_owned",
+            "Partitions that this node acts as owner of",
+            stats.owned,
+        ),
+        (
+            "partitions_orphaned",
+            "Partitions of which no replica can be reached from here",
+            stats.orphans,
+        ),
+        ("requests_waiting", "Requests that wait for other nodes", stats.waiting),
         (
             "replication_links",
             "Links to peers that are up",
@@ -95,9 +122,45 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
         ),
         ("replication_taken", "Changes taken from peers", stats.taken),
         (
+            "moved_bytes",
+            "Bytes of records given to nodes that partitions move to",
+            stats.moved_bytes,
+        ),
+        (
             "replication_rounds",
             "Comparisons of everything with a peer",
             stats.rounds,
+        ),
+        (
+            "repair_partitions_differed",
+            "Partitions whose digests differed from a peer's; one that differs for long counts each time",
+            stats.repairs.differed,
+        ),
+        (
+            "repair_sessions",
+            "Repairs of a partition that this node began",
+            stats.repairs.begun,
+        ),
+        (
+            "repair_whole",
+            "Of those, the ones that got all that the peer held",
+            stats.repairs.whole,
+        ),
+        (
+            "repair_fallbacks",
+            "Repairs that gave up coded symbols for a list",
+            stats.repairs.fallbacks,
+        ),
+        ("repair_symbols", "Coded symbols sent to peers", stats.repairs.symbols),
+        (
+            "repair_symbol_bytes",
+            "Bytes of coded symbols sent to peers",
+            stats.repairs.symbol_bytes,
+        ),
+        (
+            "repair_record_bytes",
+            "Bytes of keys and records sent to peers by repairs",
+            stats.repairs.record_bytes,
         ),
     ] {
         let counter = Counter::<u64>::default();
@@ -146,6 +209,7 @@ fn connections(stats: &Stats, all: &mut Registry) {
 fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
     let (unsent, behind) = (Family::<ByPeer, Whole>::default(), Family::<ByPeer, Whole>::default());
     let silence = Family::<ByPeer, Seconds>::default();
+    let repairing = Family::<ByPeer, Whole>::default();
     let (lag, linked) = (Family::<ByPeer, Whole>::default(), Family::<ByPeer, Whole>::default());
     for (node, missed) in &stats.unlinked {
         let peer = ByPeer { peer: node.clone() };
@@ -160,6 +224,8 @@ fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
         behind.get_or_create(&peer).set(link.behind.into());
         lag.get_or_create(&peer).set(link.lag);
         linked.get_or_create(&peer).set(1);
+        let (open, waiting) = link.repairing;
+        repairing.get_or_create(&peer).set(open + waiting);
         let silent_us = mono_us.saturating_sub(link.heard_us);
         silence.get_or_create(&peer).set(silent_us as f64 / 1e6);
     }
@@ -170,6 +236,8 @@ fn links(stats: &Stats, mono_us: u64, all: &mut Registry) {
     all.register("replication_unsent_bytes", about, unsent);
     let about = "1 while changes for a peer were left out, until everything is compared";
     all.register("replication_behind", about, behind);
+    let about = "Partitions that are repaired with a peer, or wait for it";
+    all.register("repair_partitions", about, repairing);
     let about = "Since a peer was last heard";
     all.register_with_unit("replication_silence", about, Unit::Seconds, silence);
 }

@@ -91,13 +91,13 @@ impl<R: RecordStore> RecordStore for MeteredRecords<R> {
         self.records.recover().await
     }
 
-    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
+    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)], deletes: &[Bytes]) -> Result<(), StorageError> {
         let start = Instant::now();
-        let applied = self.records.apply(upto, puts).await;
+        let applied = self.records.apply(upto, puts, deletes).await;
         match applied {
             Ok(()) => {
                 self.metrics.apply_s.observe(start.elapsed().as_secs_f64());
-                self.metrics.apply_rows.observe(puts.len() as f64);
+                self.metrics.apply_rows.observe((puts.len() + deletes.len()) as f64);
             }
             Err(_) => drop(self.metrics.apply_failures.inc()),
         }

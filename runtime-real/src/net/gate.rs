@@ -56,7 +56,7 @@ impl Gate {
             ),
             Role::Peer => !matches!(
                 PeerMessage::decode(frame),
-                Ok(PeerMessage::Hello(_) | PeerMessage::Proof(_))
+                Ok(PeerMessage::Hello(_) | PeerMessage::Proof(_) | PeerMessage::Refused(_))
             ),
         };
         if is_in {
@@ -119,7 +119,7 @@ mod tests {
     use futures_lite::AsyncReadExt;
     use futures_lite::future::{block_on, poll_once};
     use kernel::hlc::Stamp;
-    use kernel::wire::server;
+    use kernel::wire::{peer, server};
 
     #[test]
     fn a_stranger_gives_so_many_bytes_and_the_rest_once_it_is_let_in() {
@@ -145,7 +145,10 @@ mod tests {
             let mut byte = [0];
             let mut reading = pin!(stream.read(&mut byte));
             assert!(poll_once(&mut reading).await.is_none());
-            gate.pass(Role::Peer, &kernel::wire::peer::ping());
+            // Who is turned away is not let in.
+            gate.pass(Role::Peer, &peer::refused("it is a stranger"));
+            assert!(poll_once(&mut reading).await.is_none());
+            gate.pass(Role::Peer, &peer::ping(peer::Ping::default()));
             assert_eq!(reading.await.unwrap(), 1);
         });
     }

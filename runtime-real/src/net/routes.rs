@@ -51,7 +51,7 @@ pub(super) async fn answer(request: Request<Incoming>, port: &Port, slot: Rc<Slo
             false => refusal(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not_ready",
-                "the node is starting or stopping",
+                "the node is starting, joining its cluster or stopping",
                 "try again in a moment; its log says what it does",
             ),
         },

@@ -1,6 +1,5 @@
 //! The listener: TCP connections in, HTTP spoken on each.
 
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use futures_lite::future::or;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use smol::LocalExecutor;
-use smol::net::{SocketAddr, TcpListener, TcpStream};
+use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use super::answer::refusal_text;
@@ -36,26 +35,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `addr`. The links that clients and peers open come out of the channel. What comes of requests runs on
+    /// Accepts on `listener`. The links that clients and peers open come out of the channel. What comes of requests runs on
     /// `executor`.
-    pub async fn bind(
-        addr: SocketAddr,
-        rules: Rules,
-        executor: Rc<LocalExecutor<'static>>,
-    ) -> io::Result<(Self, Receiver<NetLink>)> {
-        let listener = TcpListener::bind(addr).await?;
+    pub fn new(listener: TcpListener, rules: Rules, executor: Rc<LocalExecutor<'static>>) -> (Self, Receiver<NetLink>) {
         let (links, accepted) = bounded(LINKS_QUEUED);
         let server = Self {
             listener,
             slots: Slots::new(rules.connections),
             port: Rc::new(Port::new(rules, links, executor)),
         };
-        Ok((server, accepted))
-    }
-
-    /// Where it listens; with the port that the system chose, if it was asked to.
-    pub fn addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        (server, accepted)
     }
 
     /// Accepts connections and serves them, for ever.

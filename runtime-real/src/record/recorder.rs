@@ -235,7 +235,7 @@ impl Machine for Recorder {
         }
         match out.phase {
             Some(Phase::Recovering) => self.recovering = true,
-            Some(Phase::Ready { .. } | Phase::Failed { .. }) => {
+            Some(Phase::Joining | Phase::Removed | Phase::Ready { .. } | Phase::Failed { .. }) => {
                 self.recovering = false;
                 if let State::Paused { until_us } = &mut self.state {
                     *until_us = now.mono_us;

@@ -15,8 +15,8 @@ use kernel::hlc::Stamp;
 use kernel::machine::{Command, ConnKind, Fetch, Fetched, Input, Machine, Output, Phase, Role, Room};
 use kernel::node::{Node, NodeConfig};
 use kernel::record::{Tail, Why};
-use kernel::wire::client;
 use kernel::wire::op::{Ask, Op};
+use kernel::wire::{Consistency, client};
 use sim::replay::{Verdict, replay};
 
 use super::queue::{Push, Queue};
@@ -135,6 +135,7 @@ impl<M: Machine> Lab<M> {
             id: &id,
             map: "m",
             key: &(number % keys).to_be_bytes(),
+            consistency: Consistency::default(),
             version: Version::new(stamp, "w", Some(&value)),
         };
         let frame = client::op(&op, Ask::default());

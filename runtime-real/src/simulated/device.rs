@@ -163,9 +163,17 @@ impl RecordStore for DeviceRecords {
         Ok(self.0.with(|disk| disk.applied()))
     }
 
-    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
-        let puts = puts.to_vec();
-        let ask = |disk: &mut VirtualDisk, at_us, ticket| disk.apply(at_us, Apply { ticket, upto, puts });
+    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)], deletes: &[Bytes]) -> Result<(), StorageError> {
+        let (puts, deletes) = (puts.to_vec(), deletes.to_vec());
+        let ask = |disk: &mut VirtualDisk, at_us, ticket| {
+            let apply = Apply {
+                ticket,
+                upto,
+                puts,
+                deletes,
+            };
+            disk.apply(at_us, apply);
+        };
         let ticket = self.0.ask(ask);
         match self.0.answer(ticket).await {
             Answer::Applied(_, result) => result,

@@ -9,7 +9,7 @@ use super::log::Log;
 use super::records::Records;
 
 /// The layout that this version writes. It reads the older ones too.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A data folder, held exclusively until dropped.
 #[derive(Debug)]
@@ -216,8 +216,8 @@ mod tests {
 
         let newer = dir.path().join("newer");
         fs::create_dir(&newer).unwrap();
-        fs::write(newer.join("FORMAT"), "3\n").unwrap();
-        assert!(refusal(&newer).contains("format 3"));
+        fs::write(newer.join("FORMAT"), "4\n").unwrap();
+        assert!(refusal(&newer).contains("format 4"));
         fs::write(newer.join("FORMAT"), "\u{1F600}").unwrap();
         assert!(refusal(&newer).starts_with("data_malformed:"));
         assert!(refusal(&file.join("below")).contains("below"));
@@ -246,6 +246,19 @@ mod tests {
         assert!(error.to_string().contains("log/data.mdb"), "{error}");
         fs::write(dir.path().join("log/data.mdb"), "").unwrap();
         assert_eq!(open().unwrap_err().code(), "data_lost");
+    }
+
+    #[test]
+    fn an_older_format_is_read_and_written_as_this_one() {
+        for older in 1..FORMAT {
+            let dir = tempfile::tempdir().unwrap();
+            let open = || Folder::open(dir.path()).unwrap().stores();
+            drop(open().unwrap());
+            let format = dir.path().join("FORMAT");
+            fs::write(&format, format!("{older}\n")).unwrap();
+            drop(open().unwrap());
+            assert_eq!(fs::read_to_string(&format).unwrap(), format!("{FORMAT}\n"));
+        }
     }
 
     #[test]

@@ -44,10 +44,13 @@ impl Records {
         Ok(self.state.get(&txn, APPLIED)?.unwrap_or(0))
     }
 
-    fn try_apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> heed::Result<()> {
+    fn try_apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)], deletes: &[Bytes]) -> heed::Result<()> {
         let mut txn = self.env.write_txn()?;
         for (key, value) in puts {
             self.records.put(&mut txn, key, value)?;
+        }
+        for key in deletes {
+            self.records.delete(&mut txn, key)?;
         }
         self.state.put(&mut txn, APPLIED, &upto)?;
         txn.commit()
@@ -76,8 +79,8 @@ impl Records {
             .map_err(|error| failed("looking at the records", &error))
     }
 
-    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
-        let applied = self.try_apply(upto, puts);
+    fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)], deletes: &[Bytes]) -> Result<(), StorageError> {
+        let applied = self.try_apply(upto, puts, deletes);
         applied.map_err(|error| failed("bringing changes into the records", &error))
     }
 
@@ -93,8 +96,8 @@ impl RecordStore for Records {
         self.recover()
     }
 
-    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
-        self.apply(upto, puts)
+    async fn apply(&mut self, upto: u64, puts: &[(Bytes, Bytes)], deletes: &[Bytes]) -> Result<(), StorageError> {
+        self.apply(upto, puts, deletes)
     }
 
     async fn read(
@@ -119,8 +122,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut records = Records::open(dir.path()).unwrap();
         assert_eq!(records.recover(), Ok(0));
-        records.apply(7, &[row("a", "1"), row("b", "2")]).unwrap();
-        records.apply(9, &[row("b", "3"), row("c", "4")]).unwrap();
+        records.apply(7, &[row("a", "1"), row("b", "2")], &[]).unwrap();
+        records.apply(9, &[row("b", "3"), row("c", "4")], &[]).unwrap();
         drop(records);
         let mut records = Records::open(dir.path()).unwrap();
         assert_eq!(records.recover(), Ok(9));
@@ -131,11 +134,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_deleted_is_gone_and_what_is_not_there_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut records = Records::open(dir.path()).unwrap();
+        let rows = ["a", "b", "c"].map(|key| row(key, "1"));
+        records.apply(1, &rows, &[]).unwrap();
+        let deletes = ["a", "aa", "c", "d"].map(Bytes::from);
+        records.apply(1, &[row("e", "2")], &deletes).unwrap();
+        drop(records);
+        let mut records = Records::open(dir.path()).unwrap();
+        let left = (vec![row("b", "1"), row("e", "2")], true);
+        assert_eq!((records.recover(), records.read(None, 1_000)), (Ok(1), Ok(left)));
+    }
+
+    #[test]
     fn a_batch_with_a_key_that_does_not_fit_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut records = Records::open(dir.path()).unwrap();
         let long = (Bytes::from(vec![b'z'; 512]), Bytes::new());
-        assert_eq!(records.apply(1, &[row("a", "1"), long]), Err(StorageError::Io));
+        assert_eq!(records.apply(1, &[row("a", "1"), long], &[]), Err(StorageError::Io));
         assert_eq!((records.recover(), records.read(None, 10)), (Ok(0), Ok((vec![], true))));
     }
 }

@@ -93,15 +93,16 @@ fn begin(world: &World, at_us: u64, event: Event) {
             key,
             value,
             ttl_ms,
+            ..
         } => {
             let value = Some((value, ttl_ms));
             world.tell(client, Task::Write { at_us, map, key, value });
         }
-        Event::Delete { client, map, key } => {
+        Event::Delete { client, map, key, .. } => {
             let value = None;
             world.tell(client, Task::Write { at_us, map, key, value });
         }
-        Event::Get { client, map, key } => world.tell(client, Task::Read { at_us, map, key }),
+        Event::Get { client, map, key, .. } => world.tell(client, Task::Read { at_us, map, key }),
         Event::Watch { .. } => panic!("not in these plans: {event}"),
         Event::Fault(fault) => match fault.on {
             On::Client(client) => {

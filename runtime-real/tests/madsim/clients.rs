@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_lite::future::or;
 use kernel::env::{ConnId, SeededRng};
 use kernel::machine::Role;
+use kernel::wire::{Consistency, ReadConsistency};
 use madsim::task::spawn_local;
 use runtime_real::driver::{FrameReader, FrameWriter, Link};
 use runtime_real::simulated::{FramedReader, FramedWriter, Pieces, dial, now_us, until_us};
@@ -115,9 +116,13 @@ impl Hosted {
             }
             Event::Due => self.client.wake(now_us, &mut actions),
             Event::Task(Task::Write { at_us, map, key, value }) => {
-                self.client.write(at_us, &map, &key, value, &mut actions);
+                let level = Consistency::default();
+                self.client.write(at_us, &map, &key, value, level, &mut actions);
             }
-            Event::Task(Task::Read { at_us, map, key }) => self.client.read(at_us, &map, &key, &mut actions),
+            Event::Task(Task::Read { at_us, map, key }) => {
+                let level = ReadConsistency::default();
+                self.client.read(at_us, &map, &key, level, &mut actions);
+            }
             Event::Task(Task::Offline { until_us }) => self.client.go_offline(now_us, until_us, &mut actions),
         }
         actions.into_iter().for_each(|action| self.perform(action));
@@ -146,12 +151,13 @@ impl Hosted {
                 client: self.maker.number,
                 what: &what,
             }),
-            Action::Acknowledged(node, write) => {
+            Action::Acknowledged(node, write, level) => {
                 watch::client(self.maker.number, |seen| seen.acknowledged += 1);
                 let disk = watch::disk(node);
                 watch::see(&Seen::Acknowledged {
                     node,
                     write: &write,
+                    level,
                     disk: &disk,
                 });
             }

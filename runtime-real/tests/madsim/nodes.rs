@@ -18,7 +18,7 @@ use super::watch::{self, Eye};
 pub struct Maker {
     pub number: usize,
     pub listen: SocketAddr,
-    pub peers: Vec<String>,
+    pub join: Vec<String>,
     pub limits: Limits,
     pub clock: NodeClock,
     pub device: Device,
@@ -33,7 +33,8 @@ impl Maker {
             return keep_silent(number, self.listen).await;
         }
         let config = NodeConfig {
-            peers: self.peers,
+            addr: self.listen.to_string(),
+            join: self.join,
             limits: self.limits.clone(),
             ..NodeConfig::new(&format!("n{number}"))
         };

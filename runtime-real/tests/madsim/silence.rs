@@ -9,7 +9,11 @@ fn a_peer_that_accepts_and_never_answers_holds_up_nobody_and_is_tried_again() {
     with_each_seed(
         |_| Scene::of(3, 3),
         async |world| {
+            world.linked().await;
+            // It is a member, and comes back as a process that says nothing.
+            world.kill(2);
             watch::node(2, |seen| seen.mute = true);
+            world.boot(2);
             let others = |world: &World| (0..2).all(|node| world.is_ready(node) && world.links(node) == 1);
             world.until("the other two are linked", 10_000, others).await;
             world.writes(40, 7, 200).await;

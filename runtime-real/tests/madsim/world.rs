@@ -15,6 +15,7 @@ use sim::endpoint::Endpoint;
 use sim::invariant::{Seen, Survivor, agree};
 use sim::model::{State, state_in};
 use sim::plan::{Header, Plan};
+use sim::replicas::ReplicaOf;
 
 use super::clients::{self, Task};
 use super::nodes;
@@ -99,11 +100,11 @@ impl World {
             .zip(devices)
             .enumerate()
             .map(|(number, (clock, device))| {
-                let peers = all.iter().filter(|other| **other != all[number]).cloned().collect();
+                let join = all.iter().take(number.min(1)).cloned().collect();
                 let maker = nodes::Maker {
                     number,
                     listen: SocketAddr::new(node_ip(number), PORT),
-                    peers,
+                    join,
                     limits: limits.clone(),
                     clock: clock.clone(),
                     device: device.clone(),
@@ -286,10 +287,18 @@ impl World {
         }
     }
 
-    /// Waits until all nodes serve and are linked with each other.
+    /// Whether every node is a member in the eyes of this one, and all partitions are where they belong.
+    fn is_settled(&self, node: usize) -> bool {
+        let machine = watch::node(node, |seen| seen.machine.clone());
+        let stats = machine.map(|machine| machine.borrow().stats()).unwrap_or_default();
+        stats.members == self.nodes.len() as u64 && stats.moves.0 == 0
+    }
+
+    /// Waits until all nodes serve and are linked with each other, and nothing moves.
     pub async fn linked(&self) {
         let others = self.nodes.len() - 1;
-        let all = |world: &Self| (0..world.nodes.len()).all(|node| world.is_ready(node) && world.links(node) >= others);
+        let one = |world: &Self, node| world.is_ready(node) && world.links(node) >= others && world.is_settled(node);
+        let all = |world: &Self| (0..world.nodes.len()).all(|node| one(world, node));
         self.until("all nodes serve and are linked", 30_000, all).await;
     }
 
@@ -301,7 +310,7 @@ impl World {
         let settled = |world: &Self| {
             let disks = world.disks();
             let disks: Vec<(usize, &VirtualDisk)> = disks.iter().enumerate().collect();
-            disks.iter().all(|(_, disk)| disk.is_idle()) && agree(&disks).is_ok()
+            disks.iter().all(|(_, disk)| disk.is_idle()) && agree(&disks, |_, _| true).is_ok()
         };
         self.until("all nodes hold the same", 60_000, settled).await;
         let memory = |node| {
@@ -317,6 +326,7 @@ impl World {
                 disk,
                 memory,
                 links: None,
+                replica_of: &ReplicaOf::All,
             })
             .collect();
         watch::see(&Seen::Quiet {

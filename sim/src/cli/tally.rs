@@ -92,6 +92,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use kernel::wire::Consistency;
     use sim::outcome::attempt;
     use sim::plan::{Event, Plan};
     use sim::run::Options;
@@ -124,6 +125,7 @@ mod tests {
             key: "k".into(),
             value,
             ttl_ms: None,
+            level: Consistency::default(),
         };
         let plan = Plan::quiet(0, 1, 1).at(0, put(1)).at(0, put(2));
         let mut tally = Tally::default();

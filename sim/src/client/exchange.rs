@@ -25,7 +25,7 @@ impl Client {
         if !self.ask_writes(at_us, conn, out) && self.ask_reads(at_us, conn, 1, out) == 0 {
             return self.end_exchange(at_us, conn, out);
         }
-        self.deadline_us = Some(at_us + self.config.patience_us);
+        self.deadline_us = Some(at_us + self.patience_us());
     }
 
     /// The answer is there, or there is nothing to ask: the next request has a connection of its own, to the same node.
@@ -51,8 +51,8 @@ impl Client {
         for (id, code) in refused {
             self.rejected(at_us, conn, id, code, out);
         }
-        for id in done {
-            self.done(conn, id, out);
+        for (id, achieved) in done {
+            self.done(conn, id, achieved, out);
         }
         true
     }
@@ -60,15 +60,15 @@ impl Client {
 
 /// What became of a batch of writes.
 #[derive(Default)]
-pub(crate) struct Answer {
-    /// The ids of those that are done.
-    pub done: Vec<u64>,
+pub(crate) struct Answer<'f> {
+    /// The ids of those that are done, each with the node's word for how.
+    pub done: Vec<(u64, &'f str)>,
     /// The ids of those that are refused, each with the number of the reason.
     pub refused: Vec<(u64, u64)>,
 }
 
 /// Reads the answer to a batch of writes. `None`: it is another message.
-pub(crate) fn read_answer(frame: &[u8]) -> Option<Answer> {
+pub(crate) fn read_answer(frame: &[u8]) -> Option<Answer<'_>> {
     let Answer { mut done, mut refused } = Answer::default();
     let mut reader = Reader::new(frame);
     for _ in 0..reader.map().ok()? {
@@ -78,8 +78,10 @@ pub(crate) fn read_answer(frame: &[u8]) -> Option<Answer> {
                 let ack = fields(&mut reader, "results")?;
                 let mut results = Reader::new(ack.unwrap_or(&[0x90]));
                 for _ in 0..results.list().ok()? {
-                    let id = fields(&mut results, "opId")?;
-                    done.extend(id.and_then(number));
+                    let start = results;
+                    let id = fields(&mut results, "opId")?.and_then(number);
+                    let level = fields(&mut { start }, "achievedLevel")?.and_then(word);
+                    done.extend(id.map(|id| (id, level.unwrap_or_default())));
                 }
             }
             "errors" => {
@@ -107,6 +109,10 @@ fn fields<'f>(reader: &mut Reader<'f>, wanted: &str) -> Option<Option<&'f [u8]>>
         }
     }
     Some(found)
+}
+
+fn word(raw: &[u8]) -> Option<&str> {
+    Reader::new(raw).text().ok()
 }
 
 /// A number, or the text of one.

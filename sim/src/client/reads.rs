@@ -2,9 +2,9 @@
 
 use kernel::env::{ConnId, Limits};
 use kernel::store::RecordKey;
-use kernel::wire::Code;
 use kernel::wire::client::{Get, get_key};
 use kernel::wire::op::Timestamp;
+use kernel::wire::{Code, Consistency, ReadConsistency};
 
 use super::{Action, Client, Found, Said};
 
@@ -13,22 +13,32 @@ use super::{Action, Client, Found, Said};
 pub(super) struct Reading {
     map: String,
     key: String,
+    level: ReadConsistency,
     /// Asked, on the line that is open now.
     pub asked: bool,
     pub not_before_us: u64,
 }
 
 impl Reading {
-    pub fn new(map: &str, key: &str) -> Self {
+    pub fn new(map: &str, key: &str, level: ReadConsistency) -> Self {
         Self {
             map: map.into(),
             key: key.into(),
+            level,
             asked: false,
             not_before_us: 0,
         }
     }
 
-    fn name(&self) -> bytes::Bytes {
+    /// How many replicas have to answer: as many as have to take a write of that level.
+    pub fn takes(&self) -> Consistency {
+        match self.level {
+            ReadConsistency::Quorum => Consistency::Quorum,
+            ReadConsistency::Owner | ReadConsistency::Any => Consistency::Eventual,
+        }
+    }
+
+    pub fn name(&self) -> bytes::Bytes {
         let name = RecordKey::new(&self.map, self.key.as_bytes(), &Limits::default());
         name.expect("a plan's names are short").as_bytes().clone()
     }
@@ -36,9 +46,10 @@ impl Reading {
 
 /// Whether what was refused so may be asked again.
 pub(super) fn can_retry(code: u64) -> bool {
+    use Code::{Behind, ClockUnsure, NoQuorum, NotMember, NotReady, OutcomeUnknown, Overloaded, StorageFull};
     matches!(
         Code::from_number(code),
-        Some(Code::Overloaded | Code::OutcomeUnknown | Code::NotReady | Code::StorageFull)
+        Some(Overloaded | OutcomeUnknown | NotReady | StorageFull | NoQuorum | Behind | ClockUnsure | NotMember)
     )
 }
 
@@ -53,13 +64,14 @@ impl Client {
                 id: &id.to_string(),
                 map: &read.map,
                 key: read.key.as_bytes(),
+                consistency: read.level,
             };
             read.asked = true;
-            asked.push((*id, read.name(), get_key(&get, None)));
+            asked.push((*id, read.name(), read.level, get_key(&get)));
         }
-        for (request, key, frame) in &asked {
-            let (request, key) = (*request, key.clone());
-            out.push(self.says(conn, Said::AsksToRead { request, key }));
+        for (request, key, level, frame) in &asked {
+            let (request, key, level) = (*request, key.clone(), *level);
+            out.push(self.says(conn, Said::AsksToRead { request, key, level }));
             out.push(Action::Send(conn, frame.clone()));
         }
         asked.len()

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use kernel::env::ConnId;
 use kernel::hlc::Stamp;
 use kernel::wire::op::Timestamp;
+use kernel::wire::{Consistency, ReadConsistency};
 
 use super::{Action, Client};
 use crate::invariant::Write;
@@ -31,6 +32,8 @@ pub enum Said {
         request: u64,
         /// The write.
         write: Write,
+        /// How many replicas must have it.
+        level: Consistency,
     },
     /// The client asks what is under a key, perhaps not for the first time.
     AsksToRead {
@@ -38,6 +41,8 @@ pub enum Said {
         request: u64,
         /// The name of the record.
         key: Bytes,
+        /// Which replicas are asked.
+        level: ReadConsistency,
     },
     /// The node says that a write is done.
     Done {
@@ -45,6 +50,8 @@ pub enum Said {
         request: u64,
         /// The write.
         write: Write,
+        /// How many replicas have it, as the node says.
+        level: Consistency,
     },
     /// The node refuses a write or a read.
     Refused {
@@ -62,8 +69,15 @@ pub enum Said {
         /// What is there.
         found: Option<Found>,
     },
+    /// The client asks what is in a map, and to be told what changes.
+    AsksToWatch {
+        /// The client's name for it.
+        query: String,
+    },
     /// The node shows a row of a query, in an answer or because it changed.
     Row {
+        /// In which answer: the first one to the query of this name. No name: it changed, or the answer was given anew.
+        first: Option<String>,
         /// The name of the record.
         key: Bytes,
         /// Its value, as MessagePack.

@@ -1,6 +1,7 @@
 //! The writes of a client: stamped once, and asked with that stamp until they are done, or refused for good.
 
 use kernel::env::ConnId;
+use kernel::wire::Consistency;
 use kernel::wire::client::{op, op_batch, sync_body};
 use kernel::wire::op::{Ask, Op};
 
@@ -14,6 +15,8 @@ pub(super) struct Pending {
     pub map: String,
     pub key: String,
     pub write: Write,
+    /// How many replicas must have it.
+    pub level: Consistency,
     /// Asked, on the line that is open now.
     pub asked: bool,
     pub not_before_us: u64,
@@ -41,6 +44,7 @@ impl Client {
                 id,
                 map: &pending.map,
                 key: pending.key.as_bytes(),
+                consistency: pending.level,
                 version: pending.write.version.view(),
             })
             .collect();
@@ -53,8 +57,8 @@ impl Client {
         let mut asked = Vec::with_capacity(batch.len());
         for (request, pending) in batch {
             pending.asked = true;
-            let write = pending.write.clone();
-            asked.push(Said::AsksToWrite { request, write });
+            let (write, level) = (pending.write.clone(), pending.level);
+            asked.push(Said::AsksToWrite { request, write, level });
         }
         out.extend(asked.into_iter().map(|said| self.says(conn, said)));
         out.push(Action::Send(conn, frame));
@@ -62,16 +66,18 @@ impl Client {
         true
     }
 
-    /// A write is done.
-    pub(super) fn done(&mut self, conn: ConnId, request: u64, out: &mut Vec<Action>) {
+    /// A write is done; `achieved` is the node's word for how.
+    pub(super) fn done(&mut self, conn: ConnId, request: u64, achieved: &str, out: &mut Vec<Action>) {
         self.unframe(request);
-        if let Some(Pending { write, .. }) = self.pending.remove(&request) {
+        if let Some(Pending { write, level, .. }) = self.pending.remove(&request) {
+            let level = level.reached(achieved);
             let said = Said::Done {
                 request,
                 write: write.clone(),
+                level,
             };
             out.push(self.says(conn, said));
-            out.push(Action::Acknowledged(self.node, write));
+            out.push(Action::Acknowledged(self.node, write, level));
         }
     }
 

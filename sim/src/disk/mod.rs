@@ -172,8 +172,13 @@ impl VirtualDisk {
         if upto < before {
             self.blame(format!("applied up to {upto} after {before}"));
         }
-        if !apply.puts.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        let puts = apply.puts.is_sorted_by(|a, b| a.0 < b.0);
+        if !puts || !apply.deletes.is_sorted_by(|a, b| a < b) {
             self.blame(format!("the keys applied up to {upto} do not ascend"));
+        }
+        let both = |key: &Bytes| apply.puts.binary_search_by(|(put, _)| put.cmp(key)).is_ok();
+        if puts && apply.deletes.iter().any(both) {
+            self.blame(format!("a key applied up to {upto} is both put and deleted"));
         }
         self.applies.push_back(apply);
         self.work_on_records(at_us);

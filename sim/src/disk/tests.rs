@@ -86,6 +86,7 @@ fn after_a_failure_everything_fails_until_recovery() {
             ticket: Ticket(4),
             upto: 1,
             puts: vec![],
+            deletes: vec![],
         },
     );
     let answers = drain(&mut disk);
@@ -150,6 +151,7 @@ fn a_machine_that_breaks_the_rules_of_storage_is_named() {
             ticket: Ticket(1),
             upto: 3,
             puts: vec![],
+            deletes: vec![],
         },
     );
     assert_eq!(ahead.take_misuse().unwrap(), "applied up to 3, and the log ends at 0");
@@ -171,6 +173,7 @@ fn a_cut_log_goes_on_where_it_was_and_reads_come_in_chunks() {
             ticket: Ticket(5),
             upto: 4,
             puts,
+            deletes: vec![],
         },
     );
     drain(&mut disk);

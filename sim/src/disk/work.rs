@@ -144,9 +144,13 @@ impl VirtualDisk {
     pub(super) fn write_apply(&mut self) -> Option<Ticket> {
         let apply = self.applies.pop_front()?;
         self.changes += 1;
-        let mut replaced = Vec::with_capacity(apply.puts.len());
+        let mut replaced = Vec::with_capacity(apply.puts.len() + apply.deletes.len());
         for (key, value) in apply.puts {
             let before = self.records.insert(key.clone(), value);
+            replaced.push((key, before));
+        }
+        for key in apply.deletes {
+            let before = self.records.remove(&key);
             replaced.push((key, before));
         }
         let applied = self.applied;

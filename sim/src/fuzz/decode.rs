@@ -3,16 +3,19 @@
 use std::hash::Hasher;
 
 use bytes::Bytes;
-use kernel::crdt::Record;
+use kernel::crdt::{DigestKey, Record};
 use kernel::env::Limits;
 use kernel::msgpack::{Error, Reader, Writer, validate};
 use kernel::query::{Predicate, Query};
+use kernel::reconcile::{Decoder, Encoder};
 use kernel::store::{RecordKey, decode_entry, decode_row};
 use kernel::value::Value;
 use kernel::wire::client::ClientMessage;
+use kernel::wire::cluster::Word;
 use kernel::wire::op::{Op, Ops};
 use kernel::wire::peer::PeerMessage;
 use kernel::wire::query::QuerySub;
+use kernel::wire::repair::{Answered, Asked, Repair};
 use kernel::wire::server::ServerMessage;
 use siphasher::sip::SipHasher13;
 
@@ -122,15 +125,31 @@ fn server(data: &[u8], limits: &Limits) {
 }
 
 fn peer(data: &[u8], limits: &Limits) {
-    match PeerMessage::decode(data) {
-        Ok(PeerMessage::Changes(rows)) => {
-            for (key, record) in rows.flatten() {
-                named(key, limits);
-                version(record, limits);
-            }
-        }
-        Ok(PeerMessage::Summary(summary)) => summary.rows.flatten().for_each(|(key, _)| named(key, limits)),
-        Ok(PeerMessage::Want { keys, .. }) => keys.flatten().for_each(|key| named(key, limits)),
+    let Ok(message) = PeerMessage::decode(data) else {
+        return;
+    };
+    for (key, record) in message.rows().into_iter().flatten().flatten() {
+        named(key, limits);
+        version(record, limits);
+    }
+    match message {
+        PeerMessage::Repair { message, .. } => repair(message, limits),
+        PeerMessage::Cluster(body) => _ = Word::decode(body),
+        _ => {}
+    }
+}
+
+/// What is opaque in a message of a repair is read by who it is for.
+fn repair(message: Repair<'_>, limits: &Limits) {
+    let key = DigestKey::default();
+    let mut own = Encoder::new(&key, Vec::new());
+    match message {
+        Repair::Ask {
+            ask: Asked::Symbols { question },
+            ..
+        } => _ = own.answer(question, limits.repair_symbols, 1_000),
+        Repair::Answer(Answered::Symbols { batch, .. }) => _ = Decoder::new(own, limits.repair_symbols).take(batch),
+        Repair::Answer(Answered::Items { items, .. }) => _ = items.to_vec(),
         _ => {}
     }
 }
@@ -154,8 +173,12 @@ fn version(bytes: &[u8], limits: &Limits) {
 fn stored(data: &[u8], limits: &Limits) {
     named(data, limits);
     version(data, limits);
+    let _ = Word::decode(data);
     let entry = |bytes: Bytes| {
-        for change in decode_entry(&bytes).iter().flat_map(|(_, changes)| changes) {
+        let Ok(entry) = decode_entry(&bytes) else { return };
+        let said = entry.drops.len() + entry.forgets.len() + entry.changes.len() + entry.system.len();
+        assert!(2 * said <= bytes.len(), "what is read is bounded by what was given");
+        for change in &entry.changes {
             assert!(change.entry_bytes() as usize <= bytes.len());
             assert!(change.key.map().len() + change.key.key().len() < change.key.as_bytes().len() + 1);
             assert!(change.record.version().writer.len() < 256);

@@ -2,14 +2,16 @@
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use kernel::env::WriterId;
+use kernel::env::{NodeId, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
+use kernel::wire::admin::{self, ChangeAsked, Locate, Order};
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::peer;
 use kernel::wire::query::query_unsub;
+use kernel::wire::{Consistency, ReadConsistency, peer};
 
+use super::repairs;
 use crate::model::Version;
 
 /// The secret of the nodes that have one.
@@ -52,12 +54,13 @@ pub(super) fn from_client(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut 
                 id: u.choose(&TEXTS)?,
                 map: u.choose(&MAPS)?,
                 key,
+                consistency: *u.choose(&ReadConsistency::ALL)?,
             };
-            Built::plain(client::get_key(&get, *u.choose(&[None, Some("any"), Some("quorum")])?))
+            Built::plain(client::get_key(&get))
         }
         5..=7 => Built::plain(subscribe(u)?),
         8 => Built::plain(query_unsub(u.choose(&TEXTS)?)),
-        9 if u.ratio(1, 2)? => Built::plain(client::status()),
+        9 if u.ratio(1, 2)? => Built::plain(about(u)?),
         9 => Built::plain(client::ping(u.arbitrary()?)),
         _ => {
             let opens = u.ratio(2, 3)?;
@@ -66,6 +69,23 @@ pub(super) fn from_client(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut 
                 opens,
                 ..Built::plain(client::auth(token))
             }
+        }
+    })
+}
+
+/// What whoever runs the cluster asks.
+fn about(u: &mut Unstructured<'_>) -> Result<Bytes> {
+    Ok(match u.int_in_range(0..=3)? {
+        0 => client::status(),
+        1 => admin::cluster_asked(),
+        2 => {
+            let (map, key) = (*u.choose(&MAPS)?, u.choose(&KEYS)?.as_bytes());
+            admin::locate(&Locate { map, key })
+        }
+        _ => {
+            let order = *u.choose(&[Order::Remove, Order::Leave])?;
+            let node = u.choose(&["", "n0", "n1", "nobody"])?;
+            admin::change_asked(&ChangeAsked { order, node })
         }
     })
 }
@@ -121,6 +141,7 @@ fn op_of<'a>(name: &'a Bytes, version: &'a Version, id: &'a str) -> Op<'a> {
         id,
         map: std::str::from_utf8(&name[..end]).unwrap_or_default(),
         key: &name[end + 1..],
+        consistency: Consistency::default(),
         version: version.view(),
     }
 }
@@ -243,11 +264,26 @@ fn part(u: &mut Unstructured<'_>, out: &mut Writer, deep: usize) -> Result<()> {
 pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let round = u.int_in_range(0..=3)?;
     Ok(match u.int_in_range(0..=6)? {
-        0 => peer::ping().into(),
+        0 => {
+            let (epoch, committed, wall_ms) = (u.int_in_range(0..=5)?, u.int_in_range(0..=99)?, u.arbitrary()?);
+            let ping = peer::Ping {
+                epoch,
+                committed,
+                wall_ms,
+            };
+            peer::ping(ping).into()
+        }
         1 => peer::proof(&u.arbitrary()?).into(),
         2 => {
             let hello = peer::Hello {
-                version: 1,
+                version: kernel::wire::PEER_PROTOCOL_VERSION,
+                id: NodeId(u.int_in_range(0..=3)?),
+                addr: u.choose(&["n0", "n1", "elsewhere"])?,
+                weight: u.int_in_range(0..=2)?,
+                zone: "",
+                cluster_name: u.choose(&["orrery", "another"])?,
+                cluster: u.int_in_range(0..=1)?,
+                epoch: u.int_in_range(0..=3)?,
                 name: u.choose(&["n0", "n1", "stranger", ""])?,
                 boot: WriterId(u.arbitrary()?),
                 routing: kernel::partition::Routing::new().digest(),
@@ -255,33 +291,15 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
             };
             peer::hello(&hello).into()
         }
-        3 => peer::digests(round, (0..271).map(|id| id % 3)).into(),
-        4 => {
-            let keys = [&b"m\0a"[..], b"m\0b", b"n\0"];
-            peer::want(round, &keys[..u.int_in_range(0..=3)?]).into()
+        3 => {
+            let ids = kernel::partition::PartitionId::all();
+            peer::digests(round, ids.map(|id| (id, id.index() as u128 % 3))).into()
         }
-        5 => {
-            let partition = kernel::partition::PartitionId::all().nth(u.int_in_range(0..=270)?);
-            let row = kernel::store::RecordKey::new("m", b"a", &kernel::env::Limits::default());
-            let rows = [(row.expect("a short name"), u.arbitrary()?)];
-            match partition {
-                Some(partition) => peer::summary(round, partition, None, None, &rows).into(),
-                None => peer::pong(0).into(),
-            }
-        }
+        4 => repairs::ask(u, round)?,
+        5 => repairs::answer(u, round)?,
         _ => {
-            let mut out = Writer::new();
-            out.map(2)
-                .text("type")
-                .text("CHANGES")
-                .text("payload")
-                .map(1)
-                .text("rows")
-                .map(1);
-            let stamp = Stamp::new(u.int_in_range(0..=2_000_000)?, 0, WriterId::of("p")).unwrap_or(Stamp::ZERO);
-            let record = kernel::crdt::Record::new(&kernel::crdt::Version::new(stamp, "p", Some(&value(u)?)));
-            out.bin(b"m\0a").bin(record.as_bytes());
-            out.into_vec()
+            let (key, record) = repairs::row(u)?;
+            peer::changes([(&key, &record)].into_iter(), u.int_in_range(0..=5)?, 1, || None).concat()
         }
     })
 }

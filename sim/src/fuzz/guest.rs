@@ -335,7 +335,7 @@ impl Guest {
                 let has = |frame: &&Vec<u64>| last.is_some_and(|last| frame.contains(&last));
                 let frame = entry.frames.iter().find(has).into_iter().flatten();
                 let upto = frame.take_while(|id| Some(**id) <= last).copied();
-                let beyond = beyond.into_iter().filter_map(|id| id.parse().ok());
+                let beyond = beyond.into_iter().filter_map(|done| done.id.parse().ok());
                 let ids: Vec<u64> = upto.chain(beyond).collect();
                 let done: Vec<Asked> = ids.iter().filter_map(|id| entry.asked.get(id).cloned()).collect();
                 self.acknowledged(&done);
@@ -386,8 +386,9 @@ impl Guest {
         }
     }
 
-    pub fn is_ready(&self) -> bool {
-        matches!(self.phase, Some(Phase::Ready { .. }))
+    /// Whether it has read its storage. Who has not been let into a cluster yet serves nothing.
+    pub fn has_recovered(&self) -> bool {
+        matches!(self.phase, Some(Phase::Ready { .. } | Phase::Joining))
     }
 }
 

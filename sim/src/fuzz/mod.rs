@@ -6,6 +6,7 @@
 mod decode;
 mod frames;
 mod guest;
+mod repairs;
 mod scene;
 mod stores;
 

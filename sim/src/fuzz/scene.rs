@@ -56,13 +56,13 @@ struct Scene {
 /// Limits so small that they are met.
 fn small() -> Limits {
     Limits {
-        frame_bytes: 8_192,
+        frame_bytes: 16_384,
         unauthenticated_frame_bytes: 600,
         value_bytes: 400,
         batch_ops: 6,
         connections: 9,
-        unsent_bytes: 6_000,
-        commit_bytes_in_flight: 1_500,
+        unsent_bytes: 12_000,
+        commit_bytes_in_flight: 9_000,
         apply_bytes: 300,
         chunk_bytes: 100,
         subscriptions: 2,
@@ -79,7 +79,8 @@ impl Scene {
         let secret = u.ratio(1, 3)?.then(|| Secret::new(SECRET.as_bytes()));
         let guest = |name: &str, other: &str| {
             Guest::new(NodeConfig {
-                peers: vec![other.into()],
+                // The first begins a cluster, and the other joins it.
+                join: if name == "n0" { vec![] } else { vec![other.into()] },
                 secret: secret.clone(),
                 limits: limits.clone(),
                 mutants,
@@ -300,7 +301,7 @@ impl Scene {
             guest.crash(0, false);
             guest.boot(0);
             guest.rest();
-            assert!(guest.is_ready(), "a healthy disk can be recovered from");
+            assert!(guest.has_recovered(), "a healthy disk can be recovered from");
         }
     }
 }

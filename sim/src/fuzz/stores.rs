@@ -53,6 +53,7 @@ impl Stores {
         assert!(apply.upto <= self.last_durable(), "what is applied is in the log");
         assert!(apply.upto >= self.applied, "the records go forward");
         assert!(apply.puts.is_sorted_by(|a, b| a.0 < b.0), "rows ascend");
+        assert!(apply.deletes.is_sorted_by(|a, b| a < b), "deletes ascend");
         for (key, row) in &apply.puts {
             assert!(decode_row(key, row).is_ok(), "a row can be read again");
         }
@@ -107,9 +108,17 @@ impl Stores {
         if let Some(error) = self.failed.or(fail) {
             return Some((apply.ticket, Err(error)));
         }
+        let ticket = apply.ticket;
+        self.perform(apply);
+        Some((ticket, Ok(())))
+    }
+
+    fn perform(&mut self, apply: Apply) {
         self.records.extend(apply.puts);
+        for key in &apply.deletes {
+            self.records.remove(key);
+        }
         self.applied = apply.upto;
-        Some((apply.ticket, Ok(())))
     }
 
     /// Answers the oldest read, a few rows at a time.
@@ -158,8 +167,7 @@ impl Stores {
             self.keep(survivors);
         }
         if let Some(done) = self.applies.pop_front().filter(|_| apply && self.failed.is_none()) {
-            self.records.extend(done.puts);
-            self.applied = done.upto;
+            self.perform(done);
         }
         self.commits.clear();
         self.applies.clear();

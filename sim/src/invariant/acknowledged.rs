@@ -1,13 +1,16 @@
 //! **Promises** that an acknowledged write is never lost: when its client hears of it, the node that said so has it on disk,
-//! or a version that wins over it; and when all is quiet, every node has. A write that one node acknowledged may be lost with that
+//! or a version that wins over it; and when all is quiet, every replica has. A write that one node acknowledged may be lost with that
 //! node's disk, if no other disk had it by then: that is what `eventual` at `disk` says.
 //! **From** rule 4 of the promises, and what Jepsen's set and register tests ask of every database (jepsen.io/analyses).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use super::{Invariant, Seen, Survivor};
 use crate::disk::VirtualDisk;
 use crate::model::{LogReader, State, merge, show, state_of};
+use crate::replicas::partition_of;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -28,9 +31,7 @@ impl Acknowledged {
             return Ok(state);
         }
         for (_, entry) in reader.new_entries(disk)? {
-            for (key, version) in &entry.1 {
-                merge(state, key, version);
-            }
+            entry.follow(state);
         }
         Ok(state)
     }
@@ -46,12 +47,14 @@ impl Invariant for Acknowledged {
             Seen::Stepped { step, disk } => {
                 self.follow(step.node, disk)?;
             }
-            Seen::Acknowledged { node, write, disk } => {
+            Seen::Acknowledged { node, write, disk, .. } => {
                 let has = |state: &State| state.get(&write.key).is_some_and(|held| *held >= write.version);
-                let on_disk = has(self.follow(*node, disk)?);
+                self.follow(*node, disk)?;
+                // Whoever coordinated it: the node that tells of it need not hold it.
+                let on_disk = self.durable.values().any(|(_, state)| has(state));
                 if on_disk {
                     merge(&mut self.promised, &write.key, &write.version);
-                } else if !self.taken.get(node).is_some_and(has) {
+                } else if !self.taken.values().any(has) {
                     let held = self.follow(*node, disk)?.get(&write.key);
                     let (written, held) = (show(&write.key, Some(&write.version)), show(&write.key, held));
                     return Err(format!(
@@ -80,9 +83,13 @@ impl Invariant for Acknowledged {
                 });
             }
             Seen::Quiet { nodes, .. } => {
-                for Survivor { node, disk, .. } in *nodes {
+                for Survivor {
+                    node, disk, replica_of, ..
+                } in *nodes
+                {
                     let state = state_of(disk)?;
-                    for (key, version) in &self.promised {
+                    let owed = |key: &Bytes| replica_of.holds(partition_of(key));
+                    for (key, version) in self.promised.iter().filter(|(key, _)| owed(key)) {
                         let held = state.get(key);
                         if held.is_none_or(|held| held < version) {
                             let (promised, held) = (show(key, Some(version)), show(key, held));

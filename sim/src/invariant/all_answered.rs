@@ -76,12 +76,12 @@ impl Invariant for AllAnswered {
                 *self.writes.entry(id).or_default() += 1;
             }
             Seen::Talked { client, talk } => match &talk.said {
-                Said::AsksToWrite { request, write } => {
+                Said::AsksToWrite { request, write, .. } => {
                     let version = &write.version;
                     let id = (write.key.clone(), version.stamp, version.writer.clone());
                     self.asked.insert((*client, *request), Asked::Write(id));
                 }
-                Said::AsksToRead { request, key } => {
+                Said::AsksToRead { request, key, .. } => {
                     self.asked.insert((*client, *request), Asked::Read(key.clone()));
                 }
                 Said::Done { request, .. } | Said::Found { request, .. } => self.settle(*client, *request),

@@ -90,7 +90,11 @@ impl Line {
             ServerMessage::OpAck { last_id, beyond, .. } => {
                 let last = (*last_id != "0" && !self.acknowledge(last_id)).then_some(*last_id);
                 let mut beyond = beyond.iter();
-                last.or_else(|| beyond.find(|id| !self.settle(id, Write::Done)).copied())
+                last.or_else(|| {
+                    beyond
+                        .find(|done| !self.settle(done.id, Write::Done))
+                        .map(|done| done.id)
+                })
             }
             ServerMessage::OpRejected { id, code, .. } if !id.is_empty() => {
                 let is_final = Code::from_number(*code).is_some_and(Code::is_final);

@@ -38,7 +38,7 @@ impl Invariant for ClockForward {
         };
         let (reader, last) = self.nodes.entry(node).or_default();
         for (number, entry) in reader.new_entries(disk)? {
-            let (clock, changes) = (time(entry.0), &entry.1);
+            let (clock, changes) = (time(entry.clock), &entry.changes);
             if clock < *last {
                 return Err(format!(
                     "the clock of n{node} rises; entry {number} says {clock:?} after {last:?}"

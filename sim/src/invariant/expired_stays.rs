@@ -48,9 +48,7 @@ impl Node {
 
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
         for (_, entry) in self.reader.new_entries(disk)? {
-            for (key, version) in &entry.1 {
-                self.denials.persisted(key, version);
-            }
+            self.denials.logged(&entry);
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! **Promises** that when all is quiet, whoever watches a query holds its answer: what the updates made of the first answer is
-//! what the query gives over all that the node holds, no row more, none less, none older, and none that has expired.
+//! what the query gives over all that the replicas hold, wherever they are: no row more, none less, none older, and none that has
+//! expired.
 //! **From** rule 13 of the promises, and incremental view maintenance: a view kept by deltas equals the view computed anew
 //! (Budiu et al., "DBSP", 2023). The answer is computed by the workload's own model, from the words of the plan.
 
 use super::{Invariant, Seen, Survivor, Watched};
 use crate::clock::EPOCH_MS;
-use crate::model::Version;
+use crate::model::{State, Version, merge};
+use crate::replicas::partition_of;
 
 /// See the module.
 #[derive(Debug)]
@@ -35,14 +37,18 @@ fn holds(view: &Watched<'_>, nodes: &[Survivor<'_>], wall_ms: u64) -> Result<(),
         watch,
         rows,
     } = view;
-    let Some(Survivor { memory: state, .. }) = nodes.iter().find(|left| left.node == *node) else {
+    if !nodes.iter().any(|left| left.node == *node) {
         return Ok(());
-    };
+    }
+    let mut state = State::default();
+    for Survivor { memory, replica_of, .. } in nodes {
+        let held = memory.iter().filter(|(name, _)| replica_of.holds(partition_of(name)));
+        held.for_each(|(name, version)| merge(&mut state, name, version));
+    }
     let gone = |version: &Version| {
         let ends_ms = version.ttl_ms.map(|ttl_ms| version.stamp.millis() + ttl_ms);
         ends_ms.is_some_and(|ends_ms| ends_ms + GONE_MS < wall_ms)
     };
-    let mut state = (*state).clone();
     state.retain(|_, version| !gone(version));
     let answer = watch.answer(&state);
     // What is about to expire is in the answer for as long as the node's clock says, and nobody else knows what that says.

@@ -33,7 +33,8 @@ impl Invariant for LoggedOnce {
         };
         let (reader, state) = self.nodes.entry(node).or_default();
         for (number, entry) in reader.new_entries(disk)? {
-            for (key, version) in &entry.1 {
+            entry.take_away(state);
+            for (key, version) in &entry.changes {
                 if let Some(held) = state.get(key).filter(|held| *held >= version) {
                     let (again, held) = (show(key, Some(version)), show(key, Some(held)));
                     return Err(format!(

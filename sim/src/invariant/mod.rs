@@ -8,6 +8,7 @@ use std::fmt;
 use bytes::Bytes;
 use kernel::env::{ConnId, Limits};
 use kernel::machine::{Input, Role};
+use kernel::wire::Consistency;
 
 use crate::client::Talk;
 use crate::disk::VirtualDisk;
@@ -15,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::holding::Holding;
 use crate::model::{State, Version};
 use crate::network::LostFrame;
+use crate::replicas::ReplicaOf;
 use crate::trace::Step;
 use crate::watch::{Rows, Watch};
 
@@ -36,7 +38,10 @@ mod no_echo;
 mod no_resurrection;
 mod nothing_invented;
 mod persist_before_speak;
+mod quorum_acknowledged;
+mod quorum_reads;
 mod reads_durable;
+mod repairs_end;
 mod replies_in_order;
 mod session_guarantees;
 mod spoken_time;
@@ -63,7 +68,10 @@ pub use no_echo::NoEcho;
 pub use no_resurrection::NoResurrection;
 pub use nothing_invented::NothingInvented;
 pub use persist_before_speak::PersistBeforeSpeak;
+pub use quorum_acknowledged::QuorumAcknowledged;
+pub use quorum_reads::QuorumReads;
 pub use reads_durable::ReadsDurable;
+pub use repairs_end::RepairsEnd;
 pub use replies_in_order::RepliesInOrder;
 pub use session_guarantees::SessionGuarantees;
 pub use spoken_time::SpokenTime;
@@ -111,6 +119,8 @@ pub enum Seen<'a> {
         node: usize,
         /// The write.
         write: &'a Write,
+        /// How many replicas have it, as that node says.
+        level: Consistency,
         /// That node's disk when the client heard of it.
         disk: &'a VirtualDisk,
     },
@@ -125,6 +135,11 @@ pub enum Seen<'a> {
     Sampled {
         /// What they hold.
         holdings: &'a [Holding],
+    },
+    /// The partitions have more replicas than before, or fewer: a cluster begins with one node.
+    Placed {
+        /// As many each of them has at least, in the eyes of each node that is up.
+        replicas: usize,
     },
     /// Every fault is over, every client has its answers, and nothing is left to be done.
     Quiet {
@@ -188,6 +203,8 @@ pub struct Survivor<'a> {
     pub memory: &'a State,
     /// The names of the nodes that it has links with; `None` over datagrams, where a handshake may fail again and again.
     pub links: Option<&'a [String]>,
+    /// The partitions of which it is a replica.
+    pub replica_of: &'a ReplicaOf,
 }
 
 /// An envelope at the moment at which it leaves its node.
@@ -282,6 +299,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(LiveAnswers),
         Box::new(Strangers::default()),
         Box::new(NoEcho),
+        Box::new(RepairsEnd::default()),
         Box::new(NothingInvented::default()),
         Box::new(NoResurrection::default()),
         Box::new(SessionGuarantees::default()),
@@ -292,6 +310,8 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(AllAnswered::default()),
         Box::new(DialsApart::default()),
         Box::new(Linked),
+        Box::new(QuorumReads::default()),
+        Box::new(QuorumAcknowledged::default()),
     ]
 }
 

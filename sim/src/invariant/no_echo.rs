@@ -1,7 +1,7 @@
 //! **Promises** that a change does not go back to the peer that it came from: the step that takes changes from a connection sends
 //! none of them on that connection.
 //! **From** what every flooding protocol needs to end at all: the split horizon of RIP (RFC 2453, section 3.4.3). Nothing would be wrong
-//! in the end, only everything sent twice. Repairs are another matter: they answer a summary, and may well send what the other
+//! in the end, only everything sent twice. Repairs are another matter: they answer a question, and may well send what the other
 //! side has by now.
 
 use kernel::env::ConnId;
@@ -21,7 +21,7 @@ fn changes(frame: &[u8]) -> Vec<(&[u8], &[u8])> {
         return Vec::new();
     }
     match PeerMessage::decode(frame) {
-        Ok(PeerMessage::Changes(rows)) => rows.flatten().collect(),
+        Ok(PeerMessage::Changes(changes)) => changes.rows.flatten().collect(),
         _ => Vec::new(),
     }
 }

@@ -5,15 +5,21 @@
 //! backup that brings back what it had deleted (the doomstones of Cassandra and Riak). Compared is what clients were told
 //! before they asked, in whichever session, with what they were then shown: an answer reflects all that the node had said
 //! when it was asked.
+//!
+//! In a cluster of more than one a node answers with what the acting owner has. That may be another one by then, which lacks what one
+//! replica alone had acknowledged: only the session that was told of the delete is protected from that. So compared is what was
+//! said on the same connection, and all of it in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use kernel::env::ConnId;
 
 use super::nothing_invented::name;
 use super::{Invariant, Seen, Survivor};
 use crate::client::{Said, Talk};
 use crate::model::{State, Version, merge, show};
+use crate::replicas::partition_of;
 use crate::written::Written;
 
 /// See the module.
@@ -26,6 +32,8 @@ pub struct NoResurrection {
     /// What was known of a record when it was asked for, the first time on a connection, by client and number: the latest version
     /// that was shown, and the one that is dead.
     asked: BTreeMap<(usize, u64), Known>,
+    /// The nodes that ever were up.
+    up: BTreeSet<usize>,
 }
 
 /// What a node has told its clients.
@@ -37,6 +45,8 @@ struct Node {
     shown: State,
     /// The latest version that is dead, and all before it.
     dead: State,
+    /// On which connection that was said.
+    dead_on: BTreeMap<Bytes, ConnId>,
 }
 
 #[derive(Debug)]
@@ -61,12 +71,14 @@ impl NoResurrection {
         match &talk.said {
             Said::Done { write, .. } if write.version.value.is_none() => {
                 merge(&mut told.dead, &write.key, &write.version);
+                told.dead_on.insert(write.key.clone(), talk.conn);
             }
-            Said::AsksToRead { request, key } => {
+            Said::AsksToRead { request, key, .. } => {
+                let is_owed = self.up.len() < 2 || told.dead_on.get(key) == Some(&talk.conn);
                 let known = Known {
                     conn: talk.conn,
                     shown: told.shown.get(key).cloned(),
-                    dead: told.dead.get(key).cloned(),
+                    dead: told.dead.get(key).filter(|_| is_owed).cloned(),
                 };
                 let before = self.asked.get(&(client, *request));
                 if before.is_none_or(|before| before.conn != talk.conn) {
@@ -89,6 +101,7 @@ impl NoResurrection {
                     (None, None) => {
                         if let Some(shown) = known.shown {
                             merge(&mut told.dead, key, &shown);
+                            told.dead_on.insert(key.clone(), talk.conn);
                         }
                     }
                     // Nobody wrote it: another promise is broken.
@@ -108,9 +121,10 @@ impl NoResurrection {
                     let expired = *held == dead && held.ttl_ms.is_some();
                     held.value.is_some() && *held <= dead && !expired
                 };
-                let held = survivors
-                    .iter()
-                    .map(|survivor| (survivor.node, survivor.memory.get(key)));
+                // What a node has that it is no replica of is nobody's answer.
+                let partition = partition_of(key);
+                let replicas = survivors.iter().filter(|left| left.replica_of.holds(partition));
+                let held = replicas.map(|left| (left.node, left.memory.get(key)));
                 let back = held.filter_map(|(at, held)| Some((at, held.filter(alive)?)));
                 if let Some((at, held)) = back.into_iter().next() {
                     let (held, key) = (show(key, Some(held)), name(key));
@@ -131,6 +145,10 @@ impl Invariant for NoResurrection {
         match seen {
             Seen::Wrote(write) => {
                 self.written.add(write);
+                Ok(())
+            }
+            Seen::Booted { node } => {
+                self.up.insert(*node);
                 Ok(())
             }
             Seen::Talked { client, talk } => self.hear(*client, talk),

@@ -39,7 +39,7 @@ impl Invariant for NothingInvented {
                 let (writer, ms) = (&found.writer, found.stamp.millis());
                 (key, &found.value, format!(" of {writer} at {ms}"))
             }
-            Said::Row { key, value } if self.written.with_value(key, value).next().is_none() => {
+            Said::Row { key, value, .. } if self.written.with_value(key, value).next().is_none() => {
                 (key, value, String::new())
             }
             _ => return Ok(()),

@@ -27,6 +27,38 @@ use crate::traffic::is_one_of;
 #[derive(Debug, Default)]
 pub struct ReadsDurable {
     nodes: BTreeMap<usize, Node>,
+    /// What was on a disk that is another one by now: who was told of it before may show it after.
+    lost: Known,
+}
+
+/// Values that were ever on a disk.
+#[derive(Debug, Default)]
+struct Known {
+    /// By their stamp: an answer may be overtaken by a newer value while it waits.
+    ever: FxHashMap<Stamp, Vec<Option<Bytes>>>,
+    /// With their keys: rows of queries carry no stamp.
+    rows: FxHashSet<(Bytes, Bytes)>,
+}
+
+impl Known {
+    fn add(&mut self, key: &Bytes, version: &Version) {
+        if let (Some(value), Some(end)) = (&version.value, key.iter().position(|byte| *byte == 0)) {
+            self.rows.insert((key.slice(end + 1..), value.clone()));
+        }
+        self.ever.entry(version.stamp).or_default().push(version.value.clone());
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        for (stamp, values) in other.ever {
+            self.ever.entry(stamp).or_default().extend(values);
+        }
+    }
+
+    fn has(&self, stamp: Stamp, value: Option<&[u8]>) -> bool {
+        let values = self.ever.get(&stamp).into_iter().flatten();
+        values.map(|known| known.as_deref()).any(|known| known == value)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -35,28 +67,17 @@ struct Node {
     denials: Denials,
     /// The latest clock on disk, without its writer: a node tells it under its own name.
     clock: (u64, u16),
-    /// Values that were ever on disk, by their stamp: an answer may be overtaken by a newer value while it waits.
-    ever: FxHashMap<Stamp, Vec<Option<Bytes>>>,
-    /// Keys with values that were ever on disk: rows of queries carry no stamp.
-    rows: FxHashSet<(Bytes, Bytes)>,
+    known: Known,
 }
 
 impl Node {
-    fn known(&mut self, key: &Bytes, version: &Version) {
-        if let (Some(value), Some(end)) = (&version.value, key.iter().position(|byte| *byte == 0)) {
-            self.rows.insert((key.slice(end + 1..), value.clone()));
-        }
-        self.ever.entry(version.stamp).or_default().push(version.value.clone());
-    }
-
     fn follow(&mut self, disk: &VirtualDisk) -> Result<(), String> {
         for (_, entry) in self.reader.new_entries(disk)? {
-            let (clock, changes) = &*entry;
-            self.clock = self.clock.max(time(*clock));
-            for (key, version) in changes {
-                self.known(key, version);
-                self.denials.persisted(key, version);
+            self.clock = self.clock.max(time(entry.clock));
+            for (key, version) in &entry.changes {
+                self.known.add(key, version);
             }
+            self.denials.logged(&entry);
         }
         Ok(())
     }
@@ -67,42 +88,41 @@ impl Node {
         let Some(disk) = disk else { return Ok(()) };
         let state = state_of(disk)?;
         for (key, version) in &state {
-            self.known(key, version);
+            self.known.add(key, version);
         }
         self.denials = Denials::of(state);
         self.follow(disk)
     }
 
-    /// Whether this version was ever on this disk.
-    fn ever_had(&self, stamp: Stamp, value: Option<&[u8]>) -> bool {
-        let values = self.ever.get(&stamp).into_iter().flatten();
-        values.map(|known| known.as_deref()).any(|known| known == value)
-    }
-
-    /// The first row of a query that a client is shown and that was never on disk.
-    fn shown_early<'f>(&self, mut rows: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Option<(&'f [u8], &'f [u8])> {
-        let known = |key, value| {
-            let row = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-            self.rows.contains(&row)
-        };
-        rows.find(|(key, value)| !known(key, value))
-    }
-
     /// The first change that a peer is told of and that is not on disk.
     fn forwarded_early(&self, frame: &[u8]) -> Option<(Bytes, Version)> {
-        if !is_one_of(frame, &["CHANGES"]) {
+        if !is_one_of(frame, &["CHANGES", "RECORDS", "GIVE"]) {
             return None;
         }
-        let Ok(PeerMessage::Changes(mut rows)) = PeerMessage::decode(frame) else {
-            return None;
-        };
+        let mut rows = PeerMessage::decode(frame).ok()?.rows()?;
         rows.find_map(|row| {
             let (key, record) = row.ok()?;
             let record = Record::decode(Bytes::copy_from_slice(record), &Limits::default()).ok()?;
             let version = record.version();
-            let early = !self.ever_had(version.stamp, version.value);
+            let early = !self.known.has(version.stamp, version.value);
             early.then(|| (Bytes::copy_from_slice(key), Version::of(&version)))
         })
+    }
+}
+
+impl ReadsDurable {
+    fn known(&self) -> impl Iterator<Item = &Known> {
+        let disks = self.nodes.values().map(|node| &node.known);
+        disks.chain([&self.lost])
+    }
+
+    /// The first row of a query that a client is shown and that was never on a disk.
+    fn shown_early<'f>(&self, mut rows: impl Iterator<Item = (&'f [u8], &'f [u8])>) -> Option<(&'f [u8], &'f [u8])> {
+        let known = |key, value| {
+            let row = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+            self.known().any(|known| known.rows.contains(&row))
+        };
+        rows.find(|(key, value)| !known(key, value))
     }
 }
 
@@ -118,7 +138,9 @@ impl Invariant for ReadsDurable {
             }
             Seen::DiskChanged { node, disks } => {
                 let disk = disks.get(*node).copied().flatten();
-                self.nodes.entry(*node).or_default().changed(disk)?;
+                let node = self.nodes.entry(*node).or_default();
+                self.lost.absorb(std::mem::take(&mut node.known));
+                node.changed(disk)?;
             }
             Seen::Stepped { step, disk } => {
                 let node = self.nodes.entry(step.node).or_default();
@@ -151,10 +173,12 @@ impl Invariant for ReadsDurable {
                     return Ok(());
                 }
                 let message = ServerMessage::decode(left.frame, Limits::default().depth);
+                let durable_clock = node.clock;
+                // What it shows may be another node's, which had it on disk when it told of it.
                 let early = match &message {
-                    Ok(ServerMessage::QueryResp { results, .. }) => node.shown_early(results.rows().flatten()),
+                    Ok(ServerMessage::QueryResp { results, .. }) => self.shown_early(results.rows().flatten()),
                     Ok(ServerMessage::QueryUpdate(Update { key, value, .. })) => {
-                        node.shown_early(value.iter().map(|value| (*key, *value)))
+                        self.shown_early(value.iter().map(|value| (*key, *value)))
                     }
                     _ => None,
                 };
@@ -169,7 +193,7 @@ impl Invariant for ReadsDurable {
                         found: Some((value, at)),
                         ..
                     }) => {
-                        let known = node.ever_had(at.stamp, Some(value));
+                        let known = self.known().any(|known| known.has(at.stamp, Some(value)));
                         if !known {
                             let (writer, ms) = (at.writer, at.stamp.millis());
                             return Err(format!(
@@ -177,8 +201,8 @@ impl Invariant for ReadsDurable {
                             ));
                         }
                     }
-                    Ok(ServerMessage::AuthAck { clock: Some(clock) }) if time(clock) > node.clock => {
-                        let (told, durable) = (time(clock), node.clock);
+                    Ok(ServerMessage::AuthAck { clock: Some(clock) }) if time(clock) > durable_clock => {
+                        let (told, durable) = (time(clock), durable_clock);
                         return Err(format!(
                             "n{number} tells only a durable clock; it told {told:?}, and {durable:?} is"
                         ));

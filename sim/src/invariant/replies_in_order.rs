@@ -6,17 +6,20 @@
 use std::collections::BTreeMap;
 
 use kernel::env::ConnId;
+use kernel::wire::cluster::Word;
 use kernel::wire::peer::PeerMessage;
 
 use super::{Invariant, Seen};
 use crate::traffic::is_one_of;
 
 fn is_heartbeat(frame: &[u8]) -> bool {
-    is_one_of(frame, &["PING", "PONG"])
-        && matches!(
-            PeerMessage::decode(frame),
-            Ok(PeerMessage::Ping | PeerMessage::Pong { .. })
-        )
+    is_one_of(frame, &["PING", "PONG", "CLUSTER"])
+        && match PeerMessage::decode(frame) {
+            Ok(PeerMessage::Ping(_) | PeerMessage::Pong { .. }) => true,
+            // Who is alive is told as heartbeats are.
+            Ok(PeerMessage::Cluster(body)) => matches!(Word::decode(body), Some(Word::Gossip(_))),
+            _ => false,
+        }
 }
 
 /// See the module.

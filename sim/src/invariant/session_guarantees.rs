@@ -9,6 +9,13 @@
 //! Compared is what one client was told, in the order in which it was told, with what all of them stamped. On a connection that
 //! keeps its order an answer reflects all that was heard before it. On any other it reflects what was heard before it was
 //! asked for; and updates of a query, for which nobody asks, may be late.
+//!
+//! Of the rows of a query, in a cluster of more than one, less is promised: the first answer shows nothing older than what the
+//! session had been told, of that record, before it asked. What follows goes with whoever acts as owner by then, who may lack what
+//! one replica alone acknowledged; and a row binds no later read, for it says nothing of when it was written.
+//!
+//! Clients that stamp alike (`twin`) break the rule that a stamp names one write. Replicas agree on which of the two it names, and
+//! one that has not heard of both may show the other: in a cluster of more than one such versions count as the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -30,6 +37,8 @@ pub struct SessionGuarantees {
     stamped: BTreeMap<(Stamp, String), u64>,
     place: u64,
     sessions: BTreeMap<usize, Session>,
+    /// The nodes that ever were up.
+    nodes: BTreeSet<usize>,
 }
 
 /// What a session has shown of a record.
@@ -46,6 +55,8 @@ struct Floor {
 struct Session {
     conn: Option<ConnId>,
     floors: BTreeMap<Bytes, Floor>,
+    /// What was known of every record when a query was asked, by the client's name for it.
+    watched: BTreeMap<String, BTreeMap<Bytes, Floor>>,
     /// What was known of a record when it was asked for, the first time on this session: an answer may be to that.
     asked: BTreeMap<u64, Option<Floor>>,
     /// The stamps of the writes that were sent, by the client's number.
@@ -164,16 +175,16 @@ impl SessionGuarantees {
             };
         }
         match &talk.said {
-            Said::AsksToWrite { request, write } => {
+            Said::AsksToWrite { request, write, .. } => {
                 let id = (write.version.stamp, write.version.writer.clone());
                 session.writes(*request, write, self.stamped.get(&id).copied())
             }
-            Said::Done { request, write } => session.done(*request, write, talk.ordered),
+            Said::Done { request, write, .. } => session.done(*request, write, talk.ordered),
             Said::Refused { request, .. } => {
                 session.answered(*request);
                 Ok(())
             }
-            Said::AsksToRead { request, key } => {
+            Said::AsksToRead { request, key, .. } => {
                 let floor = session.floors.get(key).cloned();
                 session.asked.entry(*request).or_insert(floor);
                 Ok(())
@@ -187,8 +198,13 @@ impl SessionGuarantees {
                 }
                 let now = session.floors.get(key).cloned();
                 let floor = if talk.ordered { now } else { asked };
+                let alike = |floor: &&Floor| {
+                    let twin = self.nodes.len() > 1 && floor.version.writer == TWIN;
+                    twin && version.is_none_or(|version| version.stamp == floor.version.stamp)
+                };
                 let wrong = floor
                     .as_ref()
+                    .filter(|floor| !alike(floor))
                     .and_then(|floor| judge(key, version, floor, &self.written));
                 if let Some(wrong) = wrong {
                     return Err(wrong);
@@ -208,16 +224,28 @@ impl SessionGuarantees {
                 }
                 Ok(())
             }
-            Said::Row { key, value } => {
+            Said::AsksToWatch { query } => {
+                let floors = session.floors.clone();
+                session.watched.insert(query.clone(), floors);
+                Ok(())
+            }
+            Said::Row { first, key, value } => {
                 let mut versions = self.written.with_value(key, value);
                 let (Some(version), None) = (versions.next(), versions.next()) else {
                     return Ok(());
                 };
-                let floor = session.floors.get(key).filter(|_| talk.ordered);
+                let known = match (self.nodes.len() > 1, first) {
+                    (false, _) => Some(&session.floors),
+                    (true, Some(query)) => session.watched.get(query),
+                    (true, None) => None,
+                };
+                let floor = known.and_then(|known| known.get(key)).filter(|_| talk.ordered);
                 if let Some(wrong) = floor.and_then(|floor| judge(key, Some(version), floor, &self.written)) {
                     return Err(wrong);
                 }
-                session.raise(key, version, false);
+                if self.nodes.len() < 2 {
+                    session.raise(key, version, false);
+                }
                 Ok(())
             }
             Said::GivesUp => Ok(()),
@@ -242,6 +270,10 @@ impl Invariant for SessionGuarantees {
             Seen::Talked { client, talk } => {
                 let told = self.hear(*client, talk);
                 told.map_err(|wrong| format!("c{client} on its session with n{}: {wrong}", talk.node))
+            }
+            Seen::Booted { node } => {
+                self.nodes.insert(*node);
+                Ok(())
             }
             _ => Ok(()),
         }

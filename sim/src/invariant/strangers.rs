@@ -29,7 +29,10 @@ impl Invariant for Strangers {
             Seen::Stepped { step, disk } => {
                 let node = step.node;
                 for (number, entry) in self.logs.entry(node).or_default().new_entries(disk)? {
-                    let foreign = entry.1.iter().find(|(_, version)| version.writer.starts_with(IMPOSTOR));
+                    let foreign = entry
+                        .changes
+                        .iter()
+                        .find(|(_, version)| version.writer.starts_with(IMPOSTOR));
                     if let Some((key, version)) = foreign {
                         let written = show(key, Some(version));
                         return Err(format!(

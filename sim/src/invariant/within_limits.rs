@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use kernel::env::{ConnId, Limits, Ticket};
 use kernel::machine::{Fetch, Input, Phase, Role};
-use kernel::store::{ENTRY_BYTES, decode_entry};
+use kernel::store::{ENTRY_BYTES, decode_entry, system_bytes};
 use kernel::wire::client::ClientMessage;
 use kernel::wire::server::ServerMessage;
 
@@ -117,19 +118,32 @@ impl Node {
             .as_ref()
             .and_then(|commit| Some((commit, commit.entry.as_ref()?)))
         {
-            let changes = decode_entry(bytes).map(|(_, changes)| changes).unwrap_or_default();
-            let content = changes
+            let said = decode_entry(bytes).unwrap_or_default();
+            let changes = said.changes.iter();
+            let changes = changes.map(|change| change.key.as_bytes().len() + change.record.as_bytes().len());
+            let content = changes.chain(said.system.values().map(Bytes::len));
+            // What the node keeps of itself is small, and waits for nobody.
+            let system: u64 = said
+                .system
                 .iter()
-                .map(|change| change.key.as_bytes().len() + change.record.as_bytes().len());
+                .map(|(name, row)| system_bytes(name.len(), row.len()))
+                .sum();
             self.entries.push_back(Entry {
                 ticket: commit.ticket,
-                bytes: bytes.len() as u64,
-                changes: changes.len(),
+                bytes: (bytes.len() as u64).saturating_sub(system),
+                changes: said.changes.len(),
                 content_bytes: content.sum::<usize>() as u64,
             });
         }
-        if output.apply.is_some() {
-            self.applying_bytes = Some(std::mem::take(&mut self.behind_bytes));
+        if let Some(apply) = &output.apply {
+            // One that puts nothing only deletes what was dropped: what waits still waits.
+            let waits = apply.puts.is_empty();
+            let bytes = if waits {
+                0
+            } else {
+                std::mem::take(&mut self.behind_bytes)
+            };
+            self.applying_bytes = Some(bytes);
         }
         match output.phase {
             // What it found in its storage it has counted for itself: from here on there is at least what comes now.

@@ -1,6 +1,8 @@
 //! What can be changed about a plan without knowing each kind of event: who and what an entry mentions, and the people of
 //! the cluster. Whoever adds an event adds its line to [`Event::parts`], and nothing else here.
 
+use kernel::wire::{Consistency, ReadConsistency};
+
 use super::{Event, On, Plan};
 use crate::endpoint::Endpoint;
 use crate::watch::{Filter, Order, Watch};
@@ -24,6 +26,10 @@ pub(crate) enum Part<'a> {
     ForUs(&'a mut u64),
     /// How long what is written is read, where it goes.
     TtlMs(&'a mut Option<u64>),
+    /// How many replicas must have what is written.
+    Writes(&'a mut Consistency),
+    /// Which replicas are asked.
+    Reads(&'a mut ReadConsistency),
     /// How far something is off, either way.
     Signed(&'a mut i64),
 }
@@ -38,7 +44,7 @@ pub(crate) enum Who {
 impl Event {
     /// Everything that it mentions.
     pub(crate) fn parts(&mut self) -> Vec<Part<'_>> {
-        use Part::{Client, End, ForUs, Key, Map, Node, Signed, TtlMs, Written};
+        use Part::{Client, End, ForUs, Key, Map, Node, Reads, Signed, TtlMs, Writes, Written};
         match self {
             Event::Put {
                 client,
@@ -46,10 +52,27 @@ impl Event {
                 key,
                 value,
                 ttl_ms,
-            } => vec![Client(client), Map(map), Key(key), Written(value), TtlMs(ttl_ms)],
-            Event::Delete { client, map, key } | Event::Get { client, map, key } => {
-                vec![Client(client), Map(map), Key(key)]
-            }
+                level,
+            } => vec![
+                Client(client),
+                Map(map),
+                Key(key),
+                Written(value),
+                TtlMs(ttl_ms),
+                Writes(level),
+            ],
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            } => vec![Client(client), Map(map), Key(key), Writes(level)],
+            Event::Get {
+                client,
+                map,
+                key,
+                level,
+            } => vec![Client(client), Map(map), Key(key), Reads(level)],
             Event::Watch { client, watch } => {
                 let key = match &mut watch.filter {
                     Filter::NotKey(key) => Some(Key(key)),

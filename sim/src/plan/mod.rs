@@ -3,6 +3,8 @@
 //! A seed is expanded into a plan ([`Plan::draw`]); running is executing it. So a failure can be cut down (delete an entry,
 //! keep failing) and kept (a file that replays after the generator has changed).
 
+use kernel::wire::{Consistency, ReadConsistency};
+
 use crate::watch::Watch;
 
 mod bounds;
@@ -37,7 +39,8 @@ pub struct Entry {
 /// What can happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// `put c0 map key 7`, or `put c0 map key 7 ttl 500`: a client writes a number, perhaps for so many milliseconds.
+    /// `put c0 map key 7`, or `put c0 map key 7 ttl 500 quorum`: a client writes a number, perhaps for so many milliseconds, and
+    /// perhaps wants more replicas to have it than one.
     Put {
         /// Who.
         client: usize,
@@ -49,8 +52,10 @@ pub enum Event {
         value: u64,
         /// How long it is read.
         ttl_ms: Option<u64>,
+        /// How many replicas must have it.
+        level: Consistency,
     },
-    /// `delete c0 map key`: a client deletes.
+    /// `delete c0 map key`, or `delete c0 map key quorum`: a client deletes.
     Delete {
         /// Who.
         client: usize,
@@ -58,8 +63,10 @@ pub enum Event {
         map: String,
         /// Which key.
         key: String,
+        /// How many replicas must have it.
+        level: Consistency,
     },
-    /// `get c0 map key`: a client reads.
+    /// `get c0 map key`, or `get c0 map key quorum`: a client reads.
     Get {
         /// Who.
         client: usize,
@@ -67,6 +74,8 @@ pub enum Event {
         map: String,
         /// Which key.
         key: String,
+        /// Which replicas are asked.
+        level: ReadConsistency,
     },
     /// `watch c0 map above:50 down 3`: a client keeps a query live from now on, on whatever line it has.
     Watch {
@@ -117,6 +126,26 @@ mod tests {
             let plan = Plan::draw(seed);
             let text = plan.to_string();
             assert_eq!(text.parse(), Ok(plan), "{text}");
+        }
+    }
+
+    #[test]
+    fn levels_come_back_and_what_is_usual_is_not_written() {
+        let text = "clients 1\n1us put c0 m k 7 ttl 5 quorum\n2us put c0 m k 8 strong\n3us put c0 m k 9 eventual\n\
+                    4us delete c0 m k quorum\n5us get c0 m k quorum\n6us get c0 m k any\n7us get c0 m k owner\n";
+        let plan: Plan = text.parse().expect("a plan");
+        let printed = plan.to_string();
+        let usual = text.replace(" eventual", "").replace(" owner", "");
+        assert!(printed.ends_with(usual.trim_start_matches("clients 1\n")), "{printed}");
+        assert_eq!(printed.parse(), Ok(plan));
+        for wrong in [
+            "put c0 m k 7 any",
+            "put c0 m k 7 quorum ttl 5",
+            "delete c0 m k owner",
+            "get c0 m k strong",
+        ] {
+            let said = format!("5us {wrong}").parse::<Plan>().expect_err(wrong).to_string();
+            assert!(said.contains("is written"), "{said}");
         }
     }
 

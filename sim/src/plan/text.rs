@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use kernel::env::Rare;
+use kernel::wire::{Consistency, ReadConsistency};
 
 use super::header::Field;
 use super::{Entry, Event, Fault, FaultKind, Header, Plan, bounds};
@@ -63,15 +64,45 @@ impl fmt::Display for Event {
                 key,
                 value,
                 ttl_ms,
+                level,
             } => {
                 write!(f, "put c{client} {map} {key} {value}")?;
-                ttl_ms.map_or(Ok(()), |ttl_ms| write!(f, " ttl {ttl_ms}"))
+                ttl_ms.map_or(Ok(()), |ttl_ms| write!(f, " ttl {ttl_ms}"))?;
+                f.write_str(written(*level))
             }
-            Event::Delete { client, map, key } => write!(f, "delete c{client} {map} {key}"),
-            Event::Get { client, map, key } => write!(f, "get c{client} {map} {key}"),
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            } => write!(f, "delete c{client} {map} {key}{}", written(*level)),
+            Event::Get {
+                client,
+                map,
+                key,
+                level,
+            } => write!(f, "get c{client} {map} {key}{}", read(*level)),
             Event::Watch { client, watch } => write!(f, "watch c{client} {watch}"),
             Event::Fault(fault) => fault.fmt(f),
         }
+    }
+}
+
+/// The last word of a write: none for what is usual.
+fn written(level: Consistency) -> &'static str {
+    match level {
+        Consistency::Eventual => "",
+        Consistency::Quorum => " quorum",
+        Consistency::Strong => " strong",
+    }
+}
+
+/// The last word of a read: none for what is usual.
+fn read(level: ReadConsistency) -> &'static str {
+    match level {
+        ReadConsistency::Owner => "",
+        ReadConsistency::Any => " any",
+        ReadConsistency::Quorum => " quorum",
     }
 }
 
@@ -168,30 +199,46 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
         Endpoint::Node(_) => Err(shape()),
     };
     let number = |word: &str| word.parse::<u64>().map_err(|_| shape());
+    let written = |words: &[&str]| match words {
+        [] => Ok(Consistency::default()),
+        [word] => Consistency::of(word).ok_or_else(shape),
+        _ => Err(shape()),
+    };
+    let read = |words: &[&str]| match words {
+        [] => Ok(ReadConsistency::default()),
+        [word] => ReadConsistency::of(word).ok_or_else(shape),
+        _ => Err(shape()),
+    };
     Ok(match words[1..] {
-        [who, map, key, value, ref ttl @ ..] if name == "put" => {
+        [who, map, key, value, ref rest @ ..] if name == "put" => {
             let (map, key) = (map.to_string(), key.to_string());
+            let (ttl_ms, rest) = match rest {
+                ["ttl", ms, rest @ ..] => (Some(number(ms)?), rest),
+                rest => (None, rest),
+            };
+            if ttl_ms == Some(0) {
+                return Err(shape());
+            }
             Event::Put {
                 client: client(who)?,
                 map,
                 key,
                 value: number(value)?,
-                ttl_ms: match ttl {
-                    [] => None,
-                    ["ttl", ms] => Some(number(ms)?).filter(|ms| *ms > 0).ok_or_else(shape).map(Some)?,
-                    _ => return Err(shape()),
-                },
+                ttl_ms,
+                level: written(rest)?,
             }
         }
-        [who, map, key] if name == "delete" => Event::Delete {
+        [who, map, key, ref rest @ ..] if name == "delete" => Event::Delete {
             client: client(who)?,
             map: map.to_string(),
             key: key.to_string(),
+            level: written(rest)?,
         },
-        [who, map, key] if name == "get" => Event::Get {
+        [who, map, key, ref rest @ ..] if name == "get" => Event::Get {
             client: client(who)?,
             map: map.to_string(),
             key: key.to_string(),
+            level: read(rest)?,
         },
         [who, _, _, _, _] if name == "watch" => Event::Watch {
             client: client(who)?,

@@ -33,24 +33,27 @@ pub(super) fn disk(mutant: Option<Mutant>, disk: DiskProfile) -> DiskProfile {
     }
 }
 
-/// Makes the nodes. Those in `older` speak the protocol before this one.
+/// Makes the nodes. Those in `older` speak the protocol before this one; those in `displaced` have lost what they had.
 pub(super) fn nodes(
     header: &Header,
     limits: &Limits,
     mutant: Option<Mutant>,
     older: Rc<RefCell<BTreeSet<usize>>>,
+    displaced: Rc<RefCell<BTreeSet<usize>>>,
 ) -> Factory<Node> {
     let (nodes, on, limits) = (header.nodes as usize, header.rare.clone(), limits.clone());
     let mutants = mutant.map_or_else(Mutants::default, Mutants::only);
     let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
     let keys = Streams::new(&SeededRng::from_u64(header.seed), "rare paths");
     Box::new(move |node: usize, boots: u64| {
-        let others = (0..nodes).filter(|other| *other != node);
+        // The first begins the cluster, and joins it like the others once it has lost its disk.
+        let founds = node == 0 && !displaced.borrow().contains(&node);
+        let others = (0..nodes).filter(|other| *other != node && !founds);
         let rare = RarePaths::new(&on, keys.at(node as u64, boots).next_u64());
         let is_older = older.borrow().contains(&node);
         Node::new(NodeConfig {
             rare: if is_older { rare.and_older() } else { rare },
-            peers: others.map(|other| format!("n{other}")).collect(),
+            join: others.map(|other| format!("n{other}")).collect(),
             secret: secret.clone(),
             limits: limits.clone(),
             mutants,

@@ -5,6 +5,7 @@ use kernel::node::Node;
 
 use super::{Run, Token};
 use crate::disk::{Image, VirtualDisk};
+use crate::host::Host;
 use crate::plan::{Event, Fault, FaultKind, On};
 use crate::reached::Spot;
 
@@ -33,7 +34,7 @@ impl Run<'_> {
             On::Nodes(kept, cloned) => {
                 let image = self.world.hosts()[kept].disk().image();
                 let usable = kept != cloned && !self.world.hosts()[kept].disk().is_damaged();
-                if usable {
+                if usable && self.displace(cloned) {
                     self.world.replace_disk(cloned, image);
                     self.world.hit(Spot::DiskCloned);
                 }
@@ -61,7 +62,7 @@ impl Run<'_> {
                 self.world.crash(node);
                 self.world.boot(node);
             }
-            FaultKind::Wipe => {
+            FaultKind::Wipe if self.displace(node) => {
                 self.world.replace_disk(node, Image::default());
                 self.world.hit(Spot::DiskWiped);
             }
@@ -71,8 +72,8 @@ impl Run<'_> {
                     self.images.insert(index, disk.image());
                 }
             }
-            FaultKind::LoseTransaction => self.harm(node, |disk| disk.lose_transaction(at_us)),
-            FaultKind::Flip => self.harm(node, |disk| disk.flip(at_us)),
+            FaultKind::LoseTransaction if self.displace(node) => self.harm(node, |disk| disk.lose_transaction(at_us)),
+            FaultKind::Flip if self.displace(node) => self.harm(node, |disk| disk.flip(at_us)),
             FaultKind::FailCommit => self.world.host_mut(node).disk_mut().fail_next_commit(),
             FaultKind::FailApply => self.world.host_mut(node).disk_mut().fail_next_apply(),
             FaultKind::FailRead => self.world.host_mut(node).disk_mut().fail_next_read(),
@@ -93,6 +94,29 @@ impl Run<'_> {
             FaultKind::Freeze => self.world.freeze(node),
             _ => {}
         }
+    }
+
+    /// A node is about to lose its disk. It does not if too few would be left that the others know: no cluster outlives the loss of
+    /// a majority of its members.
+    fn displace(&mut self, node: usize) -> bool {
+        self.note_members();
+        let mut displaced = self.displaced.borrow_mut();
+        let lost = displaced.len() + usize::from(!displaced.contains(&node));
+        let nodes = self.plan.header.nodes as usize;
+        let survives = nodes == 1 || (self.complete && 2 * lost < nodes);
+        if survives && nodes > 1 {
+            displaced.insert(node);
+        }
+        survives
+    }
+
+    /// Who has become a member again is not displaced any more.
+    pub(super) fn note_members(&mut self) {
+        let hosts = self.world.hosts();
+        let is_member = |node: usize| hosts[node].machine().is_some_and(Node::is_member);
+        let members = |host: &Host<Node>| host.machine()?.cluster().map(|state| state.members.len());
+        self.complete |= hosts.iter().filter_map(members).any(|members| members == hosts.len());
+        self.displaced.borrow_mut().retain(|node| !is_member(*node));
     }
 
     /// A node crashes, something befalls its disk, and it is booted. A disk that is damaged already is left as it is.
@@ -169,7 +193,9 @@ impl Run<'_> {
                 self.world.boot(node);
             }
             FaultKind::OldDisk => {
-                if let Some(image) = self.images.remove(&index) {
+                if let Some(image) = self.images.remove(&index)
+                    && self.displace(node)
+                {
                     self.world.crash(node);
                     if image != self.world.hosts()[node].disk().image() {
                         self.world.hit(Spot::DiskOld);
@@ -199,7 +225,10 @@ impl Run<'_> {
     pub(super) fn replace_unusable(&mut self) {
         for node in 0..self.left().count() {
             let host = &self.world.hosts()[node];
-            if host.disk().is_harmed() && matches!(host.phase(), Some(Phase::Failed { .. })) {
+            let failed = host.disk().is_harmed() && matches!(host.phase(), Some(Phase::Failed { .. }));
+            // An older disk was put in, from before the node was replaced: nobody counts it any more, and it joins anew.
+            if failed || host.phase() == Some(Phase::Removed) {
+                self.displaced.borrow_mut().insert(node);
                 self.world.replace_disk(node, Image::default());
                 self.world.boot(node);
             }

@@ -15,7 +15,7 @@ use crate::client::{Action, Client};
 use crate::disk::Image;
 use crate::holding::Looker;
 use crate::host::Host;
-use crate::invariant::{Invariant, Violation, Watched, agree, all};
+use crate::invariant::{Invariant, Violation, Watched, all};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
 use crate::world::{Between, Happening, Hook, Setup, World};
@@ -51,7 +51,8 @@ pub enum End {
     Broken(Violation),
     /// After the last fault it did not come to rest in time.
     Stuck(String),
-    /// The same where no majority of the nodes was left: no promise was broken, and nobody promises an end.
+    /// The same where no majority of the nodes was left, or too few replicas of what somebody waits for: no promise was broken, and
+    /// nobody promises an end.
     WithoutMajority(String),
 }
 
@@ -122,7 +123,12 @@ pub fn limits(header: &Header) -> Limits {
         max_drift_ms: header.max_drift_ms,
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
+        probe_ms: header.heartbeat_ms,
+        session_ms: 5_000,
         anti_entropy_ms: header.anti_entropy_ms,
+        repair_bytes: header.chunk_bytes as usize,
+        // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
+        repair_list_items: if header.chunk_bytes < 1_000 { 0 } else { 16 },
         redial_ms: header.redial_ms,
         ..Limits::default()
     }
@@ -134,6 +140,10 @@ struct Run<'p> {
     plan: &'p Plan,
     /// Which nodes speak the protocol before this one when they are booted next.
     older: Rc<RefCell<BTreeSet<usize>>>,
+    /// Which nodes have lost the disk by which the others know them, and are not members again yet.
+    displaced: Rc<RefCell<BTreeSet<usize>>>,
+    /// Whether every node was a member once.
+    complete: bool,
     /// Copies of disks, by the entry that wants them put back.
     images: BTreeMap<usize, Image>,
     /// Rare paths taken by machines that are gone.
@@ -146,10 +156,14 @@ struct Run<'p> {
     lookers: Vec<Looker>,
     /// Whether the disks agreed when they were compared last, and how often each had changed by then.
     agreed: Option<(Vec<(usize, u64)>, bool)>,
+    /// How many replicas every partition had at least when it was looked last.
+    replicas: usize,
     unchecked: bool,
     healed: bool,
     /// Since when all has been quiet, as far as can be seen from outside.
     quiet_since_us: Option<u64>,
+    /// Since when no query waits for anybody.
+    answers_since_us: Option<u64>,
     acknowledged: u64,
     actions: Vec<Action>,
 }
@@ -165,7 +179,8 @@ impl<'p> Run<'p> {
             disk: cast::disk(mutant, setup.disk),
             ..setup
         };
-        let factory = cast::nodes(header, &limits, mutant, Rc::clone(&older));
+        let displaced = Rc::new(RefCell::new(BTreeSet::new()));
+        let factory = cast::nodes(header, &limits, mutant, Rc::clone(&older), Rc::clone(&displaced));
         let invariants = if unchecked { Vec::new() } else { all(&limits) };
         let mut world = World::new(setup, factory, invariants);
         let taken = Rc::new(RefCell::new(BTreeMap::new()));
@@ -177,6 +192,8 @@ impl<'p> Run<'p> {
         Self {
             plan,
             older,
+            displaced,
+            complete: false,
             images: BTreeMap::new(),
             taken,
             world,
@@ -184,9 +201,11 @@ impl<'p> Run<'p> {
             wakes: vec![None; header.clients as usize],
             lookers: (0..header.nodes).map(|_| Looker::default()).collect(),
             agreed: None,
+            replicas: 0,
             unchecked,
             healed: false,
             quiet_since_us: None,
+            answers_since_us: None,
             acknowledged: 0,
             actions: Vec::new(),
         }
@@ -232,17 +251,24 @@ impl<'p> Run<'p> {
 
     fn report(self, at_rest: bool) -> Report {
         let header = &self.plan.header;
+        // Who has lost its disk and did not become a member again cannot vote.
+        let displaced = self.displaced_of_those_left() as u64;
+        let survivors = header.nodes - header.dead.min(header.nodes);
         let left = Left {
-            nodes: header.nodes - header.dead.min(header.nodes),
+            // Where some went before all had come, those that are left may be a minority of those that belong.
+            nodes: if self.complete || (header.dead == 0 && displaced == 0) {
+                survivors.saturating_sub(displaced)
+            } else {
+                0
+            },
             of: header.nodes,
         };
         let end = match (self.world.broken(), at_rest) {
             (Some(violation), _) if violation.invariant == "progress" => End::Stuck(violation.expected.clone()),
             (Some(violation), _) => End::Broken(violation.clone()),
             (None, true) => End::Held,
-
             (None, false) => match self.why_not_at_rest() {
-                End::Stuck(why) if !left.are_majority() => End::WithoutMajority(why),
+                End::Stuck(why) if !left.are_majority() || !self.can_be_served() => End::WithoutMajority(why),
                 why => why,
             },
         };
@@ -276,22 +302,6 @@ impl<'p> Run<'p> {
         reached
     }
 
-    /// Nodes that all serve and still differ break a promise; whatever else is not done yet is only late.
-    fn why_not_at_rest(&self) -> End {
-        let idle = |client: &Client| client.is_idle();
-        if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
-            return End::Stuck(format!("c{client} still has requests that nobody answered"));
-        }
-        if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
-            let phase = self.world.hosts()[node].phase();
-            return End::Stuck(format!("n{node} does not serve: {phase:?}"));
-        }
-        if !self.all_watch() {
-            return End::Stuck("somebody has no answer to what it watches".into());
-        }
-        self.what_differs()
-    }
-
     fn act(&mut self, client: usize) {
         for action in std::mem::take(&mut self.actions) {
             match action {
@@ -301,9 +311,9 @@ impl<'p> Run<'p> {
                 Action::Wrote(write) => self.world.wrote(&write),
                 Action::Talked(talk) => self.world.talked(client, &talk),
                 Action::Intruded(what) => self.world.intruded(client, &what),
-                Action::Acknowledged(node, write) => {
+                Action::Acknowledged(node, write, level) => {
                     self.acknowledged += 1;
-                    self.world.acknowledged(node, &write);
+                    self.world.acknowledged(node, &write, level);
                 }
             }
         }
@@ -331,17 +341,28 @@ impl<'p> Run<'p> {
                 key,
                 value,
                 ttl_ms,
+                level,
             } => {
                 let value = Some((*value, *ttl_ms));
-                self.clients[*client].write(at_us, map, key, value, &mut self.actions);
+                self.clients[*client].write(at_us, map, key, value, *level, &mut self.actions);
                 self.act(*client);
             }
-            Event::Delete { client, map, key } => {
-                self.clients[*client].write(at_us, map, key, None, &mut self.actions);
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            } => {
+                self.clients[*client].write(at_us, map, key, None, *level, &mut self.actions);
                 self.act(*client);
             }
-            Event::Get { client, map, key } => {
-                self.clients[*client].read(at_us, map, key, &mut self.actions);
+            Event::Get {
+                client,
+                map,
+                key,
+                level,
+            } => {
+                self.clients[*client].read(at_us, map, key, *level, &mut self.actions);
                 self.act(*client);
             }
             Event::Watch { client, watch } => {
@@ -354,22 +375,17 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Whether whoever watches has an answer, over a connection that is what it seems.
-    fn all_watch(&self) -> bool {
-        let connected = |client: usize, conn| self.world.client_is_connected(client, conn);
-        let mut clients = self.clients.iter().enumerate();
-        clients.all(|(number, client)| {
-            let answered = client.views().all(|(_, rows)| rows.is_some());
-            let watches = client.views().next().is_some();
-            !watches || (answered && client.line().is_some_and(|(_, conn)| connected(number, conn)))
-        })
-    }
-
     /// The nodes that are there in the end: the others are the last ones.
     fn left(&self) -> impl Iterator<Item = &Host<Node>> {
         let header = &self.plan.header;
         let left = header.nodes.saturating_sub(header.dead) as usize;
         self.world.hosts().iter().take(left)
+    }
+
+    /// How many of them have lost their disk, and are no member again yet.
+    fn displaced_of_those_left(&self) -> usize {
+        let left = self.left().count();
+        self.displaced.borrow().iter().filter(|node| **node < left).count()
     }
 
     fn heal(&mut self) {
@@ -385,6 +401,12 @@ impl<'p> Run<'p> {
             });
         }
         self.restart_older();
+        // Who cannot use its disk is given an empty one, and is another node to the others.
+        let hosts = self.world.hosts().iter().enumerate().take(survivors as usize);
+        let unusable =
+            hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
+        let unusable: Vec<usize> = unusable.map(|(node, _)| node).collect();
+        self.displaced.borrow_mut().extend(unusable);
         self.world.heal(survivors as usize);
         self.world.schedule(self.world.now_us(), Token::Look.pack());
     }
@@ -396,7 +418,7 @@ impl<'p> Run<'p> {
         if let Some((_, agreed)) = self.agreed.as_ref().filter(|(before, _)| *before == changes) {
             return *agreed;
         }
-        let agreed = agree(&disks).is_ok();
+        let agreed = self.compare_disks().is_ok();
         self.agreed = Some((changes, agreed));
         agreed
     }
@@ -405,7 +427,9 @@ impl<'p> Run<'p> {
     fn look(&mut self, last_entry_us: u64) -> bool {
         let now_us = self.world.now_us();
         self.replace_unusable();
+        self.note_members();
         let settled = now_us > last_entry_us
+            && self.displaced_of_those_left() == 0
             && self.clients.iter().all(Client::is_idle)
             && self.all_watch()
             && self.left().all(|host| is_ready(host.phase()))
@@ -413,14 +437,25 @@ impl<'p> Run<'p> {
         self.quiet_since_us = self.quiet_since_us.filter(|_| settled).or(settled.then_some(now_us));
         // Two comparisons of everything between all pairs of nodes fit in.
         let patience_us = 2_500 * self.plan.header.anti_entropy_ms;
+        // What a node has told of its queries by then has arrived.
+        let answered = self.queries_are_settled();
+        self.answers_since_us = self
+            .answers_since_us
+            .filter(|_| answered)
+            .or(answered.then_some(now_us));
+        let on_their_way_us =
+            500_000 + (2 * self.plan.header.latency_us.1 * self.plan.header.latency_spread).min(2_000_000);
         let long_enough = |since_us| now_us - since_us >= patience_us;
         if self.quiet_since_us.is_some_and(long_enough)
             && self.left().all(|host| host.disk().is_idle())
             && self.are_linked()
+            && self
+                .answers_since_us
+                .is_some_and(|since_us| now_us - since_us >= on_their_way_us)
         {
             self.sample(true);
             let views = views(&self.clients, &self.plan.header);
-            self.world.quiet(&self.memories(), &views);
+            self.world.quiet(&self.survivors(), &views);
             return true;
         }
         self.world.schedule(now_us + LOOK_EVERY_US, Token::Look.pack());

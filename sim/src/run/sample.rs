@@ -1,7 +1,12 @@
 //! Looking into the nodes while a run goes on.
 
+use kernel::cluster::ClusterState;
+use kernel::node::Node;
+use kernel::partition::PartitionId;
+
 use super::{Run, Token};
 use crate::holding::{Holding, Looker};
+use crate::host::Host;
 
 /// How often.
 pub(super) const EVERY_US: u64 = 1_000_000;
@@ -9,6 +14,7 @@ pub(super) const EVERY_US: u64 = 1_000_000;
 impl Run<'_> {
     /// Lets the invariants compare what the nodes hold now; with every row, if it is for the last time.
     pub(super) fn sample(&mut self, last: bool) {
+        self.note_members();
         if self.unchecked {
             return;
         }
@@ -17,7 +23,19 @@ impl Run<'_> {
         let held = hosts.filter_map(|((node, host), looker)| Some(look(looker, node, host.machine()?.store())));
         let holdings: Vec<Holding> = held.collect();
         self.world.sampled(&holdings);
+        if let Some(replicas) = self.fewest_replicas().filter(|replicas| *replicas != self.replicas) {
+            self.replicas = replicas;
+            self.world.placed(replicas);
+        }
         let next_us = self.world.now_us() + EVERY_US;
         self.world.schedule(next_us, Token::Sample.pack());
+    }
+
+    /// How many replicas every partition has at least, in the eyes of every node that is up and belongs to the cluster.
+    fn fewest_replicas(&self) -> Option<usize> {
+        let machines = self.world.hosts().iter().filter_map(Host::machine);
+        let states = machines.filter(|node| node.is_member()).filter_map(Node::cluster);
+        let fewest = |state: &ClusterState| PartitionId::all().map(|id| state.placement(id).replicas.len()).min();
+        states.filter_map(fewest).min()
     }
 }

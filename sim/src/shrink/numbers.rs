@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use kernel::wire::{Consistency, ReadConsistency};
+
 use super::Search;
 use crate::plan::Plan;
 use crate::plan::edit::Part;
@@ -54,7 +56,7 @@ fn rename(search: &mut Search<'_>, of: Named, from: &str, to: &str) -> bool {
     })
 }
 
-/// Values counted from 1, no times to live, short and round durations, small steps, plain queries.
+/// Values counted from 1, no times to live, as few replicas as can be, short and round durations, small steps, plain queries.
 pub(super) fn simplify(search: &mut Search<'_>) {
     count_values(search);
     for index in 0..search.plan.entries.len() {
@@ -94,6 +96,9 @@ fn simplify_part(search: &mut Search<'_>, index: usize, part: usize) {
         Part::ForUs(us) => simpler(*us, 1_000),
         Part::TtlMs(Some(ms)) => std::iter::once(0).chain(simpler(*ms, 1)).collect(),
         Part::Signed(by) => simpler(by.unsigned_abs(), 1),
+        // By their places, the weakest first.
+        Part::Writes(level) => (0..*level as u64).collect(),
+        Part::Reads(level) => (0..*level as u64).collect(),
         _ => Vec::new(),
     };
     for choice in choices {
@@ -101,6 +106,8 @@ fn simplify_part(search: &mut Search<'_>, index: usize, part: usize) {
             Part::ForUs(number) => *number = choice,
             Part::TtlMs(ttl_ms) => *ttl_ms = Some(choice).filter(|ms| *ms > 0),
             Part::Signed(by) => *by = by.signum() * choice.cast_signed(),
+            Part::Writes(level) => *level = Consistency::ALL[choice as usize],
+            Part::Reads(level) => *level = ReadConsistency::ALL[choice as usize],
             _ => {}
         });
         if taken {

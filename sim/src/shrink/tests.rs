@@ -1,4 +1,5 @@
 use kernel::env::Mutant;
+use kernel::wire::Consistency;
 
 use super::*;
 use crate::outcome::{Failure, attempt};
@@ -131,4 +132,21 @@ fn a_plan_of_which_nothing_can_go_stays() {
     let plan = Plan::draw(5);
     let shrunk = shrink(&plan, MOST_RUNS, &mut |_| false);
     assert!(shrunk.complete && shrunk.plan == plan && shrunk.runs > 0);
+}
+
+/// It fails as long as something that more than one replica must have is written: the weakest level that does is left, and the read's
+/// is as usual.
+#[test]
+fn a_level_is_as_weak_as_it_can_be() {
+    let plan: Plan = "nodes 3\n1us put c0 m k 7 strong\n2us get c0 m k quorum"
+        .parse()
+        .expect("a plan");
+    let beyond = |entry: &Entry| match &entry.event {
+        Event::Put { level, .. } => *level > Consistency::Eventual,
+        _ => false,
+    };
+    let mut fails = |plan: &Plan| plan.entries.iter().any(beyond) && plan.entries.len() == 2;
+    let shrunk = shrink(&plan, 1_000, &mut fails).plan.to_string();
+    assert!(shrunk.contains(" 1 quorum\n"), "{shrunk}");
+    assert!(shrunk.lines().any(|line| line.ends_with("get c0 m0 k0")), "{shrunk}");
 }

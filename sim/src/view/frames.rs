@@ -7,6 +7,7 @@ use kernel::wire::Code;
 use kernel::wire::client::ClientMessage;
 use kernel::wire::op::Ops;
 use kernel::wire::peer::PeerMessage;
+use kernel::wire::repair::{Answered, Asked, Repair};
 use kernel::wire::server::ServerMessage;
 
 use super::words;
@@ -87,6 +88,15 @@ impl Reader {
             }
             ClientMessage::QueryUnsub { id } => Summary::new(Kind::Read, format!("QUERY_UNSUB {id}"), vec![]),
             ClientMessage::Status => Summary::new(Kind::Read, "STATUS", vec![]),
+            ClientMessage::Cluster => Summary::new(Kind::Read, "CLUSTER", vec![]),
+            ClientMessage::ClusterChange(asked) => {
+                let text = format!("CLUSTER_CHANGE {} {}", asked.order.word(), asked.node);
+                Summary::new(Kind::Write, text, vec![])
+            }
+            ClientMessage::ClusterLocate(at) => {
+                let key = name(at.map, at.key);
+                Summary::new(Kind::Read, format!("CLUSTER_LOCATE {}", words::key(&key)), vec![key])
+            }
             ClientMessage::Ping { .. } => Summary::new(Kind::Heartbeat, "PING", vec![]),
         }
     }
@@ -111,7 +121,7 @@ impl Reader {
             ServerMessage::AuthFail { reason } => Summary::new(Kind::Refused, format!("AUTH_FAIL: {reason}"), vec![]),
             ServerMessage::OpAck { last_id, beyond, .. } => {
                 let mut keys = self.upto(client, last_id);
-                keys.extend(beyond.into_iter().filter_map(|id| self.upto(client, id).pop()));
+                keys.extend(beyond.into_iter().filter_map(|done| self.upto(client, done.id).pop()));
                 Summary::new(Kind::Done, format!("OP_ACK {}", shown(&keys)), keys)
             }
             ServerMessage::OpRejected {
@@ -155,6 +165,7 @@ impl Reader {
                 Summary::new(Kind::Read, text, vec![key])
             }
             ServerMessage::Status { .. } => Summary::new(Kind::Read, "STATUS_RESP", vec![]),
+            ServerMessage::Cluster { .. } => Summary::new(Kind::Read, "CLUSTER_RESP", vec![]),
         }
     }
 
@@ -162,7 +173,7 @@ impl Reader {
     fn sync_answer(&self, client: usize, frame: &[u8]) -> Option<Summary> {
         let answer = read_sync_answer(frame)?;
         let key_of = |id: u64| self.upto(client, &id.to_string()).pop();
-        let done: Vec<_> = answer.done.into_iter().filter_map(key_of).collect();
+        let done: Vec<_> = answer.done.into_iter().filter_map(|(id, _)| key_of(id)).collect();
         let mut text = format!("sync done: {}", shown(&done));
         let mut keys = done;
         let mut kind = Kind::Done;
@@ -192,28 +203,132 @@ fn peer(message: PeerMessage<'_>) -> Summary {
     match message {
         PeerMessage::Hello(hello) => Summary::new(Kind::Handshake, format!("PEER_HELLO {}", hello.name), vec![]),
         PeerMessage::Proof(_) => Summary::new(Kind::Handshake, "PEER_PROOF", vec![]),
-        PeerMessage::Changes(rows) => {
-            let keys = keys_of(rows);
+        PeerMessage::Refused(reason) => Summary::new(Kind::Refused, format!("PEER_REFUSED {reason}"), vec![]),
+        PeerMessage::Changes(changes) => {
+            let keys = keys_of(changes.rows);
             Summary::new(Kind::Changes, format!("CHANGES {}", shown(&keys)), keys)
         }
         PeerMessage::Digests { round, .. } => Summary::new(Kind::Repair, format!("DIGESTS round {round}"), vec![]),
-        PeerMessage::Summary(summary) => {
-            let keys = keys_of(summary.rows);
-            let text = format!(
-                "SUMMARY round {}, partition {}: {}",
-                summary.round,
-                summary.partition.index(),
-                shown(&keys)
-            );
-            Summary::new(Kind::Repair, text, keys)
+        PeerMessage::Repair { session, message } => {
+            let keys = message.rows().map(keys_of).unwrap_or_default();
+            Summary::new(Kind::Repair, repair(session, &message, &keys), keys)
         }
-        PeerMessage::Want { round, keys } => {
-            let keys: Vec<_> = keys.flatten().map(<[u8]>::to_vec).collect();
-            Summary::new(Kind::Repair, format!("WANT round {round}: {}", shown(&keys)), keys)
-        }
-        PeerMessage::Ping => Summary::new(Kind::Heartbeat, "PING", vec![]),
+        PeerMessage::Cluster(body) => word(body),
+        PeerMessage::Ping(ping) => Summary::new(
+            Kind::Heartbeat,
+            format!("PING epoch {}, committed {}", ping.epoch, ping.committed),
+            vec![],
+        ),
         PeerMessage::Pong { taken } => Summary::new(Kind::Heartbeat, format!("PONG taken {taken}"), vec![]),
     }
+}
+
+/// What members say about the cluster.
+fn word(body: &[u8]) -> Summary {
+    use kernel::register::Message;
+    use kernel::wire::cluster::{Reply, Word};
+    let (kind, text) = match Word::decode(body) {
+        Some(Word::Register(message)) => {
+            let text = match message {
+                Message::Have { version } => format!("HAVE version {version}"),
+                Message::Prepare { version, ballot } => format!("PREPARE version {version} by {}", ballot.round),
+                Message::Promise { version, ballot, .. } => format!("PROMISE version {version} by {}", ballot.round),
+                Message::Accept { version, ballot, .. } => format!("ACCEPT version {version} by {}", ballot.round),
+                Message::Accepted { version, ballot } => format!("ACCEPTED version {version} by {}", ballot.round),
+                Message::Refused { version, .. } => format!("REFUSED version {version}"),
+                Message::Learn { version, .. } => format!("LEARN version {version}"),
+            };
+            (Kind::Handshake, text)
+        }
+        Some(Word::Gossip(_)) => (Kind::Heartbeat, "GOSSIP".into()),
+        Some(Word::Filled(moves)) => (Kind::Repair, format!("FILLED {} partitions", moves.len())),
+        Some(Word::Pull(wanted)) => (Kind::Repair, format!("PULL {} partitions", wanted.len())),
+        Some(Word::Parts(parts)) => {
+            let records: usize = parts.iter().map(|part| part.rows.len()).sum();
+            let more = parts.iter().filter(|part| part.next.is_some()).count();
+            let text = format!(
+                "PARTS of {} partitions: {records} records, {more} with more to come",
+                parts.len()
+            );
+            (Kind::Repair, text)
+        }
+        Some(Word::Covered(partitions)) => (Kind::Repair, format!("COVERED {} partitions", partitions.len())),
+        Some(Word::Taken(numbers)) => (Kind::Done, format!("TAKEN {numbers:?}")),
+        Some(Word::Ask { request, .. }) => (Kind::Write, format!("ASK {request}")),
+        Some(Word::Answer { request, reply }) => {
+            let what = match reply {
+                Reply::Ops(results) => format!("{} writes", results.len()),
+                Reply::Frame(_) => "a frame".into(),
+                Reply::Refused(refusal) => format!("refused: {}", refusal.code.name()),
+            };
+            (Kind::Done, format!("ANSWER {request}: {what}"))
+        }
+        Some(Word::Read { request, .. }) => (Kind::Read, format!("READ {request}")),
+        Some(Word::Held { request, record }) => {
+            let held = if record.is_some() { "a record" } else { "nothing" };
+            (Kind::Read, format!("HELD {request}: {held}"))
+        }
+        Some(word) => part_of_query(&word),
+        None => (Kind::Handshake, "CLUSTER, unreadable".into()),
+    };
+    Summary::new(kind, text, vec![])
+}
+
+/// What they say about the parts of queries.
+fn part_of_query(word: &kernel::wire::cluster::Word<'_>) -> (Kind, String) {
+    use kernel::wire::cluster::Word;
+    match word {
+        Word::Watch(watch) => {
+            let (request, partitions) = (watch.request, watch.partitions.len());
+            (
+                Kind::Read,
+                format!("WATCH {request}: {partitions} partitions of {}", watch.map),
+            )
+        }
+        Word::Rows(rows) => {
+            let covers = rows
+                .covers
+                .map(|set| format!(", the last, of {} partitions", set.len()));
+            let (request, part, count) = (rows.request, rows.part, rows.rows.len());
+            (
+                Kind::Read,
+                format!("ROWS {request}: {count} in chunk {part}{}", covers.unwrap_or_default()),
+            )
+        }
+        Word::Told { request, number, rows } => {
+            (Kind::Changes, format!("TOLD {request}, {number}: {} rows", rows.len()))
+        }
+        Word::Upto(list) => (Kind::Heartbeat, format!("UPTO {list:?}")),
+        Word::Heard(list) => (Kind::Heartbeat, format!("HEARD {list:?}")),
+        Word::Unwatch(requests) => (Kind::Done, format!("UNWATCH {requests:?}")),
+        Word::Ended { request, refusal } => (Kind::Done, format!("ENDED {request}: {}", refusal.code.name())),
+        _ => (Kind::Handshake, "CLUSTER".into()),
+    }
+}
+
+fn repair(session: u64, message: &Repair<'_>, keys: &[Vec<u8>]) -> String {
+    let said = match message {
+        Repair::Ask { partition, ask } => {
+            let partition = partition.index();
+            match ask {
+                Asked::Symbols { .. } => format!("SYMBOLS_ASK of partition {partition}"),
+                Asked::List { from } => format!("ITEMS_ASK of partition {partition}, from {from}"),
+                Asked::Want { at, items } => format!("WANT {} items of partition {partition}, from {at}", items.len()),
+                Asked::Give { .. } => format!("GIVE {}", shown(keys)),
+                Asked::End { whole: true } => format!("REPAIR_END of partition {partition}, whole"),
+                Asked::End { whole: false } => format!("REPAIR_END of partition {partition}"),
+            }
+        }
+        Repair::Answer(answer) => match answer {
+            Answered::Symbols { seal, .. } => format!("SYMBOLS of {} items", seal.total),
+            Answered::Items { seal, from, .. } => format!("ITEMS of {}, from {from}", seal.total),
+            Answered::Rows { .. } => format!("RECORDS {}", shown(keys)),
+            Answered::Taken { all: true, .. } => "TAKEN".to_string(),
+            Answered::Taken { .. } => "TAKEN, not all".to_string(),
+            Answered::Gone => "GONE".to_string(),
+        },
+    };
+    format!("{said} (repair {session})")
 }
 
 /// The whole name of a record.
@@ -247,7 +362,7 @@ mod tests {
     use kernel::wire::client::{Get, get_key, op_batch, sync_body};
     use kernel::wire::op::Op;
     use kernel::wire::server::{Outcome, Refusal, op_ack, sync_answer, value};
-    use kernel::wire::{peer, server};
+    use kernel::wire::{Consistency, ReadConsistency, peer, server};
 
     const NODE: Endpoint = Endpoint::Node(0);
     const CLIENT: Endpoint = Endpoint::Client(0);
@@ -267,16 +382,20 @@ mod tests {
             id,
             map: "m",
             key: id.as_bytes(),
+            consistency: Consistency::default(),
             version,
         };
         ids.iter().map(op).collect()
     }
 
     fn outcomes<'a>(done: &[&'a str], refused: &[&'a str]) -> Vec<Outcome<'a>> {
-        let done = done.iter().map(|id| Outcome { id, refusal: None });
+        let done = done.iter().map(|id| Outcome {
+            id,
+            result: Ok(Consistency::default()),
+        });
         let refused = refused.iter().map(|id| Outcome {
             id,
-            refusal: Some(refusal(Code::Overloaded)),
+            result: Err(refusal(Code::Overloaded)),
         });
         done.chain(refused).collect()
     }
@@ -307,8 +426,9 @@ mod tests {
             id: "9",
             map: "m",
             key: b"k",
+            consistency: ReadConsistency::default(),
         };
-        assert_eq!(reader.read(CLIENT, NODE, &get_key(&get, None)).text, "GET m/k");
+        assert_eq!(reader.read(CLIENT, NODE, &get_key(&get)).text, "GET m/k");
         let said = reader.read(NODE, CLIENT, &value("9", "m", b"k", None));
         assert_eq!((said.text.as_str(), said.keys.len()), ("VALUE m/k = nothing", 1));
         let document = document(7);
@@ -326,7 +446,7 @@ mod tests {
         let keys: Vec<RecordKey> = (0..6)
             .map(|n| RecordKey::new("m", &[b'a' + n], &Limits::default()).unwrap())
             .collect();
-        let frames = peer::changes(keys.iter().map(|key| (key, &record)), 1 << 20);
+        let frames = peer::changes(keys.iter().map(|key| (key, &record)), 1, 1 << 20, || None);
         let said = reader.read(NODE, Endpoint::Node(1), &frames[0]);
         assert_eq!(said.text, "CHANGES m/a, m/b, m/c, m/d and 2 more");
         assert_eq!((said.kind, said.keys.len()), (Kind::Changes, 6));

@@ -123,8 +123,8 @@ fn ask(plan: &Plan, recording: &mut Recording) {
     for Entry { at_us, event } in done {
         let (client, keys) = match &event {
             Event::Put { client, map, key, .. }
-            | Event::Delete { client, map, key }
-            | Event::Get { client, map, key } => (*client, vec![[map.as_bytes(), &[0], key.as_bytes()].concat()]),
+            | Event::Delete { client, map, key, .. }
+            | Event::Get { client, map, key, .. } => (*client, vec![[map.as_bytes(), &[0], key.as_bytes()].concat()]),
             Event::Watch { client, .. } => (*client, vec![]),
             Event::Fault(_) => continue,
         };

@@ -281,7 +281,7 @@ impl Recording {
         if let Some(commit) = &step.output.commit
             && let Some((entry, bytes)) = &commit.entry
         {
-            let (_, changed) = read_entry(bytes).unwrap_or_default();
+            let changed = read_entry(bytes).unwrap_or_default().changes;
             changes = changed.len();
             let versions = changed.iter().map(|(key, version)| self.tables.version(key, version));
             let versions = versions.collect();

@@ -47,7 +47,7 @@ pub(super) fn output(output: &Output, changes: usize) -> String {
         output
             .apply
             .as_ref()
-            .map(|apply| format!("applies {}", count(apply.puts.len(), "record"))),
+            .map(|apply| format!("applies {}", count(apply.puts.len() + apply.deletes.len(), "record"))),
         output.cut.map(|_| "cuts its log".to_string()),
         (!output.fetch.is_empty()).then(|| "reads its disk".to_string()),
         some(output.dial.len(), "dials", "node"),
@@ -73,6 +73,8 @@ pub(super) fn phase(phase: &Phase) -> String {
             format!("ready ({records} records, {log_entries} log entries found)")
         }
         Phase::Failed { error } => format!("failed: {error}"),
+        Phase::Joining => "joining".into(),
+        Phase::Removed => "removed".into(),
         Phase::Stopped => "stopped".into(),
     }
 }

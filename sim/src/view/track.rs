@@ -105,7 +105,8 @@ impl Track {
     /// Takes note of what has become durable.
     pub fn follow(&mut self, at_us: u64, disk: &VirtualDisk, tables: &mut Tables) -> Result<(), String> {
         for (_, entry) in self.reader.new_entries(disk)? {
-            for (key, version) in &entry.1 {
+            entry.take_away(&mut self.state);
+            for (key, version) in &entry.changes {
                 merge(&mut self.state, key, version);
                 if self.state.get(key) == Some(version) {
                     self.durable.push((at_us, Some(tables.version(key, version))));

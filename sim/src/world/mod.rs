@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use kernel::env::{ConnId, PeerId, SeededRng};
 use kernel::machine::{Command, Input, Machine, Output};
+use kernel::wire::Consistency;
 
 use crate::client::Talk;
 use crate::clock::ClockProfile;
@@ -15,6 +16,7 @@ use crate::invariant::{Invariant, InvariantChecker, Seen, Survivor, Violation, W
 use crate::model::State;
 use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
 use crate::reached::{Reached, Spot};
+use crate::replicas::ReplicaOf;
 use crate::streams::Streams;
 use crate::trace::{Step, Trace};
 
@@ -56,6 +58,19 @@ pub enum Happening {
     Client(usize, NetInput),
     /// What was scheduled with [`World::schedule`] is due.
     Due(u64),
+}
+
+/// A node that is left when nothing is left to be done.
+#[derive(Debug)]
+pub struct AtRest {
+    /// Its number.
+    pub node: usize,
+    /// What its machine holds.
+    pub memory: State,
+    /// The names of the nodes that it has links with, if anything is promised about them.
+    pub links: Option<Vec<String>>,
+    /// The partitions of which it is a replica.
+    pub replica_of: ReplicaOf,
 }
 
 /// Makes the machine of a node: its number, and how often it was booted before.
@@ -229,9 +244,14 @@ impl<M: Machine> World<M> {
     }
 
     /// A client was told by a node that its write is done.
-    pub fn acknowledged(&mut self, node: usize, write: &Write) {
+    pub fn acknowledged(&mut self, node: usize, write: &Write, level: Consistency) {
         let disk = &self.hosts[node].disk;
-        let seen = Seen::Acknowledged { node, write, disk };
+        let seen = Seen::Acknowledged {
+            node,
+            write,
+            level,
+            disk,
+        };
         self.checker.see(self.now_us, &seen);
     }
 
@@ -245,17 +265,28 @@ impl<M: Machine> World<M> {
         self.checker.see(self.now_us, &Seen::Sampled { holdings });
     }
 
-    /// Nothing is left to be done. `memories` is what the machines of the nodes that are left hold, each with the names of
-    /// the nodes that it has links with; `views` is what those who watch hold.
-    pub fn quiet(&mut self, memories: &[(usize, State, Option<Vec<String>>)], views: &[Watched<'_>]) {
-        let mut nodes = Vec::with_capacity(memories.len());
-        for (node, memory, links) in memories {
+    /// Every partition has at least so many replicas, in the eyes of every node.
+    pub fn placed(&mut self, replicas: usize) {
+        self.checker.see(self.now_us, &Seen::Placed { replicas });
+    }
+
+    /// Nothing is left to be done. `left` are the nodes that are left, `views` is what those who watch hold.
+    pub fn quiet(&mut self, left: &[AtRest], views: &[Watched<'_>]) {
+        let mut nodes = Vec::with_capacity(left.len());
+        for AtRest {
+            node,
+            memory,
+            links,
+            replica_of,
+        } in left
+        {
             let (node, disk) = (*node, &self.hosts[*node].disk);
             nodes.push(Survivor {
                 node,
                 disk,
                 memory,
                 links: links.as_deref(),
+                replica_of,
             });
         }
         let seen = Seen::Quiet { nodes: &nodes, views };

@@ -20,6 +20,7 @@ pub fn lies() -> Vec<Case> {
         case("damage-noticed", "that nothing befell", refuses_a_good_disk),
         case("dials-apart", "before it dials", dials_twice),
         case("no-echo", "back to where it came from", sends_back),
+        case("repairs-end", "holds all once it does", records_never_come),
     ]
 }
 
@@ -53,6 +54,23 @@ fn sends_back() -> Lie {
                 ..**step
             };
             next(&Seen::Stepped { step: &step, disk });
+        }
+        _ => next(seen),
+    })
+}
+
+/// What is fetched for a repair is not what the node is told.
+fn records_never_come() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Stepped { step, disk } => {
+            let input = match step.input {
+                Input::Received { frame, .. } if frame.get(7..14) == Some(b"RECORDS") => &Input::Wake,
+                input => input,
+            };
+            next(&Seen::Stepped {
+                step: &Step { input, ..**step },
+                disk,
+            });
         }
         _ => next(seen),
     })

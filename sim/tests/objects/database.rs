@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kernel::env::{Limits, Ticket, WriterId};
 use kernel::hlc::Stamp;
 use kernel::machine::Role;
+use kernel::wire::ReadConsistency;
 use kernel::wire::server::{ServerMessage, auth_ack, value};
 use sim::client::{Found, Said, Talk};
 use sim::disk::VirtualDisk;
@@ -46,12 +47,18 @@ pub fn later(stamp: Stamp) -> Stamp {
 
 fn more_is_acknowledged() -> Lie {
     Box::new(|seen, next| match *seen {
-        Seen::Acknowledged { node, write, disk } => {
+        Seen::Acknowledged {
+            node,
+            write,
+            level,
+            disk,
+        } => {
             let mut write = write.clone();
             write.version.stamp = later(write.version.stamp);
             next(&Seen::Acknowledged {
                 node,
                 write: &write,
+                level,
                 disk,
             });
         }
@@ -242,12 +249,13 @@ pub fn found(version: &Version) -> Option<Found> {
     })
 }
 
-/// Somebody asks for a key, and is shown a version.
+/// Somebody asks a quorum for a key, and is shown a version.
 pub fn reads(client: usize, talk: &Talk, key: &Bytes, version: &Version, next: super::Next<'_>) {
     let (request, key) = (u64::MAX, key.clone());
     let asks = Said::AsksToRead {
         request,
         key: key.clone(),
+        level: ReadConsistency::Quorum,
     };
     says(client, talk, asks, next);
     let found = found(version);

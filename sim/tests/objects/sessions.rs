@@ -4,6 +4,7 @@ use bytes::Bytes;
 use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::machine::Input;
+use kernel::wire::ReadConsistency;
 use sim::client::{Said, TWIN};
 use sim::invariant::{Seen, Write};
 use sim::model::Version;
@@ -82,6 +83,7 @@ fn finds_nothing() -> Lie {
                 let asks = Said::AsksToRead {
                     request,
                     key: key.clone(),
+                    level: ReadConsistency::default(),
                 };
                 says(client, talk, asks, next);
                 let found = None;
@@ -96,11 +98,20 @@ fn finds_nothing() -> Lie {
 fn acknowledges_the_later_one() -> Lie {
     Box::new(|seen, next| {
         if let Seen::Talked { client, talk } = *seen
-            && let Said::AsksToWrite { write, .. } = &talk.said
+            && let Said::AsksToWrite { write, level, .. } = &talk.said
         {
-            let mut write = write.clone();
+            let (mut write, level) = (write.clone(), *level);
             write.version.stamp = Stamp::new(1, 0, WriterId(1)).expect("a stamp of old");
-            says(client, talk, Said::AsksToWrite { request: 0, write }, next);
+            says(
+                client,
+                talk,
+                Said::AsksToWrite {
+                    request: 0,
+                    write,
+                    level,
+                },
+                next,
+            );
         }
         next(seen);
     })
@@ -110,10 +121,10 @@ fn stamps_twice_the_same() -> Lie {
     Box::new(|seen, next| {
         next(seen);
         if let Seen::Talked { client, talk } = *seen
-            && let Said::AsksToWrite { write, .. } = &talk.said
+            && let Said::AsksToWrite { write, level, .. } = &talk.said
         {
-            let (request, write) = (u64::MAX, write.clone());
-            says(client, talk, Said::AsksToWrite { request, write }, next);
+            let (request, write, level) = (u64::MAX, write.clone(), *level);
+            says(client, talk, Said::AsksToWrite { request, write, level }, next);
         }
     })
 }

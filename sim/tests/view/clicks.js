@@ -77,7 +77,9 @@
 
   async function click_a_message() {
     const { messages } = recording;
-    const first = messages.kind.findIndex((kind, i) => kind === 0 && messages.sent[i] >= WANTED.at);
+    // A write of a client: what one node asks another on behalf of one has the same colour.
+    const isWrite = (i) => !messages.lost[i] && recording.texts[messages.text[i]].startsWith("CLIENT_OP ");
+    const first = messages.kind.findIndex((kind, i) => isWrite(i) && messages.sent[i] >= WANTED.at);
     for (let turn = 0; turn < 40 && view.until - view.from > 50_000; turn++) {
       point("wheel", lanes.x(messages.sent[first]), 200, { deltaY: -300 });
       await drawn();
@@ -85,7 +87,7 @@
     tell("zoomed", view.until - view.from <= 50_000 && lanes.inView.length < recording.messages.count / 10);
     // One that lies under nothing else in its middle.
     const middle = (i) => { const [x, y, x2, y2] = lanes.arrow(i); return [(x + x2) / 2, (y + y2) / 2]; };
-    const free = lanes.inView.find((i) => messages.kind[i] === 0 && lanes.hit(...middle(i))?.place === i && lanes.hit(...middle(i)).type === "message");
+    const free = lanes.inView.find((i) => isWrite(i) && lanes.hit(...middle(i))?.place === i && lanes.hit(...middle(i)).type === "message");
     tell("its colour is there", hasColour(...middle(free), kindColour(0)));
     click(...middle(free));
     await drawn();

@@ -11,7 +11,7 @@ pub const ACCUSERS_MAX: usize = 8;
 
 /// One run of a node, from its boot to its end. Of two runs the one that was born later counts, and of two born in
 /// the same millisecond the one with the greater writer id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Boot {
     /// When it began, in milliseconds of the node's own wall clock.
     pub birth_ms: u64,

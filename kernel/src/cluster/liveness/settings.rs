@@ -40,6 +40,24 @@ pub struct LivenessSettings {
     pub retransmits: u32,
 }
 
+impl LivenessSettings {
+    /// The defaults, with every time as many times longer or shorter as a round of probes is.
+    pub fn paced(probe_ms: u64) -> Self {
+        let standard = Self::default();
+        let scaled = |ms: u64| ms.saturating_mul(probe_ms) / standard.probe_ms;
+        Self {
+            probe_ms,
+            doubt_ms: scaled(standard.doubt_ms),
+            silence_ms: scaled(standard.silence_ms),
+            silence_max_ms: scaled(standard.silence_max_ms),
+            suspicion_min_ms: scaled(standard.suspicion_min_ms),
+            suspicion_max_ms: scaled(standard.suspicion_max_ms),
+            late_ms: scaled(standard.late_ms),
+            ..standard
+        }
+    }
+}
+
 impl Default for LivenessSettings {
     fn default() -> Self {
         Self {

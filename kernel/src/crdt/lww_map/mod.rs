@@ -390,6 +390,26 @@ impl LwwMap {
         })
     }
 
+    /// The rows whose keys' hashes begin with `prefix`, each with its item, in no order that matters.
+    pub fn rows_below(&self, prefix: Prefix) -> impl Iterator<Item = (Item, Row<'_>)> {
+        let last = (prefix.range().end() >> 32) as u32;
+        let rows = self.iter_from((prefix.range().start() >> 32) as u32);
+        let near = rows.take_while(move |row| row.place <= last);
+        near.filter_map(move |row| {
+            let key_hash = self.digest_key.place(row.key);
+            let digest = || self.digest_of(row.key, &row.version);
+            prefix.contains(key_hash).then(|| {
+                (
+                    Item {
+                        key_hash,
+                        digest: digest(),
+                    },
+                    row,
+                )
+            })
+        })
+    }
+
     /// How many keys have a version, deleted ones included.
     pub fn len(&self) -> usize {
         self.held.records as usize

@@ -1,7 +1,11 @@
 //! How the values of settings are read and written.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+
+use kernel::partition::PartitionBy;
+use kernel::query::KEY;
 
 use super::table::Config;
 
@@ -9,22 +13,25 @@ use super::table::Config;
 const SIZE_MAX: u64 = 1 << 30;
 
 /// Sizes of what is kept on disk, in bytes.
-const DISK_SIZES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 30;
+const DISK_SIZES: RangeInclusive<u64> = 1 << 20..=64 << 30;
 
 /// Where a setting's value goes, and with that, how it is read.
 #[derive(Debug)]
 pub enum Field {
     Path(fn(&mut Config) -> &mut PathBuf),
     MaybePath(fn(&mut Config) -> &mut Option<PathBuf>),
+    Text(fn(&mut Config) -> &mut String),
     MaybeText(fn(&mut Config) -> &mut Option<String>),
     Listen(fn(&mut Config) -> &mut SocketAddr),
+    MaybeAddress(fn(&mut Config) -> &mut Option<String>),
     Addresses(fn(&mut Config) -> &mut Vec<String>),
-    Separators(fn(&mut Config) -> &mut Vec<(String, u8)>),
+    Routes(fn(&mut Config) -> &mut Vec<(String, PartitionBy)>),
     Choice(&'static [&'static str], fn(&mut Config) -> &mut &'static str),
     Size(fn(&mut Config) -> &mut usize),
     Size64(fn(&mut Config) -> &mut u64),
     /// Of what is kept on disk.
     DiskSize(fn(&mut Config) -> &mut u64),
+    Number(RangeInclusive<u32>, fn(&mut Config) -> &mut u32),
     Count(fn(&mut Config) -> &mut usize),
     /// In milliseconds.
     Duration(fn(&mut Config) -> &mut u64),
@@ -33,25 +40,30 @@ pub enum Field {
 impl Field {
     /// Whether there may be several values.
     pub fn is_list(&self) -> bool {
-        matches!(self, Self::Addresses(_) | Self::Separators(_))
+        matches!(self, Self::Addresses(_) | Self::Routes(_))
     }
 
     /// Whether the value is a number without a unit.
     pub fn is_number(&self) -> bool {
-        matches!(self, Self::Count(_))
+        matches!(self, Self::Count(_) | Self::Number(..))
     }
 
     /// What a value has to be.
     pub fn expected(&self) -> String {
         match self {
             Self::Path(_) | Self::MaybePath(_) => "a path".into(),
-            Self::MaybeText(_) => "a text".into(),
+            Self::Text(_) | Self::MaybeText(_) => "a text".into(),
             Self::Listen(_) => "an address as IP:PORT, such as 127.0.0.1:7878".into(),
-            Self::Addresses(_) => "an address as HOST:PORT".into(),
-            Self::Separators(_) => "MAP=SEPARATOR, with one ASCII character as the separator".into(),
+            Self::MaybeAddress(_) | Self::Addresses(_) => "an address as HOST:PORT".into(),
+            Self::Routes(_) => {
+                "MAP=SEPARATOR or MAP=FIELD and the separator, such as orders=tenantId/: one ASCII character, \
+                 after a field one that is no letter and no digit"
+                    .into()
+            }
             Self::Choice(choices, _) => format!("one of {}", choices.join(", ")),
             Self::Size(_) | Self::Size64(_) => "a size from 1 byte to 1GiB, such as 512KiB or 16MiB".into(),
             Self::DiskSize(_) => "a size from 1MiB to 64GiB, such as 512MiB".into(),
+            Self::Number(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::Count(_) => "a whole number from 1 to 10000000".into(),
             Self::Duration(_) => "a duration from 1ms to 365d, such as 250ms, 10s or 5m".into(),
         }
@@ -59,7 +71,7 @@ impl Field {
 
     /// Takes the values into `config`. `Err` is the one that is not what it has to be.
     pub fn set<'v>(&self, config: &mut Config, values: &'v [String]) -> Result<(), &'v str> {
-        if let Self::Addresses(_) | Self::Separators(_) = self {
+        if let Self::Addresses(_) | Self::Routes(_) = self {
             self.clear(config);
         }
         for value in values {
@@ -71,7 +83,7 @@ impl Field {
     fn clear(&self, config: &mut Config) {
         match self {
             Self::Addresses(at) => at(config).clear(),
-            Self::Separators(at) => at(config).clear(),
+            Self::Routes(at) => at(config).clear(),
             _ => {}
         }
     }
@@ -80,14 +92,17 @@ impl Field {
         match self {
             Self::Path(at) => *at(config) = some_text(value)?.into(),
             Self::MaybePath(at) => *at(config) = Some(some_text(value)?.into()),
+            Self::Text(at) => *at(config) = value.into(),
             Self::MaybeText(at) => *at(config) = Some(value.into()),
             Self::Listen(at) => *at(config) = value.parse().ok()?,
+            Self::MaybeAddress(at) => *at(config) = Some(address(value)?),
             Self::Addresses(at) => at(config).push(address(value)?),
-            Self::Separators(at) => at(config).push(separator(value)?),
+            Self::Routes(at) => at(config).push(route(value)?),
             Self::Choice(choices, at) => *at(config) = choices.iter().find(|choice| **choice == value)?,
             Self::Size(at) => *at(config) = usize::try_from(size(value)?).ok()?,
             Self::Size64(at) => *at(config) = size(value)?,
             Self::DiskSize(at) => *at(config) = bytes(value).filter(|bytes| DISK_SIZES.contains(bytes))?,
+            Self::Number(range, at) => *at(config) = value.parse().ok().filter(|number| range.contains(number))?,
             Self::Count(at) => *at(config) = value.parse().ok().filter(|count| (1..=10_000_000).contains(count))?,
             Self::Duration(at) => *at(config) = duration_ms(value)?,
         }
@@ -100,16 +115,18 @@ impl Field {
         match self {
             Self::Path(at) => vec![at(config).display().to_string()],
             Self::MaybePath(at) => at(config).iter().map(|path| path.display().to_string()).collect(),
-            Self::MaybeText(at) => at(config).iter().cloned().collect(),
+            Self::Text(at) => vec![at(config).clone()],
+            Self::MaybeText(at) | Self::MaybeAddress(at) => at(config).iter().cloned().collect(),
             Self::Listen(at) => vec![at(config).to_string()],
             Self::Addresses(at) => at(config).clone(),
-            Self::Separators(at) => at(config)
+            Self::Routes(at) => at(config)
                 .iter()
-                .map(|(map, separator)| format!("{map}={}", char::from(*separator)))
+                .map(|(map, by)| format!("{map}={}{}", by.field().unwrap_or_default(), char::from(by.separator())))
                 .collect(),
             Self::Choice(_, at) => vec![at(config).to_string()],
             Self::Size(at) => vec![size_text(*at(config) as u64)],
             Self::Size64(at) | Self::DiskSize(at) => vec![size_text(*at(config))],
+            Self::Number(_, at) => vec![at(config).to_string()],
             Self::Count(at) => vec![at(config).to_string()],
             Self::Duration(at) => vec![duration_text(*at(config))],
         }
@@ -128,13 +145,25 @@ pub fn address(text: &str) -> Option<String> {
     }
 }
 
-fn separator(text: &str) -> Option<(String, u8)> {
-    match text.split_once('=').map(|(map, separator)| (map, separator.as_bytes())) {
-        Some((map, [separator])) if !map.is_empty() && separator.is_ascii_graphic() => {
-            Some((map.to_owned(), *separator))
-        }
-        _ => None,
-    }
+/// What a map routes by: `MAP=SEPARATOR`, or `MAP=FIELD` and the separator behind it.
+fn route(text: &str) -> Option<(String, PartitionBy)> {
+    let (map, by) = text.split_once('=')?;
+    let (&separator, field) = by.as_bytes().split_last()?;
+    let field = std::str::from_utf8(field).ok()?;
+    let by = match field {
+        "" if separator.is_ascii_graphic() => PartitionBy::Before(separator),
+        // With a letter, `tenantId` would be the field `tenantI`. The key is no field.
+        field if separator.is_ascii_punctuation() && is_field(field) => PartitionBy::Field {
+            field: field.to_owned(),
+            separator,
+        },
+        _ => return None,
+    };
+    (!map.is_empty()).then(|| (map.to_owned(), by))
+}
+
+fn is_field(name: &str) -> bool {
+    !name.is_empty() && name != KEY && !name.chars().any(char::is_control)
 }
 
 const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
@@ -195,12 +224,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_separators_are_checked() {
+    fn addresses_and_routes_are_checked() {
         assert!(address("localhost:80").is_some() && address("[::1]:80").is_some());
         assert!(address("localhost").is_none() && address(":80").is_none() && address("a:99999").is_none());
-        assert_eq!(separator("orders=/"), Some(("orders".to_owned(), b'/')));
-        assert_eq!(separator("orders=="), Some(("orders".to_owned(), b'=')));
-        assert!(separator("orders").is_none() && separator("=/").is_none() && separator("a=bc").is_none());
+        let before = |map: &str, separator| Some((map.to_owned(), PartitionBy::Before(separator)));
+        let field = |map: &str, field: &str, separator| {
+            let field = field.to_owned();
+            Some((map.to_owned(), PartitionBy::Field { field, separator }))
+        };
+        assert_eq!(route("orders=/"), before("orders", b'/'));
+        assert_eq!(route("orders=="), before("orders", b'='));
+        assert_eq!(route("orders=x"), before("orders", b'x'));
+        assert_eq!(route("orders=tenantId/"), field("orders", "tenantId", b'/'));
+        assert_eq!(route("orders=address.city:"), field("orders", "address.city", b':'));
+        assert_eq!(route("orders=größe/"), field("orders", "größe", b'/'));
+        for bad in [
+            "orders",
+            "=/",
+            "a=",
+            "a=bc",
+            "a=tenantId",
+            "a=ä",
+            "a=_key/",
+            "a=t ",
+            "=t/",
+            "a=\n/",
+        ] {
+            assert_eq!(route(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

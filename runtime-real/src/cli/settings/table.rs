@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use kernel::env::Limits;
+use kernel::partition::PartitionBy;
+use kernel::partition::table::WEIGHT_MAX;
 
 use super::field::Field;
 
@@ -12,12 +14,17 @@ use super::field::Field;
 pub struct Config {
     pub data: PathBuf,
     pub listen: SocketAddr,
-    pub peers: Vec<String>,
+    pub advertise: Option<String>,
+    pub join: Vec<String>,
+    pub cluster_name: String,
+    pub replicas: u32,
+    pub weight: u32,
+    pub zone: Option<String>,
     pub cluster_secret_file: Option<PathBuf>,
     pub log: &'static str,
     pub log_level: &'static str,
     pub node: Option<String>,
-    pub partition_by: Vec<(String, u8)>,
+    pub partition_by: Vec<(String, PartitionBy)>,
     pub record: Option<PathBuf>,
     pub record_bytes: u64,
     pub limits: Limits,
@@ -28,7 +35,12 @@ impl Default for Config {
         Self {
             data: "./orrery-data".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
-            peers: Vec::new(),
+            advertise: None,
+            join: Vec::new(),
+            cluster_name: "orrery".into(),
+            replicas: 3,
+            weight: 100,
+            zone: None,
             cluster_secret_file: None,
             log: "text",
             log_level: "info",
@@ -78,13 +90,43 @@ pub const TABLE: &[Setting] = &[
         Field::Listen(|c| &mut c.listen),
         "Where to listen, as IP:PORT; with port 0 the system chooses one",
     ),
-    Setting {
-        name: "peers",
-        flag: "peer",
-        value: "ADDR",
-        help: "The other nodes, each as HOST:PORT; several after one another or with commas between them",
-        field: Field::Addresses(|c| &mut c.peers),
-    },
+    setting(
+        "advertise",
+        "ADDR",
+        Field::MaybeAddress(|c| &mut c.advertise),
+        "Where the other nodes reach this one, as HOST:PORT; with port 0, the one that it listens on. Without it, where it listens",
+    ),
+    setting(
+        "join",
+        "ADDR",
+        Field::Addresses(|c| &mut c.join),
+        "Members of the cluster to join, each as HOST:PORT; several after one another or with commas between them. A node without \
+         it begins a cluster. Once a node is a member it finds the others by what it has on disk",
+    ),
+    setting(
+        "cluster-name",
+        "NAME",
+        Field::Text(|c| &mut c.cluster_name),
+        "What the cluster is called: nodes that are meant for another one are refused",
+    ),
+    setting(
+        "replicas",
+        "COUNT",
+        Field::Number(1..=7, |c| &mut c.replicas),
+        "How many nodes hold each partition, in a cluster that this node begins: 1 to 7",
+    ),
+    setting(
+        "weight",
+        "NUMBER",
+        Field::Number(1..=WEIGHT_MAX, |c| &mut c.weight),
+        "How much this node should hold, relative to the others",
+    ),
+    setting(
+        "zone",
+        "NAME",
+        Field::MaybeText(|c| &mut c.zone),
+        "What this node shares its fate with, such as a rack: replicas are put into different zones first",
+    ),
     setting(
         "cluster-secret-file",
         "FILE",
@@ -100,9 +142,11 @@ pub const TABLE: &[Setting] = &[
     ),
     setting(
         "partition-by",
-        "MAP=SEPARATOR",
-        Field::Separators(|c| &mut c.partition_by),
-        "Keep keys of MAP together that are equal up to the first SEPARATOR, one ASCII character: the same on every node",
+        "MAP=[FIELD]SEPARATOR",
+        Field::Routes(|c| &mut c.partition_by),
+        "Keep keys of MAP together that are equal up to the first SEPARATOR, one ASCII character: the same on every node. \
+         With a FIELD (orders=tenantId/) a value is refused whose field is not that part of its key, and a query of some \
+         values of the field reads only where they are; declare it before the map holds anything",
     ),
     setting(
         "record",

@@ -35,7 +35,7 @@ fn words(value: &str, source: &str) -> (String, String) {
 
 #[test]
 fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
-    let file = Some("log = \"json\"\nmax-batch = 7\nsilence = \"20s\"\npeers = [\"a:1\", \"b:2\"]\n");
+    let file = Some("log = \"json\"\nmax-batch = 7\nsilence = \"20s\"\njoin = [\"a:1\", \"b:2\"]\n");
     let variables = [
         ("ORRERY_LOG", "json"),
         ("ORRERY_SILENCE", "30s"),
@@ -46,7 +46,7 @@ fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
     assert_eq!(row(&settings, "log"), words("text", "flag"));
     assert_eq!(row(&settings, "silence"), words("30s", "env"));
     assert_eq!(row(&settings, "max-batch"), words("7", "file"));
-    assert_eq!(row(&settings, "peers"), words("a:1,b:2", "file"));
+    assert_eq!(row(&settings, "join"), words("a:1,b:2", "file"));
     assert_eq!(row(&settings, "max-value"), words("16MiB", "default"));
     assert_eq!(
         (settings.config.limits.silence_ms, settings.config.limits.batch_ops),
@@ -98,6 +98,20 @@ fn a_bad_value_is_told_with_its_name_its_place_and_what_was_expected() {
         let error = resolve(&[(name, value)], &[], None).unwrap_err();
         assert_eq!(error.code(), "settings_conflict", "{error}");
     }
+}
+
+#[test]
+fn what_maps_route_by_is_shown_as_it_was_given() {
+    let file = Some("partition-by = [\"orders=tenantId/\", \"carts=:\"]\n");
+    let settings = resolve(&[], &[], file).unwrap();
+    assert_eq!(
+        row(&settings, "partition-by"),
+        words("orders=tenantId/,carts=:", "file")
+    );
+    let bad = resolve(&[("partition-by", "orders=tenantId")], &[], None)
+        .unwrap_err()
+        .to_string();
+    assert!(bad.contains("orders=tenantId/"), "an example: {bad}");
 }
 
 #[test]

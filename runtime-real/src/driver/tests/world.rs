@@ -86,8 +86,12 @@ impl Script {
             }
             b"app:" => {
                 let (ticket, upto) = (self.ticket(), self.number);
-                let puts = vec![(frame, Bytes::new())];
-                out.apply = Some(Apply { ticket, upto, puts });
+                out.apply = Some(Apply {
+                    ticket,
+                    upto,
+                    puts: vec![(frame, Bytes::new())],
+                    deletes: vec![],
+                });
             }
             b"rec:" => out.fetch.push((self.ticket(), Fetch::Recover)),
             b"fet:" => {
@@ -305,7 +309,7 @@ impl RecordStore for TestStore {
         Ok(self.0.lock().unwrap().applied)
     }
 
-    async fn apply(&mut self, upto: u64, _puts: &[(Bytes, Bytes)]) -> Result<(), StorageError> {
+    async fn apply(&mut self, upto: u64, _puts: &[(Bytes, Bytes)], _deletes: &[Bytes]) -> Result<(), StorageError> {
         let mut stored = self.0.lock().unwrap();
         if let Some(error) = stored.fail_apply.take() {
             return Err(error);

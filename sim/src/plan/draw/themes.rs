@@ -2,6 +2,8 @@
 //!
 //! Swarm testing draws each thing by itself; what needs three of them at once, and in the right order, it meets too seldom.
 
+use kernel::wire::{Consistency, ReadConsistency};
+
 use super::pick;
 use crate::endpoint::Endpoint;
 use crate::plan::{Entry, Event, FaultKind, Header, On};
@@ -151,6 +153,7 @@ impl Story<'_> {
                         client,
                         map: "m0".into(),
                         key: format!("k{key}"),
+                        level: Consistency::default(),
                     },
                 ),
                 1 => self.put(at_us, client, key, turn),
@@ -231,13 +234,22 @@ impl Story<'_> {
             key,
             value,
             ttl_ms: None,
+            level: Consistency::default(),
         };
         self.add(at_us, event);
     }
 
     fn get(&mut self, at_us: u64, client: usize, key: u64) {
         let (map, key) = ("m0".into(), format!("k{key}"));
-        self.add(at_us, Event::Get { client, map, key });
+        self.add(
+            at_us,
+            Event::Get {
+                client,
+                map,
+                key,
+                level: ReadConsistency::default(),
+            },
+        );
     }
 
     fn add(&mut self, at_us: u64, event: Event) {

@@ -1,5 +1,7 @@
 //! What the clients of a drawn plan do.
 
+use kernel::wire::{Consistency, ReadConsistency};
+
 use super::pick;
 use crate::plan::{Entry, Event, FaultKind, Header};
 use crate::streams::Streams;
@@ -30,9 +32,19 @@ pub(super) fn operations(header: &Header, streams: &Streams, entries: &mut Vec<E
         let (map, key) = (format!("m{}", rng.below(maps)), named(rng.below(keys)));
         let twin = client < header.twins as usize;
         let event = if rng.chance(gets) {
-            Event::Get { client, map, key }
+            Event::Get {
+                client,
+                map,
+                key,
+                level: ReadConsistency::default(),
+            }
         } else if rng.chance(deletes) {
-            Event::Delete { client, map, key }
+            Event::Delete {
+                client,
+                map,
+                key,
+                level: Consistency::default(),
+            }
         } else {
             let ttl_ms = rng.chance(brief_permille).then(|| rng.between((20, longest_ms)));
             Event::Put {
@@ -41,6 +53,7 @@ pub(super) fn operations(header: &Header, streams: &Streams, entries: &mut Vec<E
                 key,
                 value,
                 ttl_ms,
+                level: Consistency::default(),
             }
         };
         // Twins write the same key in the same instant: their stamps are equal and their values are not.
@@ -51,6 +64,7 @@ pub(super) fn operations(header: &Header, streams: &Streams, entries: &mut Vec<E
                 key: key.clone(),
                 value: 1_000_000 + value,
                 ttl_ms: None,
+                level: Consistency::default(),
             };
             entries.push(Entry { at_us, event });
         }
@@ -74,6 +88,7 @@ pub(super) fn clock_put_right(header: &Header, streams: &Streams, entries: &mut 
         key: key.clone(),
         value: 2_000_000,
         ttl_ms: Some(rng.between((2_000, 60_000))),
+        level: Consistency::default(),
     };
     let at_us = start_us.saturating_sub(for_us);
     entries.push(Entry { at_us, event });
@@ -90,6 +105,7 @@ pub(super) fn clock_put_right(header: &Header, streams: &Streams, entries: &mut 
                 client,
                 map: "m0".into(),
                 key: key.clone(),
+                level: ReadConsistency::default(),
             };
             entries.push(Entry {
                 at_us: at_us + turn * for_us / 4,

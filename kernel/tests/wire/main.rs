@@ -1,14 +1,15 @@
 //! The protocol as others speak it: frames are built here by an independent MessagePack library.
 
 use kernel::crdt::Version;
-use kernel::env::{SeededRng, WriterId};
+use kernel::env::WriterId;
 use kernel::hlc::Stamp;
 use kernel::wire::client::{self, ClientMessage};
 use kernel::wire::op::{Ask, Op};
-use kernel::wire::peer::PeerMessage;
 use kernel::wire::server::{self, Outcome, Refusal, ServerMessage};
-use kernel::wire::{Code, Error};
+use kernel::wire::{Code, Consistency, Error, ReadConsistency};
 use rmpv::Value;
+
+mod peers;
 
 const DEPTH: usize = 64;
 
@@ -128,9 +129,8 @@ fn each_wrong_field_is_named() {
         ("record", Some(map(vec![("value", 1.into())])), "timestamp"),
         ("orTag", Some("t".into()), "OR-map"),
         ("opType", Some("OR_ADD".into()), "OR-map"),
-        ("writeConcern", Some("REPLICATED".into()), "REPLICATED"),
         ("writeConcern", Some("SOMEDAY".into()), "writeConcern"),
-        ("consistency", Some("strong".into()), "consistency"),
+        ("consistency", Some("owner".into()), "consistency"),
         ("durability", Some("tape".into()), "durability"),
     ] {
         let error = refused(field, value.clone());
@@ -226,6 +226,7 @@ fn op() -> Op<'static> {
         id: "1",
         map: "m",
         key: b"\xff",
+        consistency: Consistency::default(),
         version: Version::new(Stamp::new(5, 0, WriterId::of("w")).expect("in range"), "w", Some(&[1])),
     }
 }
@@ -249,56 +250,145 @@ fn what_is_written_is_read() {
     );
     let refused = Outcome {
         id: "1",
-        refusal: Some(refusal),
+        result: Err(refusal),
     };
     assert_eq!(server::op_ack(&[refused], true), None);
 }
 
-#[test]
-fn every_cut_and_every_changed_byte_is_read_or_refused() {
-    let mut rng = SeededRng::from_u64(1);
-    let nonce = rng.entropy();
-    let hello = kernel::wire::peer::Hello {
-        version: 1,
-        name: "n",
-        boot: WriterId(1),
-        routing: 2,
-        nonce,
-    };
-    let frames = [
-        client::op_batch(&[op(), op()]),
-        client::sync_body("c", &[op()]),
-        client::auth("t"),
-        client::ping(1),
-        server::auth_ack(true, "n", Stamp::ZERO),
-        kernel::wire::peer::hello(&hello),
-        kernel::wire::peer::want(1, &[b"m\0k"]),
-        kernel::wire::peer::digests(1, std::iter::repeat_n(7, 271)),
+fn with_words(concern: &str, consistency: &str) -> Result<Consistency, Error> {
+    let word = |word: &str| if word.is_empty() { Value::Nil } else { word.into() };
+    let fields = vec![
+        ("mapName", Value::from("m")),
+        ("key", "k".into()),
+        ("record", record(1.into(), 5.into())),
+        ("writeConcern", word(concern)),
+        ("consistency", word(consistency)),
     ];
-    for frame in frames {
-        for len in 0..frame.len() {
-            read_all(&frame[..len]);
-            assert!(kernel::msgpack::validate(&frame[..len], DEPTH).is_err());
-        }
-        for at in 0..frame.len() {
-            let mut bad = frame.to_vec();
-            bad[at] = rng.next_u64() as u8;
-            read_all(&bad);
-        }
+    only_op(&client_op(fields)).map(|op| op.consistency)
+}
+
+#[test]
+fn of_two_words_for_how_many_replicas_the_stronger_one_holds() {
+    use Consistency::{Eventual, Quorum, Strong};
+    for (concern, consistency, asked) in [
+        ("", "", Eventual),
+        ("PERSISTED", "eventual", Eventual),
+        ("FIRE_AND_FORGET", "", Eventual),
+        ("REPLICATED", "", Quorum),
+        ("REPLICATED", "eventual", Quorum),
+        ("", "quorum", Quorum),
+        ("MEMORY", "strong", Strong),
+        ("REPLICATED", "strong", Strong),
+    ] {
+        assert_eq!(with_words(concern, consistency), Ok(asked), "{concern} {consistency}");
+    }
+    let (concern, consistency) = ("writeConcern", "consistency");
+    assert_eq!(with_words("SOMEDAY", ""), Err(Error::Choice { field: concern }));
+    assert_eq!(with_words("", "any"), Err(Error::Choice { field: consistency }));
+}
+
+#[test]
+fn the_word_of_a_batch_holds_for_each_of_its_operations() {
+    let one = |word: &str| {
+        map(vec![
+            ("mapName", "m".into()),
+            ("key", "k".into()),
+            ("record", record(1.into(), 5.into())),
+            ("consistency", word.into()),
+        ])
+    };
+    let batch = |concern: &str| {
+        let ops = Value::Array(vec![one("eventual"), one("strong")]);
+        let payload = map(vec![("writeConcern", concern.into()), ("ops", ops)]);
+        bytes(&map(vec![("type", "OP_BATCH".into()), ("payload", payload)]))
+    };
+    let asked = |concern: &str| match ClientMessage::decode(&batch(concern), DEPTH) {
+        Ok(ClientMessage::Batch(ops)) => Ok(ops.map(|op| op.expect("an operation").consistency).collect::<Vec<_>>()),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    };
+    assert_eq!(asked("PERSISTED"), Ok(vec![Consistency::Eventual, Consistency::Strong]));
+    assert_eq!(asked("REPLICATED"), Ok(vec![Consistency::Quorum, Consistency::Strong]));
+    let field = "writeConcern";
+    assert_eq!(asked("SOMEDAY"), Err(Error::Choice { field }));
+}
+
+#[test]
+fn what_a_client_asks_of_the_replicas_arrives() {
+    for consistency in Consistency::ALL {
+        let op = Op { consistency, ..op() };
+        let durable = Ask {
+            durability: Some("disk"),
+        };
+        assert_eq!(only_op(&client::op(&op, durable)), Ok(op));
+        assert_eq!(only_op(&client::op_batch(&[op])), Ok(op));
+        assert_eq!(only_op(&client::sync_body("c", &[op])), Ok(op));
+    }
+    for consistency in ReadConsistency::ALL {
+        let get = client::Get {
+            id: "r",
+            map: "m",
+            key: b"k",
+            consistency,
+        };
+        let frame = client::get_key(&get);
+        assert!(matches!(ClientMessage::decode(&frame, DEPTH), Ok(ClientMessage::Get(read)) if read == get));
     }
 }
 
-/// Reads a frame as everything that it could be. That it comes back at all is the test.
-fn read_all(frame: &[u8]) -> usize {
-    let ops = match ClientMessage::decode(frame, DEPTH) {
-        Ok(ClientMessage::Op(ops) | ClientMessage::Batch(ops) | ClientMessage::Sync(ops)) => ops.count(),
-        _ => 0,
+fn acknowledged(frame: &[u8]) -> (String, String, Vec<(String, String)>) {
+    let Ok(ServerMessage::OpAck {
+        last_id,
+        beyond,
+        achieved,
+    }) = ServerMessage::decode(frame, DEPTH)
+    else {
+        panic!("an acknowledgement");
     };
-    let rows = match PeerMessage::decode(frame) {
-        Ok(PeerMessage::Changes(rows)) => rows.count(),
-        Ok(PeerMessage::Want { keys, .. }) => keys.count(),
-        Ok(PeerMessage::Summary(summary)) => summary.rows.count(),
-        _ => 0,
+    let beyond = beyond.iter().map(|done| (done.id.into(), done.achieved.into()));
+    (last_id.into(), achieved.into(), beyond.collect())
+}
+
+#[test]
+fn an_acknowledgement_says_what_all_have_reached_and_else_what_each_has() {
+    use Consistency::{Eventual, Quorum, Strong};
+    let ack = |levels: &[Consistency]| {
+        let outcome = |(id, level): (&'static str, &Consistency)| Outcome { id, result: Ok(*level) };
+        let outcomes: Vec<_> = ["1", "2", "3"].into_iter().zip(levels).map(outcome).collect();
+        acknowledged(&server::op_ack(&outcomes, true).expect("something was done"))
     };
-    ops + rows + usize::from(ServerMessage::decode(frame, DEPTH).is_ok())
+    let all = |level: &str| ("3".to_string(), level.to_string(), vec![]);
+    assert_eq!(ack(&[Eventual; 3]), all("PERSISTED"));
+    assert_eq!(ack(&[Quorum, Strong, Quorum]), all("REPLICATED"));
+    let (last, achieved, each) = ack(&[Quorum, Eventual, Strong]);
+    assert_eq!((last.as_str(), achieved.as_str()), ("0", "PERSISTED"));
+    let named = |id: &str, level: &str| (id.to_string(), level.to_string());
+    let expected = [
+        named("1", "REPLICATED"),
+        named("2", "PERSISTED"),
+        named("3", "REPLICATED"),
+    ];
+    assert_eq!(each, expected);
+}
+
+#[test]
+fn what_an_exchange_has_done_says_what_each_has_reached() {
+    let outcomes = [
+        Outcome {
+            id: "1",
+            result: Ok(Consistency::Quorum),
+        },
+        Outcome {
+            id: "2",
+            result: Err(Refusal::no_quorum(1, 3, 2)),
+        },
+        Outcome {
+            id: "3",
+            result: Ok(Consistency::Eventual),
+        },
+    ];
+    let body = server::sync_answer("n", Stamp::ZERO, &outcomes);
+    let text = String::from_utf8_lossy(&body);
+    let places = ["REPLICATED", "PERSISTED", "have 1 of 3, need 2"].map(|word| text.find(word).expect(word));
+    assert!(places.is_sorted(), "{text}");
 }

@@ -1,0 +1,263 @@
+//! What the whole cluster agrees on: who belongs to it, and where each partition lies.
+//!
+//! It is the value of one register ([`crate::register`]), changed by one member at a time: each change is a new version. The next
+//! state is a pure function of the one before and the change, so that all who know a version have the same bytes (rule 8 of
+//! the promises). Who is *alive* is not in here.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::Placement;
+use crate::cluster::packed::Packed;
+use crate::env::{Mutants, NodeId};
+use crate::partition::table::{Seat, Table};
+use crate::partition::{PARTITIONS, PartitionId};
+use crate::register::Agreed;
+
+/// Most members of a cluster.
+pub const MEMBERS_MAX: usize = 64;
+
+/// The agreed state of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Packed", try_from = "Packed")]
+pub struct ClusterState {
+    /// Drawn when the cluster was born. Nodes of different clusters refuse each other.
+    pub cluster: u64,
+    /// Counts how often a new beginning was forced.
+    pub generation: u64,
+    /// How many replicas a partition should have; there are fewer where there are fewer members.
+    pub replicas: u32,
+    /// The members, ascending by id.
+    pub members: Vec<Member>,
+    /// Where each partition lies.
+    pub placements: Vec<Placement>,
+}
+
+/// A node that belongs to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id, kept with its data.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// Where the others dial it.
+    pub addr: String,
+    /// How much it should hold, relative to the others.
+    pub weight: u32,
+    /// What it shares its fate with: members of one zone may fail together.
+    pub zone: String,
+    /// It is going to leave, and gives its partitions away first.
+    pub leaving: bool,
+}
+
+/// One change of the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// A node becomes a member, or a member has another name, address, weight or zone.
+    Join(Member),
+    /// A member gives its partitions away; once it holds none it is removed.
+    Leave(NodeId),
+    /// A member is one no longer. What it held is made whole from the others.
+    Remove(NodeId),
+    /// These moves are closed: each is named with the version that opened it.
+    Close(Vec<(PartitionId, u64)>),
+}
+
+/// Why a change cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadChange {
+    /// It is so already.
+    #[error("nothing would change")]
+    Nothing,
+    /// There is no such member.
+    #[error("no member has the id {:016x}", .0.0)]
+    NoMember(NodeId),
+    /// Somebody would have to be left.
+    #[error("the last member cannot go: a cluster without members is none")]
+    Last,
+    /// Another member is known at that address.
+    #[error("the member with the id {:016x} has the address {addr}", .id.0)]
+    AddrTaken {
+        /// Which member.
+        id: NodeId,
+        /// The address.
+        addr: String,
+    },
+    /// There are as many members as there may be.
+    #[error("a cluster has at most {MEMBERS_MAX} members")]
+    Full,
+}
+
+impl Agreed for ClusterState {
+    fn voters(&self) -> Vec<NodeId> {
+        self.members.iter().map(|member| member.id).collect()
+    }
+}
+
+impl ClusterState {
+    /// A cluster of one member, which owns every partition. Version 1.
+    pub fn born(cluster: u64, replicas: u32, founder: Member) -> Self {
+        let placement = Placement {
+            replicas: alloc::vec![founder.id],
+            target: Vec::new(),
+            since: 1,
+        };
+        Self {
+            cluster,
+            generation: 1,
+            replicas,
+            members: alloc::vec![founder],
+            placements: alloc::vec![placement; PARTITIONS.into()],
+        }
+    }
+
+    /// One member.
+    pub fn member(&self, id: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    /// Where a partition lies.
+    pub fn placement(&self, id: PartitionId) -> &Placement {
+        &self.placements[id.index()]
+    }
+
+    /// Whether a state that somebody sent is one: as many placements as there are partitions, members in order.
+    pub fn is_sound(&self) -> bool {
+        let ordered = self.members.windows(2).all(|pair| pair[0].id < pair[1].id);
+        let placed = self.placements.iter().all(|placement| !placement.replicas.is_empty());
+        ordered
+            && placed
+            && (1..=MEMBERS_MAX).contains(&self.members.len())
+            && self.placements.len() == PARTITIONS.into()
+    }
+
+    /// How many moves are open.
+    pub fn moves(&self) -> usize {
+        self.placements.iter().filter(|placement| placement.is_moving()).count()
+    }
+
+    /// Whether a partition lies with `node`, or is moving there.
+    pub fn is_used(&self, node: NodeId) -> bool {
+        self.placements.iter().any(|placement| placement.holds(node))
+    }
+
+    /// The state after a change, which is the version `version`.
+    ///
+    /// # Errors
+    /// [`BadChange`]: the change cannot be made.
+    pub fn after(&self, change: &Change, version: u64) -> Result<Self, BadChange> {
+        let mut next = self.clone();
+        match change {
+            Change::Join(member) => next.join(member)?,
+            Change::Leave(id) => {
+                let stays = self.members.iter().any(|member| member.id != *id && !member.leaving);
+                let member = next.members.iter_mut().find(|member| member.id == *id);
+                let member = member.ok_or(BadChange::NoMember(*id))?;
+                if member.leaving {
+                    return Err(BadChange::Nothing);
+                }
+                if !stays {
+                    return Err(BadChange::Last);
+                }
+                member.leaving = true;
+            }
+            Change::Remove(id) => {
+                self.member(*id).ok_or(BadChange::NoMember(*id))?;
+                next.members.retain(|member| member.id != *id);
+                if next.members.is_empty() {
+                    return Err(BadChange::Last);
+                }
+            }
+            Change::Close(moves) => {
+                let mut closed = false;
+                for (id, since) in moves {
+                    let placement = &mut next.placements[id.index()];
+                    // It may have been given another target meanwhile: that is another move.
+                    if placement.is_moving() && placement.since == *since {
+                        placement.replicas = core::mem::take(&mut placement.target);
+                        placement.since = version;
+                        closed = true;
+                    }
+                }
+                return if closed { Ok(next) } else { Err(BadChange::Nothing) };
+            }
+        }
+        next.place(version);
+        Ok(next)
+    }
+
+    fn join(&mut self, member: &Member) -> Result<(), BadChange> {
+        let taken = |other: &&Member| other.addr == member.addr && other.id != member.id;
+        if let Some(other) = self.members.iter().find(taken) {
+            let (id, addr) = (other.id, other.addr.clone());
+            return Err(BadChange::AddrTaken { id, addr });
+        }
+        match self.members.binary_search_by_key(&member.id, |known| known.id) {
+            Ok(at) => {
+                // Who is leaving goes on doing so, whatever it says of itself.
+                let leaving = self.members[at].leaving;
+                let known = core::mem::replace(&mut self.members[at], member.clone());
+                self.members[at].leaving = leaving;
+                if self.members[at] == known {
+                    return Err(BadChange::Nothing);
+                }
+            }
+            Err(_) if self.members.len() >= MEMBERS_MAX => return Err(BadChange::Full),
+            Err(at) => self.members.insert(at, member.clone()),
+        }
+        Ok(())
+    }
+
+    /// Opens the moves that the members now ask for.
+    fn place(&mut self, version: u64) {
+        let stays = |member: &&Member| !member.leaving;
+        let mut zones: Vec<&str> = self.members.iter().map(|member| &*member.zone).collect();
+        zones.sort_unstable();
+        zones.dedup();
+        let seat = |member: &Member| Seat {
+            id: member.id,
+            weight: member.weight,
+            zone: zones.partition_point(|zone| *zone < &*member.zone) as u32,
+        };
+        let seats: Vec<Seat> = self.members.iter().filter(stays).map(seat).collect();
+        // If all are leaving they stay where they are until somebody comes.
+        let seats = match seats.is_empty() {
+            true => self.members.iter().map(seat).collect(),
+            false => seats,
+        };
+        let wanted = |placement: &Placement| match placement.is_moving() {
+            true => placement.target.clone(),
+            false => placement.replicas.clone(),
+        };
+        let rows: Vec<Vec<NodeId>> = self.placements.iter().map(wanted).collect();
+        let before = Table::try_from(rows).unwrap_or_default();
+        let table = before.next(&seats, self.replicas as usize, Mutants::default());
+        for (id, placement) in PartitionId::all().zip(&mut self.placements) {
+            placement.aim(table.replicas(id), version);
+        }
+    }
+}
+
+impl Placement {
+    /// Aims at these replicas: at once if they are the ones that it has, in whatever order, and by a move otherwise.
+    fn aim(&mut self, wanted: &[NodeId], version: u64) {
+        let same = |a: &[NodeId], b: &[NodeId]| a.len() == b.len() && a.iter().all(|node| b.contains(node));
+        if same(&self.replicas, wanted) {
+            // A move that is given up is a change of who counts: the members of its target do no longer.
+            if self.is_moving() {
+                self.target.clear();
+                self.since = version;
+            }
+            self.replicas = wanted.to_vec();
+        } else if same(&self.target, wanted) {
+            self.target = wanted.to_vec();
+        } else {
+            self.target = wanted.to_vec();
+            self.since = version;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,460 @@
+//! The node's part in what the cluster agrees on: who it is, the register that holds the cluster's state, and what of it this node
+//! has to see to.
+
+mod propose;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::liveness::{Boot, Health, Liveness, LivenessSettings};
+use crate::cluster::{Change, ClusterState, Member, Routes};
+use crate::env::{ConnId, Mutants, NodeId, Now, WriterId};
+use crate::machine::StorageError;
+use crate::node::Node;
+use crate::node::link::{Link, Remote};
+use crate::partition::PartitionId;
+use crate::register::{Agreed, Message, Register, Stored};
+use crate::session::{Place, Shows};
+use crate::wire::cluster::Word;
+use crate::wire::peer::Ping;
+
+/// The rows in which they are kept.
+const IDENTITY_ROW: &str = "identity";
+const CLUSTER_ROW: &str = "cluster";
+
+/// Bytes of the smallest states that a register keeps, with what comes on top; and how long it waits where there is no room for that.
+const REGISTER_BYTES: u64 = 8 << 10;
+const NO_ROOM_MS: u64 = 1_000;
+
+/// Who the node is in its cluster.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Membership {
+    id: NodeId,
+    /// Whether it ever was a member of the cluster under this id.
+    joined: bool,
+    register: Register<ClusterState>,
+    /// The version of the state that is on disk.
+    durable: u64,
+    /// A version that was sealed into a log entry, by the entry's number.
+    sealed: Option<(u64, u64)>,
+    /// Who acts as owner of each partition, in this node's eyes.
+    routes: Routes,
+    /// Nodes that want to become members.
+    applicants: BTreeMap<NodeId, Member>,
+    /// Who says that it is filled, by partition and the version that opened the move.
+    filled: BTreeMap<(PartitionId, u64), BTreeSet<NodeId>>,
+    /// What people want changed.
+    wishes: VecDeque<Change>,
+    /// Since when there is something to propose.
+    since_us: Option<u64>,
+    /// Register messages of this node to itself: they are taken once what they rest on is durable.
+    loopback: Vec<Message<ClusterState>>,
+    /// How large the row was that was written last.
+    row_bytes: u64,
+    /// Storage was full: nothing is proposed until then.
+    held_until_us: u64,
+}
+
+/// What is kept of a node's identity.
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    id: NodeId,
+    name: String,
+    joined: bool,
+}
+
+impl Membership {
+    /// Nobody yet.
+    pub fn new(mutants: Mutants) -> Self {
+        Self {
+            id: NodeId(0),
+            joined: false,
+            register: Register::new(NodeId(0), WriterId(0), Stored::default(), mutants),
+            durable: 0,
+            sealed: None,
+            routes: Routes::default(),
+            applicants: BTreeMap::new(),
+            filled: BTreeMap::new(),
+            wishes: VecDeque::new(),
+            since_us: None,
+            loopback: Vec::new(),
+            row_bytes: 0,
+            held_until_us: 0,
+        }
+    }
+
+    /// The node's id; 0 before it has read its storage.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// What the cluster agreed on, as far as this node knows.
+    pub fn state(&self) -> Option<&ClusterState> {
+        self.register.value()
+    }
+
+    /// The version of that.
+    pub fn epoch(&self) -> u64 {
+        self.register.version()
+    }
+
+    /// The version that is on disk.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Whether this node belongs to the cluster.
+    pub fn is_member(&self) -> bool {
+        self.state().is_some_and(|state| state.member(self.id).is_some())
+    }
+
+    /// Whether it belonged to it once and does no longer.
+    pub fn is_removed(&self) -> bool {
+        self.joined && !self.is_member()
+    }
+
+    /// The cluster that it belongs to, or belonged to; 0 for none. Who is about to join may know of it already.
+    pub fn cluster(&self) -> u64 {
+        let state = self.state().filter(|_| self.joined);
+        state.map_or(0, |state| state.cluster)
+    }
+
+    /// Who acts as owner of each partition.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Where things are, in this node's eyes.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            own: self.id,
+            state: self.state(),
+            routes: &self.routes,
+        }
+    }
+
+    /// A node cannot be reached any more. If it applied, it does so again when it comes back: it may never, for another node is at
+    /// its address by then.
+    pub fn lost(&mut self, node: NodeId) {
+        self.applicants.remove(&node);
+    }
+
+    /// A version was put into the log entry of this number.
+    pub fn sealed(&mut self, entry: u64) {
+        if self.sealed.is_none_or(|(_, version)| version < self.epoch()) {
+            self.sealed = Some((entry, self.epoch()));
+        }
+    }
+
+    /// A log entry is durable.
+    pub fn committed(&mut self, entry: u64) {
+        if let Some((_, version)) = self.sealed.take_if(|(number, _)| *number <= entry) {
+            self.durable = version;
+        }
+    }
+}
+
+impl Node {
+    /// Takes what storage holds of who the node is.
+    pub(super) fn find_itself(&mut self, now: Now) -> Result<(), StorageError> {
+        let read = |row: &str| self.store.system(row).cloned();
+        let known: Option<Identity> = decode(read(IDENTITY_ROW))?;
+        if known.is_none() && self.store.room_for(REGISTER_BYTES).is_err() {
+            // Who it is could not even be written down.
+            return Err(StorageError::Full);
+        }
+        let stored: Option<Stored<ClusterState>> = decode(read(CLUSTER_ROW))?;
+        // Data that belongs to a node of another name was copied here: it is not that node that starts.
+        let same = known.as_ref().is_some_and(|identity| identity.name == self.config.name);
+        let (id, joined) = match known.filter(|_| same) {
+            Some(identity) => (identity.id, identity.joined),
+            None => (NodeId(self.rng.next_u64()), false),
+        };
+        let stored = stored.filter(|_| same).unwrap_or_default();
+        if stored.value.as_ref().is_some_and(|state| !state.is_sound()) {
+            return Err(StorageError::Corrupt);
+        }
+        let writer = self.boot_id();
+        let membership = &mut self.membership;
+        membership.id = id;
+        membership.joined = joined;
+        membership.durable = stored.version;
+        membership.register = Register::new(id, writer, stored, self.config.mutants);
+        let birth_ms = now.wall_ms;
+        let settings = LivenessSettings::paced(self.config.limits.probe_ms);
+        self.liveness = Liveness::new(id, Boot { birth_ms, writer }, settings, self.config.mutants);
+        if membership.epoch() == 0 && self.config.join.is_empty() {
+            let cluster = self.rng.next_u64().max(1);
+            let founder = self.as_member();
+            let state = ClusterState::born(cluster, self.config.replicas, founder);
+            self.membership.register.learn(1, state);
+        }
+        if !same {
+            self.keep_identity();
+        }
+        self.adopt(now);
+        Ok(())
+    }
+
+    fn keep_identity(&mut self) {
+        let identity = Identity {
+            id: self.membership.id,
+            name: self.config.name.clone(),
+            joined: self.membership.joined,
+        };
+        self.store.put_system(IDENTITY_ROW, encode(&identity));
+    }
+
+    /// This node, as the member list knows it.
+    fn as_member(&self) -> Member {
+        Member {
+            id: self.membership.id,
+            name: self.config.name.clone(),
+            addr: self.config.addr.clone(),
+            weight: self.config.weight,
+            zone: self.config.zone.clone(),
+            leaving: false,
+        }
+    }
+
+    /// The cluster's state is another one, or other nodes are reached: what follows from it is made anew.
+    pub(super) fn adopt(&mut self, now: Now) {
+        let own = self.membership.id;
+        if self.membership.is_member() && !self.membership.joined {
+            self.membership.joined = true;
+            self.keep_identity();
+        }
+        let addrs: Vec<&str> = match self.membership.state().filter(|_| self.membership.joined) {
+            Some(state) => state
+                .members
+                .iter()
+                .filter(|member| member.id != own)
+                .map(|member| &*member.addr)
+                .collect(),
+            None => self.config.join.iter().map(String::as_str).collect(),
+        };
+        let addrs: Vec<&str> = addrs.into_iter().filter(|addr| *addr != self.config.addr).collect();
+        self.peers.aim(&addrs);
+        let state = self.membership.state().filter(|_| self.membership.is_member());
+        let members: Vec<NodeId> = state.map(|state| state.voters()).unwrap_or_default();
+        self.liveness.set_members(&members, now.mono_us);
+        let mut filled = core::mem::take(&mut self.membership.filled);
+        let mut applicants = core::mem::take(&mut self.membership.applicants);
+        if let Some(state) = self.membership.state() {
+            let moves = |(id, since): &(PartitionId, u64)| {
+                let placement = state.placement(*id);
+                placement.is_moving() && placement.since == *since
+            };
+            filled.retain(|name, _| moves(name));
+            applicants.retain(|id, member| state.member(*id) != Some(member));
+        }
+        self.membership.filled = filled;
+        self.membership.applicants = applicants;
+        self.reroute();
+        self.aim_fills();
+    }
+
+    /// Who can be reached has changed.
+    pub(super) fn reroute(&mut self) {
+        let own = self.membership.id;
+        let alive =
+            |node| node == own || (self.peers.to(node).is_some() && self.liveness.state(node) != Health::Failed);
+        self.scatter.rerouted = true;
+        self.membership.routes = match self.membership.state().filter(|_| self.membership.is_member()) {
+            Some(state) => Routes::new(state, alive),
+            None => Routes::default(),
+        };
+    }
+
+    /// What its heartbeats tell.
+    pub(super) fn heartbeat(&self, now: Now) -> Ping {
+        Ping {
+            epoch: self.membership.durable,
+            committed: self.store.committed_number(),
+            wall_ms: now.wall_ms,
+        }
+    }
+
+    pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, now: Now) {
+        if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut)
+            && *epoch < ping.epoch
+        {
+            *epoch = ping.epoch;
+            self.fills.stir();
+        }
+        // It may have come before this node belonged to a cluster itself.
+        if self
+            .peers
+            .link(conn)
+            .and_then(Link::remote_mut)
+            .is_some_and(|remote| remote.cluster == 0)
+        {
+            self.hear_applicant(conn, now);
+        }
+        self.teach(conn);
+    }
+
+    /// A link with a node is up.
+    pub(super) fn linked(&mut self, conn: ConnId, now: Now) {
+        self.hear_applicant(conn, now);
+        self.teach(conn);
+        self.reroute();
+        self.send_again();
+        self.fills.stir();
+    }
+
+    /// Who is linked and belongs to no cluster wants to belong to this one.
+    fn hear_applicant(&mut self, conn: ConnId, now: Now) {
+        let Some(remote) = self.peers.link(conn).and_then(|link| link.remote().cloned()) else {
+            return;
+        };
+        let member = Member {
+            id: remote.id,
+            name: remote.name,
+            addr: remote.addr,
+            weight: remote.weight,
+            zone: remote.zone,
+            leaving: false,
+        };
+        let state = self.membership.state();
+        let known = state.and_then(|state| state.member(remote.id));
+        let same = |known: &Member| {
+            Member {
+                leaving: false,
+                ..known.clone()
+            } == member
+        };
+        // Who says that it belongs here and is not in the list was removed, or this node is behind: it is no applicant.
+        let applies = remote.cluster == 0 || known.is_some_and(|known| !same(known));
+        if applies && self.membership.is_member() && self.membership.applicants.len() < crate::cluster::MEMBERS_MAX {
+            // Who was at that address before is there no longer, whether its link is known to be dead or not.
+            let elsewhere = |_: &NodeId, other: &mut Member| other.addr != member.addr;
+            self.membership.applicants.retain(elsewhere);
+            self.membership.applicants.insert(member.id, member);
+            self.membership.since_us.get_or_insert(now.mono_us);
+        }
+    }
+
+    /// Tells the other side what is agreed, if it knows less. Who was never told of the cluster is told once it belongs to it.
+    pub(super) fn teach(&mut self, conn: ConnId) {
+        let version = self.membership.epoch();
+        let Some(remote) = self.peers.link(conn).and_then(Link::remote_mut) else {
+            return;
+        };
+        let state = self.membership.state();
+        if let Some(state) = state.filter(|state| state.member(remote.id).is_some()) {
+            // It belongs here from now on, and wants to hear of it, too, when it does no longer.
+            remote.cluster = state.cluster;
+        }
+        if let Some(state) = state
+            && remote.epoch < version
+            && remote.cluster != 0
+        {
+            let learn = Word::Register(Message::Learn {
+                version,
+                value: state.clone(),
+            });
+            self.outbox.push(conn, learn.to_frame(), Shows::State);
+        }
+    }
+
+    /// Whether storage has room for what the register may have to keep in this step. Without, it says and hears nothing: others ask
+    /// again, and a majority of them needs nobody whose disk is full.
+    fn has_room(&mut self) -> bool {
+        // What is promised, accepted and chosen: two states, and some more.
+        let most = 2 * self.membership.row_bytes + REGISTER_BYTES;
+        let room = self.store.room_for(most).is_ok();
+        if !room {
+            self.store.fell_short();
+        }
+        room
+    }
+
+    /// A message about the register.
+    pub(super) fn register_message(&mut self, from: NodeId, message: Message<ClusterState>, now: Now) {
+        if !self.has_room() {
+            return;
+        }
+        if let Message::Learn { value, .. } = &message {
+            let foreign = self
+                .membership
+                .state()
+                .is_some_and(|state| state.cluster != value.cluster);
+            if foreign || !value.is_sound() {
+                return;
+            }
+        }
+        let before = self.membership.epoch();
+        let mut out = Vec::new();
+        self.membership
+            .register
+            .receive(from, message, now.mono_us, &mut self.rng, &mut out);
+        self.send_register(out);
+        self.noticed(before, now);
+    }
+
+    fn noticed(&mut self, before: u64, now: Now) {
+        if self.membership.epoch() != before {
+            self.membership.since_us = None;
+            self.adopt(now);
+            self.send_again();
+            self.compare_again();
+        }
+    }
+
+    /// With whom there is something to compare may have changed: it is compared soon.
+    fn compare_again(&mut self) {
+        self.leftovers.look_again();
+        for conn in self.peers.up() {
+            if let Some(link) = self.peers.link(conn) {
+                link.behind = true;
+            }
+        }
+    }
+
+    fn send_register(&mut self, out: Vec<(NodeId, Message<ClusterState>)>) {
+        for (node, message) in out {
+            if node == self.membership.id {
+                self.membership.loopback.push(message);
+            } else if let Some(conn) = self.peers.to(node) {
+                self.outbox.push(conn, Word::Register(message).to_frame(), Shows::State);
+            }
+        }
+    }
+
+    /// What of the register must be durable before the messages of this step leave.
+    pub(super) fn stage_membership(&mut self) {
+        if self.membership.register.take_dirty() {
+            let row = encode(self.membership.register.stored());
+            self.membership.row_bytes = row.len() as u64;
+            self.store.put_system(CLUSTER_ROW, row);
+        }
+    }
+
+    /// Everything that was given to the host is durable: what this node said to itself may be heard.
+    pub(super) fn hear_itself(&mut self, now: Now) {
+        let id = self.membership.id;
+        for message in core::mem::take(&mut self.membership.loopback) {
+            self.register_message(id, message, now);
+        }
+    }
+
+    /// Whether it has something to say to itself.
+    pub(super) fn has_loopback(&self) -> bool {
+        !self.membership.loopback.is_empty()
+    }
+}
+
+fn encode(value: &impl Serialize) -> Bytes {
+    postcard::to_allocvec(value)
+        .expect("what a node keeps of itself has an encoding")
+        .into()
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(row: Option<Bytes>) -> Result<Option<T>, StorageError> {
+    let read = |row: Bytes| postcard::from_bytes(&row).map_err(|_| StorageError::Corrupt);
+    row.map(read).transpose()
+}

@@ -1,0 +1,174 @@
+//! What this node proposes: what people want, who joins, moves that are filled.
+
+use alloc::vec::Vec;
+
+use super::{Membership, NO_ROOM_MS};
+use crate::cluster::{BadChange, Change, ClusterState};
+use crate::env::{NodeId, Now};
+use crate::node::Node;
+use crate::partition::PartitionId;
+
+/// How long a member waits before it proposes what all can see, for each member before it in the list: mostly the first does, and
+/// the others find it done.
+const TURN_MS: u64 = 150;
+
+/// Most changes that people asked for and that wait for their turn.
+const WISHES_MAX: usize = 64;
+
+impl Membership {
+    /// Whether one more change may be wished for.
+    pub fn takes_wishes(&self) -> bool {
+        self.wishes.len() < WISHES_MAX
+    }
+}
+
+impl Node {
+    /// Somebody who runs the cluster wants a change.
+    pub(in crate::node) fn wish(&mut self, change: Change, now: Now) -> Result<(), BadChange> {
+        let state = self.membership.state().ok_or(BadChange::Nothing)?;
+        state.after(&change, self.membership.epoch() + 1)?;
+        if self.membership.takes_wishes() && !self.membership.wishes.contains(&change) {
+            self.membership.wishes.push_back(change);
+            self.membership.since_us = Some(now.mono_us);
+        }
+        Ok(())
+    }
+
+    /// These moves are filled, says a node.
+    pub(in crate::node) fn filled(&mut self, node: NodeId, moves: &[(PartitionId, u64)], now: Now) {
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        let open = |(id, since): &&(PartitionId, u64)| {
+            let placement = state.placement(*id);
+            placement.is_moving() && placement.since == *since && placement.target.contains(&node)
+        };
+        let open: Vec<_> = moves.iter().filter(open).copied().collect();
+        for name in open {
+            self.membership.filled.entry(name).or_default().insert(node);
+            self.membership.since_us.get_or_insert(now.mono_us);
+        }
+    }
+
+    /// Whether this node said or heard that a node is filled.
+    pub(in crate::node) fn is_filled(&self, node: NodeId, name: (PartitionId, u64)) -> bool {
+        self.membership
+            .filled
+            .get(&name)
+            .is_some_and(|nodes| nodes.contains(&node))
+    }
+
+    /// Whether there may be something to propose. What it would be is looked at only then.
+    fn may_change(&self) -> bool {
+        let Membership {
+            wishes,
+            applicants,
+            filled,
+            ..
+        } = &self.membership;
+        let Some(state) = self.membership.state() else {
+            return false;
+        };
+        let own = state.member(self.membership.id);
+        let config = &self.config;
+        let moved = own.is_some_and(|own| {
+            own.addr != config.addr || own.name != config.name || own.weight != config.weight || own.zone != config.zone
+        });
+        let leaves = state.members.iter().any(|member| member.leaving);
+        moved || leaves || !wishes.is_empty() || !applicants.is_empty() || !filled.is_empty()
+    }
+
+    /// The next change that there is to propose, whoever sees to it.
+    fn next_change(&mut self) -> Option<ClusterState> {
+        let version = self.membership.epoch() + 1;
+        let own = self.as_member();
+        let membership = &mut self.membership;
+        let state = membership.register.value()?;
+        while let Some(wish) = membership.wishes.front() {
+            match state.after(wish, version) {
+                Ok(next) => return Some(next),
+                // It has been done, or cannot be done any more.
+                Err(_) => membership.wishes.pop_front(),
+            };
+        }
+        let joins = membership.applicants.values().chain(core::iter::once(&own));
+        for member in joins.filter(|member| member.id != own.id || state.member(own.id).is_some()) {
+            match state.after(&Change::Join(member.clone()), version) {
+                Ok(next) => return Some(next),
+                // Who is at that address now is another node: the one that was there cannot be.
+                Err(BadChange::AddrTaken { id, .. }) if id != own.id => {
+                    if let Ok(next) = state.after(&Change::Remove(id), version) {
+                        return Some(next);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        let whole = |name: &(PartitionId, u64)| {
+            let nodes = membership.filled.get(name);
+            state
+                .placement(name.0)
+                .can_close(|node| nodes.is_some_and(|nodes| nodes.contains(&node)))
+        };
+        let moves: Vec<_> = membership.filled.keys().filter(|name| whole(name)).copied().collect();
+        if let Ok(next) = state.after(&Change::Close(moves), version) {
+            return Some(next);
+        }
+        let left = state
+            .members
+            .iter()
+            .find(|member| member.leaving && !state.is_used(member.id));
+        left.and_then(|member| state.after(&Change::Remove(member.id), version).ok())
+    }
+
+    /// Proposes what there is to propose, when it is this node's turn.
+    pub(in crate::node) fn membership_timers(&mut self, now: Now) {
+        let before = self.membership.epoch();
+        let mut out = Vec::new();
+        let due = self.membership_wake_us().is_some_and(|due_us| due_us <= now.mono_us);
+        if due && !self.has_room() {
+            self.membership.held_until_us = now.mono_us + NO_ROOM_MS * 1_000;
+        }
+        if self.membership.held_until_us > now.mono_us {
+            return;
+        }
+        self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
+        if !self.membership.is_member() || !self.may_change() {
+            self.membership.since_us = None;
+        } else if !self.membership.register.is_proposing() {
+            self.membership.since_us.get_or_insert(now.mono_us);
+            if self.turn_us().is_some_and(|turn_us| turn_us <= now.mono_us) {
+                if let Some(next) = self.next_change() {
+                    self.membership
+                        .register
+                        .propose(next, now.mono_us, &mut self.rng, &mut out);
+                }
+                self.membership.since_us = Some(now.mono_us + TURN_MS * 1_000);
+            }
+        }
+        self.send_register(out);
+        self.noticed(before, now);
+    }
+
+    /// When it is this node's turn: at once for the first of those that it reaches, later for the others.
+    fn turn_us(&self) -> Option<u64> {
+        let since_us = self.membership.since_us?;
+        let state = self.membership.state()?;
+        let own = self.membership.id;
+        let before = state
+            .members
+            .iter()
+            .filter(|member| member.id < own && self.peers.to(member.id).is_some());
+        Some(since_us + before.count() as u64 * TURN_MS * 1_000)
+    }
+
+    /// When something here is due.
+    pub(in crate::node) fn membership_wake_us(&self) -> Option<u64> {
+        let turn_us = self.turn_us().filter(|_| !self.membership.register.is_proposing());
+        let due_us = [self.membership.register.wake_us(), turn_us]
+            .into_iter()
+            .flatten()
+            .min();
+        due_us.map(|due_us| due_us.max(self.membership.held_until_us))
+    }
+}

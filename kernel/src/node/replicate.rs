@@ -1,0 +1,177 @@
+//! How what changes here gets to the other replicas, and how it is known that it has.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::crdt::Record;
+use crate::env::{ConnId, Mutant, NodeId, Now, Rare, Ticket};
+use crate::node::Node;
+use crate::session::Shows;
+use crate::store::RecordKey;
+use crate::wire::cluster::Word;
+use crate::wire::peer;
+
+impl Node {
+    /// Gives what this step changed to every other holder of its partition that is linked, but the one it came from; and what has to
+    /// be confirmed to those who have not confirmed it.
+    pub(super) fn forward(&mut self) {
+        let owed = self.owed();
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        let own = self.membership.id();
+        let epoch = self.membership.epoch();
+        let mut again: BTreeMap<NodeId, BTreeSet<RecordKey>> = BTreeMap::new();
+        for wait in self.waits.waits_mut() {
+            for node in wait.placement.holders().filter(|node| *node != own) {
+                if wait.is_to_be_sent(node, &owed) {
+                    again.entry(node).or_default().extend(wait.keys.iter().cloned());
+                }
+            }
+        }
+        let nobody = BTreeSet::new();
+        let mut links: Vec<(NodeId, ConnId)> = self.peers.nodes().collect();
+        if self.config.mutants.is(Mutant::HashOrder) {
+            let mut conns: Vec<ConnId> = links.iter().map(|(_, conn)| *conn).collect();
+            self.config.mutants.hash_order(&mut conns);
+            links = conns
+                .into_iter()
+                .filter_map(|conn| Some((self.peers.node_at(conn)?, conn)))
+                .collect();
+        }
+        let staged = self.store.staged().len() as u64;
+        let mut sent: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
+        for (node, conn) in links {
+            if let Some(link) = self.peers.link(conn).filter(|_| owed.contains(&node)) {
+                link.owes = false;
+            }
+            let must = again.get(&node).unwrap_or(&nobody);
+            let from_here = self.source != Some(conn) || self.config.mutants.is(Mutant::EchoChanges);
+            if (staged == 0 || !from_here) && must.is_empty() {
+                continue;
+            }
+            let place = self.tickets.0 << 32 ^ conn.0;
+            // What is owed is not skipped again: nothing may happen after this step.
+            let skips = !owed.contains(&node) && self.config.rare.happens(Rare::SkipForward, place);
+            if self.conns.is_full(conn, &self.config.limits) || skips {
+                self.taken.note(Rare::SkipForward);
+                self.peers.falls_behind(conn);
+                if let Some(link) = self.peers.link(conn) {
+                    link.owes |= !must.is_empty();
+                }
+                continue;
+            }
+            let holds = |key: &RecordKey| state.placement(self.store.partition_of(key)).holds(node);
+            let new = self
+                .store
+                .staged()
+                .iter()
+                .filter(|change| from_here && holds(&change.key) && !must.contains(&change.key));
+            let mut rows: Vec<(RecordKey, Record)> =
+                new.map(|change| (change.key.clone(), change.record.clone())).collect();
+            rows.extend(
+                must.iter()
+                    .filter_map(|key| Some((key.clone(), Record::new(&self.store.get(key)?)))),
+            );
+            if rows.is_empty() {
+                continue;
+            }
+            let link = self.peers.link(conn);
+            let numbers = sent.entry(node).or_default();
+            let frames = peer::changes(
+                rows.iter().map(|(key, record)| (key, record)),
+                epoch,
+                self.config.limits.chunk_bytes,
+                || {
+                    self.numbers += 1;
+                    (!must.is_empty()).then(|| {
+                        numbers.push(self.numbers);
+                        self.numbers
+                    })
+                },
+            );
+            if let Some(link) = link {
+                link.given += rows.len() as u64;
+            }
+            self.tally.forwarded += rows.len() as u64;
+            for frame in frames {
+                self.outbox.push(conn, frame, Shows::State);
+            }
+        }
+        for wait in self.waits.waits_mut() {
+            for node in wait.placement.clone().holders() {
+                if let Some(numbers) = sent.get(&node).filter(|numbers| !numbers.is_empty())
+                    && wait.is_to_be_sent(node, &owed)
+                {
+                    wait.needs.insert(node, numbers.iter().copied().collect());
+                }
+            }
+            wait.fresh = false;
+        }
+        self.peers.count_missed(staged);
+    }
+
+    /// The nodes whose links were full when something was to be sent that is waited for, and are not any more.
+    pub(super) fn owed(&mut self) -> BTreeSet<NodeId> {
+        let links: Vec<(NodeId, ConnId)> = self.peers.nodes().collect();
+        let owed = links.into_iter().filter(|(_, conn)| {
+            self.peers.link(*conn).is_some_and(|link| link.owes) && !self.conns.is_full(*conn, &self.config.limits)
+        });
+        owed.map(|(node, _)| node).collect()
+    }
+
+    /// Confirms what this step took from each node, once it is durable.
+    pub(super) fn confirm(&mut self) {
+        for (conn, numbers) in core::mem::take(&mut self.to_confirm) {
+            self.outbox.push(conn, Word::Taken(numbers).to_frame(), Shows::Ack);
+        }
+    }
+
+    /// What waits for a node, or for this one, is looked at again: who is reached, or what is agreed, has changed.
+    pub(super) fn send_again(&mut self) {
+        let own = self.membership.id();
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        for wait in self.waits.waits_mut() {
+            let Some(partition) = wait.partition else {
+                continue;
+            };
+            let placement = state.placement(partition);
+            if *placement != wait.placement {
+                // Who has confirmed to an earlier version may count no more, and who counts now may lack it.
+                wait.placement = placement.clone();
+                wait.has.retain(|node| *node == own);
+                wait.needs.clear();
+            }
+            wait.fresh = true;
+        }
+    }
+
+    /// All commits up to a ticket are durable here.
+    pub(super) fn own_copy_durable(&mut self, upto: Ticket) {
+        let own = self.membership.id();
+        self.waits.durable(upto, own);
+    }
+
+    /// Answers what has been waited for long enough, or successfully.
+    pub(super) fn settle_waits(&mut self, now: Now) {
+        let own = self.membership.id();
+        for wait in self.waits.take_done(own) {
+            if let Some(shown) = &wait.shows {
+                self.show(wait.of.0, shown, now);
+                continue;
+            }
+            let results = wait.of.1.iter().map(|_| Ok(wait.level));
+            if let Some(gathering) = self.waits.settle(&wait.of, results) {
+                self.answer(gathering, now);
+            }
+        }
+        while let Some(number) = self.waits.overdue(now.mono_us) {
+            let progress = self.waits.progress(number, own);
+            if let Some(gathering) = self.waits.end(number) {
+                self.answer_late(gathering, progress, now);
+            }
+        }
+    }
+}

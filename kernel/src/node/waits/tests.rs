@@ -1,0 +1,272 @@
+use super::*;
+use crate::env::Limits;
+use crate::wire::Code;
+use crate::wire::cluster::refusal;
+use alloc::vec;
+use proptest::prelude::*;
+
+const CONN: ConnId = ConnId(1);
+const OWN: NodeId = NodeId(1);
+const FLOOR: Floor = Floor {
+    stamp: Stamp::ZERO,
+    gone: false,
+};
+
+fn client(conn: u64) -> Asker {
+    Asker::Client {
+        conn: ConnId(conn),
+        exchange: false,
+    }
+}
+
+fn writes(count: usize) -> Parts {
+    let part = |at: usize| Part {
+        id: alloc::format!("{at}").into(),
+        outcome: None,
+        about: None,
+    };
+    Parts::Ops((0..count).map(part).collect())
+}
+
+fn key() -> RecordKey {
+    RecordKey::new("m", b"k", &Limits::default()).unwrap()
+}
+
+fn read() -> Parts {
+    Parts::Read {
+        id: "r".into(),
+        key: key(),
+        floor: Some(FLOOR),
+    }
+}
+
+/// A wait for a partition with these replicas, moving to those.
+fn wait(of: (u64, Vec<usize>), level: Consistency, replicas: &[u64], target: &[u64]) -> Wait {
+    let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect();
+    Wait {
+        of,
+        level,
+        partition: None,
+        placement: Placement {
+            replicas: nodes(replicas),
+            target: nodes(target),
+            since: 1,
+        },
+        keys: vec![key()],
+        ticket: Some(Ticket(7)),
+        has: BTreeSet::new(),
+        needs: BTreeMap::new(),
+        fresh: true,
+        shows: None,
+    }
+}
+
+fn ok() -> Result<Consistency, Refusal> {
+    Ok(Consistency::Quorum)
+}
+
+fn outcomes(gathering: &Gathering) -> Vec<Option<Result<Consistency, Refusal>>> {
+    match &gathering.parts {
+        Parts::Ops(ops) => ops.iter().map(|part| part.outcome.clone()).collect(),
+        Parts::Read { .. } => panic!("a read has no outcomes"),
+    }
+}
+
+fn numbers(gatherings: &[Gathering]) -> Vec<u64> {
+    gatherings.iter().map(|gathering| gathering.number).collect()
+}
+
+#[test]
+fn a_request_is_settled_once_when_all_of_its_parts_are() {
+    let mut waits = Waits::default();
+    let number = waits.gather(client(1), writes(3), 3, 100);
+    assert!(waits.settle(&(number, vec![0]), [ok()].into_iter()).is_none());
+    let lost = || Err(refusal(Code::OutcomeUnknown, "lost"));
+    assert!(
+        waits
+            .settle(&(number, vec![0, 0]), [lost(), lost()].into_iter())
+            .is_none(),
+        "settled already"
+    );
+    assert!(
+        waits.settle(&(number, vec![9]), [ok()].into_iter()).is_none(),
+        "there is no such part"
+    );
+    let gathering = waits
+        .settle(&(number, vec![2, 1]), [lost(), ok()].into_iter())
+        .expect("that was the last");
+    assert_eq!(outcomes(&gathering), [Some(ok()), Some(ok()), Some(lost())]);
+    assert_eq!(waits.len(), 0);
+    assert!(waits.settle(&(number, vec![1]), [ok()].into_iter()).is_none());
+    assert!(waits.end(number).is_none() && waits.overdue(u64::MAX).is_none() && waits.wake_us().is_none());
+}
+
+#[test]
+fn writes_of_a_client_are_answered_in_the_order_in_which_they_came() {
+    let mut waits = Waits::default();
+    let first = waits.gather(client(1), writes(1), 1, 100);
+    let second = waits.gather(client(1), writes(1), 1, 100);
+    let third = waits.gather(client(1), writes(1), 1, 100);
+    let other = waits.gather(client(2), writes(1), 1, 100);
+    let get = waits.gather(client(1), read(), 1, 100);
+    let mut end = |number| {
+        let gathering = waits.end(number).expect("it is there");
+        waits.in_turn(gathering)
+    };
+    assert_eq!(numbers(&end(other)), [other], "others do not wait");
+    assert_eq!(numbers(&end(get)), [get], "nor do reads");
+    assert!(end(third).is_empty() && end(second).is_empty());
+    assert_eq!(numbers(&end(first)), [first, second, third]);
+    assert!(!waits.is_queued(CONN));
+}
+
+#[test]
+fn nobody_is_answered_for_a_client_that_is_gone() {
+    let mut waits = Waits::default();
+    let first = waits.gather(client(1), writes(1), 1, 100);
+    let second = waits.gather(client(1), writes(1), 1, 100);
+    let gathering = waits.end(second).unwrap();
+    assert!(waits.in_turn(gathering).is_empty() && waits.is_queued(CONN));
+    waits.forget(CONN);
+    assert!(!waits.is_queued(CONN));
+    // The write itself goes on; what comes of it is for nobody.
+    let gathering = waits.settle(&(first, vec![0]), [ok()].into_iter()).unwrap();
+    assert_eq!(numbers(&waits.in_turn(gathering)), [first]);
+    assert!(waits.abandon().is_empty());
+}
+
+#[test]
+fn the_first_whose_time_is_over_is_named_and_what_is_known_of_it() {
+    let mut waits = Waits::default();
+    let late = waits.gather(client(1), writes(1), 1, 300);
+    let soon = waits.gather(client(1), writes(2), 2, 200);
+    assert_eq!(
+        (waits.wake_us(), waits.overdue(199), waits.overdue(200)),
+        (Some(200), None, Some(soon))
+    );
+    waits.wait(wait((soon, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]));
+    waits.wait(wait((soon, vec![1]), Consistency::Strong, &[1, 2, 3], &[]));
+    waits.durable(Ticket(6), OWN);
+    assert_eq!(waits.progress(soon, OWN).unwrap().have, 0, "a later commit carries it");
+    waits.durable(Ticket(7), OWN);
+    let tally = waits.progress(soon, OWN).unwrap();
+    assert_eq!((tally.have, tally.of), (1, 3));
+    assert_eq!(waits.progress(late, OWN), None);
+    waits.end(soon).unwrap();
+    assert!(
+        waits.waits_mut().next().is_none(),
+        "nothing is waited for on its behalf"
+    );
+    assert_eq!(waits.wake_us(), Some(300));
+}
+
+#[test]
+fn who_has_confirmed_every_frame_has_it() {
+    let mut waits = Waits::default();
+    let number = waits.gather(client(1), writes(1), 1, 100);
+    let mut quorum = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]);
+    quorum.needs = [(NodeId(2), [10, 11].into()), (NodeId(3), [12].into())].into();
+    waits.wait(quorum);
+    waits.confirmed(NodeId(2), &[11, 12, 99]);
+    waits.confirmed(NodeId(4), &[10, 11]);
+    waits.confirmed(NodeId(3), &[10]);
+    let has = |waits: &mut Waits| waits.waits_mut().next().unwrap().has.clone();
+    assert!(has(&mut waits).is_empty());
+    waits.confirmed(NodeId(2), &[10]);
+    assert_eq!(has(&mut waits), [NodeId(2)].into());
+    assert!(waits.take_done(OWN).is_empty(), "one of three");
+    waits.durable(Ticket(8), OWN);
+    let done = waits.take_done(OWN);
+    assert_eq!(done.len(), 1);
+    assert!(waits.take_done(OWN).is_empty());
+}
+
+#[test]
+fn during_a_move_both_majorities_are_needed() {
+    let mut waits = Waits::default();
+    let number = waits.gather(client(1), writes(1), 1, 100);
+    let mut moving = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[3, 4, 5]);
+    moving.has = [1, 2].map(NodeId).into();
+    waits.wait(moving);
+    assert!(waits.take_done(OWN).is_empty(), "nobody of the new ones");
+    waits.waits_mut().next().unwrap().has = [3, 4].map(NodeId).into();
+    assert!(waits.take_done(OWN).is_empty(), "one of the old ones");
+    waits.waits_mut().next().unwrap().has = [1, 3, 4].map(NodeId).into();
+    assert_eq!(waits.take_done(OWN).len(), 1);
+}
+
+#[test]
+fn a_node_that_is_lost_answers_nothing_and_confirms_nothing() {
+    let mut waits = Waits::default();
+    let number = waits.gather(client(1), writes(2), 2, 100);
+    let at_two = waits.ask(Ask {
+        of: (number, vec![0]),
+        node: NodeId(2),
+    });
+    let at_three = waits.ask(Ask {
+        of: (number, vec![1]),
+        node: NodeId(3),
+    });
+    let mut quorum = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]);
+    quorum.needs = [(NodeId(2), [10].into())].into();
+    waits.wait(quorum);
+    assert!(waits.answered(at_two, NodeId(3)).is_none(), "another was asked");
+    let lost = waits.lost(NodeId(2));
+    assert_eq!(lost.iter().map(|ask| ask.of.1.clone()).collect::<Vec<_>>(), [vec![0]]);
+    assert!(waits.answered(at_two, NodeId(2)).is_none());
+    waits.confirmed(NodeId(2), &[10]);
+    assert!(waits.waits_mut().all(|wait| wait.has.is_empty()), "of its old link");
+    assert_eq!(waits.answered(at_three, NodeId(3)).unwrap().of.1, [1]);
+    assert!(waits.answered(at_three, NodeId(3)).is_none(), "once");
+}
+
+#[test]
+fn the_floor_of_a_read_goes_with_who_is_asked() {
+    let mut waits = Waits::default();
+    let number = waits.gather(client(1), read(), 1, 100);
+    let ask = |of| Ask {
+        of: (of, vec![]),
+        node: NodeId(2),
+    };
+    let request = waits.ask(ask(number));
+    assert_eq!(waits.floor_of(request), Some(FLOOR));
+    let write = waits.gather(client(1), writes(1), 1, 100);
+    let write = waits.ask(ask(write));
+    assert_eq!((waits.floor_of(write), waits.floor_of(999)), (None, None));
+    waits.end(number);
+    assert_eq!(waits.floor_of(request), None);
+}
+
+#[test]
+fn when_storage_fails_all_that_was_not_answered_is_given_back_in_order() {
+    let mut waits = Waits::default();
+    let first = waits.gather(client(1), writes(1), 1, 100);
+    let second = waits.gather(client(1), writes(1), 1, 100);
+    let third = waits.gather(client(2), read(), 1, 100);
+    let settled = waits.settle(&(second, vec![0]), [ok()].into_iter()).unwrap();
+    assert!(waits.in_turn(settled).is_empty());
+    let all = waits.abandon();
+    assert_eq!(numbers(&all), [first, second, third]);
+    assert_eq!(outcomes(&all[1]), [Some(ok())], "as good as it was");
+    assert!(waits.abandon().is_empty() && waits.wake_us().is_none() && !waits.is_queued(CONN));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever ends first: a client is answered for each of its writes once, in their order.
+    #[test]
+    fn each_write_is_answered_once_and_in_turn(order in proptest::collection::vec(any::<u32>(), 1..20)) {
+        let mut waits = Waits::default();
+        let all: Vec<u64> = order.iter().map(|_| waits.gather(client(1), writes(1), 1, 100)).collect();
+        let mut ends: Vec<(u32, u64)> = order.iter().copied().zip(all.iter().copied()).collect();
+        ends.sort_unstable();
+        let mut answered = Vec::new();
+        for (_, number) in ends {
+            let gathering = waits.settle(&(number, vec![0]), [ok()].into_iter()).expect("it has one part");
+            answered.extend(numbers(&waits.in_turn(gathering)));
+        }
+        prop_assert_eq!(answered, all);
+        prop_assert!(!waits.is_queued(CONN));
+    }
+}

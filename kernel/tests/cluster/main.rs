@@ -1,0 +1,13 @@
+//! Several nodes behind the contract, and a perfect network between them that can be cut. What goes wrong by itself is the
+//! simulator's.
+
+mod admin;
+#[path = "../node/host.rs"]
+#[allow(dead_code)]
+mod host;
+mod membership;
+mod moves;
+mod net;
+mod queries;
+mod quorums;
+mod sessions;

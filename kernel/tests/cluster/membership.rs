@@ -1,0 +1,120 @@
+//! Who belongs to the cluster.
+
+use kernel::machine::Phase;
+use kernel::wire::Consistency;
+
+use crate::host::Disk;
+use crate::net::{Net, config};
+
+#[test]
+fn a_node_alone_is_a_cluster() {
+    let mut net = Net::of(1);
+    assert_eq!(net.host(0).node.stats().members, 1);
+    assert_eq!(net.write(0, "k", 5, 1, Consistency::Strong), ["ack REPLICATED"]);
+}
+
+#[test]
+fn nodes_join_one_after_the_other_and_partitions_follow() {
+    let mut net = Net::of(5);
+    for node in 0..5 {
+        let stats = net.host(node).node.stats();
+        assert_eq!((stats.members, stats.orphans), (5, 0));
+        assert!((54..=55).contains(&stats.owned), "n{node} owns {}", stats.owned);
+    }
+}
+
+#[test]
+fn what_was_written_before_a_node_joined_is_there_afterwards() {
+    let mut net = Net::of(1);
+    for n in 0..200 {
+        net.write(0, &format!("k{n}"), 5, n as u8 & 0x7f, Consistency::Eventual);
+    }
+    net.add(config(1));
+    net.settle();
+    assert_eq!(net.host(1).node.store().len(), 200);
+    net.add(config(2));
+    net.add(config(3));
+    net.settle();
+    for n in 0..200 {
+        assert!(net.holders(&format!("k{n}")).len() >= 3, "k{n}");
+    }
+}
+
+#[test]
+fn a_member_that_returns_with_its_disk_is_the_same_and_without_it_another() {
+    let mut net = Net::of(3);
+    let id = net.host(2).node.id();
+    let disk = net.crash(2);
+    net.run(1_000);
+    net.boot(2, disk);
+    net.settle();
+    assert_eq!(net.host(2).node.id(), id);
+    net.crash(2);
+    net.run(1_000);
+    net.boot(2, Disk::default());
+    net.settle();
+    assert_ne!(net.host(2).node.id(), id);
+    assert_eq!(
+        net.host(0).node.stats().members,
+        3,
+        "the one that was at its address is none any more"
+    );
+}
+
+#[test]
+fn the_smaller_side_of_a_split_cannot_change_the_list() {
+    let mut net = Net::of(3);
+    net.split(&[0], &[1, 2]);
+    net.run(1_000);
+    let mut joins = config(3);
+    joins.join = vec!["n0".into()];
+    net.add(joins);
+    net.split(&[3], &[1, 2]);
+    net.run(5_000);
+    assert_eq!(net.host(0).node.stats().members, 3);
+    assert_eq!(net.host(3).phases.last(), Some(&Phase::Joining));
+    net.heal();
+    net.settle();
+    assert_eq!(net.host(0).node.stats().members, 4);
+}
+
+#[test]
+fn who_joins_at_a_node_that_belongs_to_nothing_yet_gets_in_with_it() {
+    let mut net = Net::of(1);
+    net.mute(0, 1);
+    net.add(config(1));
+    let mut late = config(2);
+    late.join = vec!["n1".into()];
+    net.add(late);
+    net.run(1_000);
+    assert!(!net.host(1).node.is_member() && !net.host(2).node.is_member());
+    net.heal();
+    net.settle();
+    assert!(net.host(2).node.is_member());
+}
+
+#[test]
+fn who_applied_and_lost_its_disk_before_it_got_in_does_not_put_out_who_is_at_its_address_now() {
+    let mut net = Net::of(3);
+    let mut joins = config(3);
+    joins.join = vec!["n0".into()];
+    net.split(&[0], &[1, 2]);
+    net.add(joins);
+    net.split(&[3], &[1, 2]);
+    net.run(1_000);
+    let applied = net.host(3).node.id();
+    net.crash(3);
+    net.heal();
+    net.split(&[0], &[1, 2, 3]);
+    let mut elsewhere = config(3);
+    elsewhere.join = vec!["n1".into()];
+    net.set_config(3, elsewhere);
+    net.boot(3, Disk::default());
+    net.run(5_000);
+    let id = net.host(3).node.id();
+    assert!(id != applied && net.host(3).node.is_member());
+    net.heal();
+    net.settle();
+    assert_eq!(net.host(3).node.id(), id);
+    assert!(net.host(3).node.is_member());
+}

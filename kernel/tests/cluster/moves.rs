@@ -1,0 +1,230 @@
+//! Partitions that move while things go wrong.
+
+use std::cell::Cell;
+
+use kernel::env::Mutants;
+use kernel::node::NodeConfig;
+use kernel::wire::{Consistency, ReadConsistency};
+
+use crate::host::Disk;
+use crate::net::{Net, config};
+
+/// So many members, and a hundred keys in them.
+fn filled(nodes: usize) -> (Net, Vec<String>) {
+    let mut net = Net::of(nodes);
+    let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(
+            net.write(n % nodes, key, 5, n as u8, Consistency::Quorum),
+            ["ack REPLICATED"]
+        );
+    }
+    (net, keys)
+}
+
+/// Nothing that was acknowledged is lost, and each partition lies where it should and nowhere else.
+fn check(net: &mut Net, keys: &[String]) {
+    net.settle();
+    // Whoever has something left gives it away in the next round.
+    net.run(6_000);
+    net.check_holders(keys);
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(
+            net.read(0, key, ReadConsistency::Quorum),
+            [format!("value {n}")],
+            "{key}"
+        );
+    }
+}
+
+/// A key that moves to `node`, while moves are open.
+fn moving_to(net: &mut Net, node: usize, keys: &[String]) -> String {
+    let moves = |key: &&String| net.placement(0, key).1.contains(&node);
+    keys.iter().find(moves).expect("some of a hundred move").clone()
+}
+
+#[test]
+fn after_the_moves_nobody_holds_what_lies_elsewhere() {
+    let (mut net, keys) = filled(1);
+    for node in 1..5 {
+        net.add(config(node));
+        net.settle();
+    }
+    check(&mut net, &keys);
+    for node in 0..5 {
+        let stats = net.host(node).node.stats();
+        assert!(stats.records < 100, "n{node} holds {}", stats.records);
+        assert_eq!(stats.moves, (0, 0));
+    }
+    let dropped: u64 = (0..5).map(|node| net.host(node).node.stats().dropped).sum();
+    assert!(dropped > 0);
+}
+
+#[test]
+fn a_node_that_dies_while_it_is_filled_goes_on_when_it_is_back() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    net.until(|net| net.host(3).node.store().len() > 3);
+    assert!(net.moves(0) > 0);
+    let disk = net.crash(3);
+    net.run(2_000);
+    assert!(net.moves(0) > 0, "nobody else can close what moves to it");
+    // The others go on meanwhile.
+    assert_eq!(net.write(1, &keys[0], 6, 0, Consistency::Quorum), ["ack REPLICATED"]);
+    net.boot(3, disk);
+    check(&mut net, &keys);
+}
+
+#[test]
+fn a_node_that_dies_while_it_is_filled_and_comes_back_empty_is_another() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    net.until(|net| net.host(3).node.store().len() > 3);
+    let id = net.host(3).node.id();
+    net.crash(3);
+    net.run(1_000);
+    net.boot(3, Disk::default());
+    check(&mut net, &keys);
+    assert_ne!(net.host(3).node.id(), id);
+    assert_eq!(net.host(0).node.stats().members, 4);
+}
+
+#[test]
+fn who_gives_dies_while_another_is_filled() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    net.until(|net| net.host(3).node.store().len() > 3);
+    let disk = net.crash(1);
+    net.settle();
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(
+            net.read(3, key, ReadConsistency::Quorum),
+            [format!("value {n}")],
+            "{key}"
+        );
+    }
+    net.boot(1, disk);
+    check(&mut net, &keys);
+}
+
+#[test]
+fn a_split_during_a_move_closes_nothing_on_the_smaller_side() {
+    let (mut net, keys) = filled(4);
+    net.add(config(4));
+    net.until(|net| net.host(4).node.store().len() > 3);
+    net.split(&[0, 4], &[1, 2, 3]);
+    let epoch = net.host(0).node.stats().epoch;
+    net.run(3_000);
+    assert_eq!(net.host(0).node.stats().epoch, epoch);
+    assert!(net.moves(0) > 0 && net.moves(1) > 0);
+    net.heal();
+    check(&mut net, &keys);
+}
+
+#[test]
+fn a_move_that_is_given_another_target_is_another_move() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    net.until(|net| net.host(3).node.store().len() > 3);
+    let open = net.moves(0);
+    net.add(config(4));
+    net.until(|net| net.host(0).node.stats().members == 5);
+    assert!(open > 0 && net.moves(0) > 0);
+    check(&mut net, &keys);
+}
+
+#[test]
+fn during_a_move_a_quorum_is_both_majorities() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    net.until(|net| net.moves(0) > 0 && net.host(3).node.is_member());
+    let key = moving_to(&mut net, 3, &keys);
+    let (old, new) = net.placement(0, &key);
+    let leaves = *old
+        .iter()
+        .find(|node| !new.contains(node))
+        .expect("somebody gives it away");
+    let stays: Vec<usize> = old.iter().copied().filter(|node| *node != leaves).collect();
+    // On one side a majority of the new replicas, on the other one of the old.
+    net.split(&[stays[0], 3], &[stays[1], leaves]);
+    net.run(1_000);
+    for node in 0..4 {
+        let said = net.write(node, &key, 7, 77, Consistency::Quorum);
+        assert!(said[0].starts_with("424 "), "n{node}: {said:?}");
+        let said = net.read(node, &key, ReadConsistency::Quorum);
+        assert!(said[0].starts_with("424 "), "n{node}: {said:?}");
+    }
+    net.heal();
+    net.run(1_000);
+    assert_eq!(net.write(3, &key, 8, 78, Consistency::Quorum), ["ack REPLICATED"]);
+    net.settle();
+    for node in 0..4 {
+        assert_eq!(net.read(node, &key, ReadConsistency::Quorum), ["value 78"]);
+    }
+}
+
+#[test]
+fn what_a_quorum_has_taken_during_a_move_is_read_during_and_after_it() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    net.until(|net| net.moves(0) > 0 && net.host(3).node.is_member());
+    let key = moving_to(&mut net, 3, &keys);
+    net.split(&[3], &[0, 1, 2]);
+    net.run(1_000);
+    assert!(net.moves(0) > 0);
+    assert_eq!(
+        net.write(1, &key, 7, 77, Consistency::Quorum),
+        ["ack REPLICATED"],
+        "two of the old are two of the new"
+    );
+    for node in 0..3 {
+        assert_eq!(net.read(node, &key, ReadConsistency::Quorum), ["value 77"]);
+    }
+    assert!(
+        net.write(1, &key, 8, 78, Consistency::Strong)[0].starts_with("424 "),
+        "all of both"
+    );
+    net.heal();
+    net.settle();
+    net.run(6_000);
+    net.check_holders(&keys);
+    for node in 0..4 {
+        assert_eq!(net.read(node, &key, ReadConsistency::Quorum), ["value 77"]);
+    }
+}
+
+#[test]
+fn no_more_partitions_are_filled_at_once_than_the_limit_says() {
+    let (mut net, keys) = filled(2);
+    let mut slow = config(2);
+    slow.limits.moves_at_once = 2;
+    net.add(slow);
+    let most = Cell::new(0);
+    net.until(|net| {
+        let stats = net.host(2).node.stats();
+        most.set(stats.filling.max(most.get()));
+        stats.members == 3 && stats.moves.0 == 0
+    });
+    assert_eq!(most.get(), 2);
+    check(&mut net, &keys);
+}
+
+/// A fourth node reaches one of the three others alone. How many moves are open after a while.
+fn filled_by_one_alone(mutants: Mutants) -> u64 {
+    let (mut net, _) = filled(3);
+    net.add(NodeConfig { mutants, ..config(3) });
+    net.split(&[3], &[1, 2]);
+    net.run(10_000);
+    assert_eq!(net.host(0).node.stats().members, 4);
+    net.moves(0)
+}
+
+#[test]
+fn nothing_is_whole_before_a_majority_of_the_old_replicas_was_asked() {
+    assert!(filled_by_one_alone(Mutants::default()) > 0);
+    #[cfg(feature = "testing")]
+    assert_eq!(
+        filled_by_one_alone(Mutants::only(kernel::env::Mutant::WholeTooEarly)),
+        0
+    );
+}

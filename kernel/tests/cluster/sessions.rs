@@ -1,0 +1,72 @@
+//! A client on one connection is shown nothing older than what it was told, whoever acts as owner by then.
+
+use kernel::wire::{Consistency, ReadConsistency};
+
+use crate::net::{CLIENT_CONN, Net};
+
+const BEHIND: &str = "412 ";
+
+/// Five nodes, and a key whose replicas do not reach each other: all others reach them. Given are its owner and backups, and
+/// a node that is none of them.
+fn owner_apart() -> (Net, String, Vec<usize>, usize) {
+    let mut net = Net::of(5);
+    let key = net.key_owned_by(2);
+    assert_eq!(net.write(0, &key, 5, 1, Consistency::Quorum), ["ack REPLICATED"]);
+    let (replicas, _) = net.placement(0, &key);
+    let elsewhere = (0..5)
+        .find(|node| !replicas.contains(node))
+        .expect("three of five hold it");
+    net.split(&replicas[..1], &replicas[1..]);
+    net.run(1_000);
+    (net, key, replicas, elsewhere)
+}
+
+#[test]
+fn a_client_reads_its_writes_when_another_replica_acts_as_owner_or_is_told_that_it_cannot() {
+    let (mut net, key, replicas, at) = owner_apart();
+    assert_eq!(net.write(at, &key, 6, 2, Consistency::Eventual), ["ack PERSISTED"]);
+    let disk = net.crash(replicas[0]);
+    net.run(1_000);
+    for level in [ReadConsistency::Owner, ReadConsistency::Quorum, ReadConsistency::Any] {
+        let said = net.read(at, &key, level);
+        assert!(said[0].starts_with(BEHIND), "{said:?}");
+    }
+    // Another client was told of nothing.
+    let other = (0..5)
+        .find(|node| !replicas.contains(node) && *node != at)
+        .expect("two of five do not hold it");
+    assert_eq!(net.read(other, &key, ReadConsistency::Owner), ["value 1"]);
+    net.boot(replicas[0], disk);
+    net.heal();
+    net.settle();
+    net.run(3_000);
+    assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["value 2"]);
+}
+
+#[test]
+fn what_a_client_has_read_it_does_not_read_older() {
+    let (mut net, key, replicas, at) = owner_apart();
+    let writer = (0..5)
+        .find(|node| !replicas.contains(node) && *node != at)
+        .expect("two of five do not hold it");
+    assert_eq!(net.write(writer, &key, 6, 2, Consistency::Eventual), ["ack PERSISTED"]);
+    assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["value 2"]);
+    net.crash(replicas[0]);
+    net.run(1_000);
+    assert!(net.read(at, &key, ReadConsistency::Owner)[0].starts_with(BEHIND));
+    // A write of its own is a newer one, and that it may read.
+    assert_eq!(net.write(at, &key, 7, 3, Consistency::Eventual), ["ack PERSISTED"]);
+    assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["value 3"]);
+}
+
+#[test]
+fn another_connection_is_another_session() {
+    let (mut net, key, replicas, at) = owner_apart();
+    assert_eq!(net.write(at, &key, 6, 2, Consistency::Eventual), ["ack PERSISTED"]);
+    net.crash(replicas[0]);
+    net.run(1_000);
+    let host = net.host(at);
+    host.step(kernel::machine::Input::Closed { conn: CLIENT_CONN });
+    host.open(CLIENT_CONN.0, crate::host::CLIENT);
+    assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["value 1"]);
+}
