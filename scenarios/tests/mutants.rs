@@ -71,13 +71,11 @@ const TABLE: &[(Mutant, u64)] = &[
     (LeaveLost, 140),
     (WindowNotRefilled, 210),
     (TimersByWallClock, 26),
-    (NewerErased, 32),
     (DriftCheckedTwice, 13),
     (DeadLinkKept, 269),
     (UnsentNotCounted, 9),
     (DrainedTwice, 37),
     (HeldBytesKept, 229),
-    (SkipStale, 135),
     (ListTailLost, 135),
     (SymbolsOfAMovingSet, 5),
     (RepairDeletes, 3),
@@ -109,6 +107,14 @@ const SELDOM: &[(Mutant, &str)] = &[
     (
         SlowWatcherSkipped,
         "a client that reads slowly for a while, and changes in that time of rows that nothing changes afterwards",
+    ),
+    (
+        NewerErased,
+        "a flush that fails while its keys are written again, and then nothing more on them before the end",
+    ),
+    (
+        SkipStale,
+        "a node that answers a live query by itself, and a commit of what it shows that fails",
     ),
 ];
 

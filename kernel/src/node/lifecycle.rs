@@ -62,6 +62,8 @@ impl Node {
 
     fn recover(&mut self, out: &mut Output) {
         self.store = Store::new(&self.config.store());
+        self.fills.forget();
+        self.membership.forget_filled();
         self.announced = None;
         let recovery = Recovery::new(Store::new(&self.config.store()));
         let ticket = self.next_ticket();

@@ -142,6 +142,11 @@ impl Membership {
         self.applicants.remove(&node);
     }
 
+    /// What this node had in memory is gone: what it said of its moves does not hold, and what others said they say again.
+    pub fn forget_filled(&mut self) {
+        self.filled.clear();
+    }
+
     /// A version was put into the log entry of this number.
     pub fn sealed(&mut self, entry: u64) {
         if self.sealed.is_none_or(|(_, version)| version < self.epoch()) {

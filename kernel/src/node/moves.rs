@@ -51,6 +51,11 @@ impl Fills {
         self.stirred = true;
     }
 
+    /// What this node had in memory is gone, and with it what was taken over and is not durable: all is to be pulled again.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// Somebody may have adopted a move, or can be reached now.
     pub fn stir(&mut self) {
         self.stirred = true;
@@ -194,6 +199,7 @@ impl Node {
 
     /// Chunks of what moves here have come.
     pub(super) fn take_parts(&mut self, node: NodeId, parts: &[Part<'_>], now: Now) {
+        let mut is_awaited = false;
         for part in parts {
             let Some((since, from)) = self.fills.wanted(node, part.partition) else {
                 continue;
@@ -201,6 +207,7 @@ impl Node {
             if (*since, from.as_deref()) != (part.since, part.from) {
                 continue;
             }
+            is_awaited = true;
             if !self.take_chunk(part) {
                 // It is asked for again when there may be room.
                 return;
@@ -213,6 +220,10 @@ impl Node {
                 }
                 None => self.took_all(node, part.partition, part.since),
             }
+        }
+        if !is_awaited {
+            // It came twice: what was asked since is still to come.
+            return;
         }
         if let Some(pull) = self.fills.pulls.get_mut(&node) {
             pull.asked_us = None;
