@@ -1,5 +1,6 @@
 //! Giving what moves elsewhere: the other side of [`moves`](super::moves).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,13 @@ type Chunk = (Vec<(RecordKey, Record)>, Option<Bytes>);
 
 impl Node {
     /// A node that is being filled asks for what is here. On a link that is full the answer waits; who asks again asks for that instead.
-    pub(super) fn pulled(&mut self, conn: ConnId, wanted: &[Wanted<'_>]) {
+    /// `false`: it makes no sense.
+    pub(super) fn pulled(&mut self, conn: ConnId, wanted: &[Wanted<'_>]) -> bool {
+        let partitions: BTreeSet<PartitionId> = wanted.iter().map(|wanted| wanted.partition).collect();
+        let begins = |wanted: &Wanted<'_>| wanted.from.is_none_or(|from| Position::from_bytes(from).is_some());
+        if partitions.len() != wanted.len() || !wanted.iter().all(begins) {
+            return false;
+        }
         let is_full = self.conns.is_full(conn, &self.config.limits);
         let waiting = wanted.iter().filter(|_| is_full).map(|wanted| Waiting {
             partition: wanted.partition,
@@ -52,6 +59,7 @@ impl Node {
         if !is_full {
             self.give_parts(conn, wanted);
         }
+        true
     }
 
     /// Answers what has waited, if it can be sent now.
@@ -110,13 +118,16 @@ impl Node {
         let mut last = None;
         for (map, row) in maps.rows_from(wanted.from.and_then(Position::from_bytes)) {
             let position = Position { map, place: row.place };
-            // A position's rows go together: there is no name for a place between them.
-            if *left == 0 && last != Some(position) {
+            let (key, record) = (RecordKey::of_row(map, row.key), Record::new(&row.version));
+            let bytes = key.as_bytes().len() + record.as_bytes().len();
+            // A position's rows go together: there is no name for a place between them. One row may have more than a chunk.
+            let is_first = *left == self.config.limits.chunk_bytes;
+            if bytes > *left && !is_first && last != Some(position) {
+                *left = 0;
                 return last.map(|_| (rows, Some(Bytes::copy_from_slice(&position.to_bytes()))));
             }
             last = Some(position);
-            let (key, record) = (RecordKey::of_row(map, row.key), Record::new(&row.version));
-            *left = left.saturating_sub(key.as_bytes().len() + record.as_bytes().len());
+            *left = left.saturating_sub(bytes);
             rows.push((key, record));
         }
         Some((rows, None))

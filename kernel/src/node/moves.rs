@@ -40,6 +40,8 @@ pub struct Fills {
 struct Pull {
     /// Each partition, with the version that opened its move, and where it goes on.
     wants: BTreeMap<PartitionId, (u64, Option<Bytes>)>,
+    /// What came of these could not be taken: they are asked for after all others, which they would hold up.
+    refused: BTreeSet<PartitionId>,
     /// When that was asked, if no answer has come.
     asked_us: Option<u64>,
 }
@@ -138,12 +140,16 @@ impl Node {
     fn begin_pulls(&mut self) {
         let own = self.membership.id();
         let without_promise = self.config.mutants.is(Mutant::FillBeforePromise);
+        let filled: BTreeSet<PartitionId> = self.filled_here().map(|(id, _)| id).collect();
+        for pull in self.fills.pulls.values_mut() {
+            pull.wants.retain(|id, _| !filled.contains(id));
+        }
         let mut begun = self.fills.at_once();
         for (id, since) in self.fills.open.clone() {
             let Some(placement) = self.membership.state().map(|state| state.placement(id).clone()) else {
                 return;
             };
-            if self.has_filled(id, since) {
+            if filled.contains(&id) {
                 continue;
             }
             for node in placement.replicas.iter().copied().filter(|node| *node != own) {
@@ -167,6 +173,12 @@ impl Node {
         }
     }
 
+    /// The moves towards this node that are filled, each with the version that opened it.
+    pub(super) fn filled_here(&self) -> impl Iterator<Item = (PartitionId, u64)> {
+        let open = self.fills.open.iter().copied();
+        open.filter(|(id, since)| self.has_filled(*id, *since))
+    }
+
     /// Asks for the next chunks, of whoever owes no answer.
     fn ask_for_parts(&mut self, now: Now) {
         self.fills.pulls.retain(|_, pull| !pull.wants.is_empty());
@@ -175,7 +187,8 @@ impl Node {
                 continue;
             };
             pull.asked_us = Some(now.mono_us);
-            let wanted = pull.wants.iter().map(|(id, (since, from))| Wanted {
+            let (last, first): (Vec<_>, Vec<_>) = pull.wants.iter().partition(|(id, _)| pull.refused.contains(id));
+            let wanted = first.into_iter().chain(last).map(|(id, (since, from))| Wanted {
                 partition: *id,
                 since: *since,
                 from: from.as_deref(),
@@ -199,7 +212,7 @@ impl Node {
 
     /// Chunks of what moves here have come.
     pub(super) fn take_parts(&mut self, node: NodeId, parts: &[Part<'_>], now: Now) {
-        let mut is_awaited = false;
+        let (mut is_awaited, mut is_refused) = (false, false);
         for part in parts {
             let Some((since, from)) = self.fills.wanted(node, part.partition) else {
                 continue;
@@ -209,8 +222,12 @@ impl Node {
             }
             is_awaited = true;
             if !self.take_chunk(part) {
-                // It is asked for again when there may be room.
-                return;
+                // It is asked for again after a while: there may be room then.
+                is_refused = true;
+                if let Some(pull) = self.fills.pulls.get_mut(&node) {
+                    pull.refused.insert(part.partition);
+                }
+                continue;
             }
             match part.next {
                 Some(next) => {
@@ -221,8 +238,8 @@ impl Node {
                 None => self.took_all(node, part.partition, part.since),
             }
         }
-        if !is_awaited {
-            // It came twice: what was asked since is still to come.
+        // If it came twice, what was asked since is still to come.
+        if !is_awaited || is_refused {
             return;
         }
         if let Some(pull) = self.fills.pulls.get_mut(&node) {
@@ -268,6 +285,7 @@ impl Node {
     fn took_all(&mut self, node: NodeId, partition: PartitionId, since: u64) {
         if let Some(pull) = self.fills.pulls.get_mut(&node) {
             pull.wants.remove(&partition);
+            pull.refused.remove(&partition);
         }
         self.fills.done.entry((partition, since)).or_default().insert(node);
     }
@@ -275,11 +293,7 @@ impl Node {
     /// Says what is filled: to all, for any of them may propose to close it.
     fn tell_filled(&mut self, now: Now) {
         self.fills.told_us = Some(now.mono_us);
-        let open = self.fills.open.clone();
-        let filled: Vec<_> = open
-            .into_iter()
-            .filter(|(id, since)| self.has_filled(*id, *since))
-            .collect();
+        let filled: Vec<_> = self.filled_here().collect();
         if filled.is_empty() {
             return;
         }

@@ -22,7 +22,7 @@ impl Node {
         let own = self.membership.id();
         let epoch = self.membership.epoch();
         let mut again: BTreeMap<NodeId, BTreeSet<RecordKey>> = BTreeMap::new();
-        for wait in self.waits.waits_mut() {
+        for wait in self.waits.waits_mut().filter(|wait| wait.fresh || !owed.is_empty()) {
             for node in wait.placement.holders().filter(|node| *node != own) {
                 if wait.is_to_be_sent(node, &owed) {
                     again.entry(node).or_default().extend(wait.keys.iter().cloned());
@@ -98,7 +98,7 @@ impl Node {
                 self.outbox.push(conn, frame, Shows::State);
             }
         }
-        for wait in self.waits.waits_mut() {
+        for wait in self.waits.waits_mut().filter(|wait| wait.fresh || !owed.is_empty()) {
             for node in wait.placement.clone().holders() {
                 if let Some(numbers) = sent.get(&node).filter(|numbers| !numbers.is_empty())
                     && wait.is_to_be_sent(node, &owed)
@@ -111,11 +111,14 @@ impl Node {
         self.peers.count_missed(staged);
     }
 
-    /// The nodes whose links were full when something was to be sent that is waited for, and are not any more.
+    /// The nodes whose links were full when something was to be sent that is waited for, and have room again.
     pub(super) fn owed(&mut self) -> BTreeSet<NodeId> {
         let links: Vec<(NodeId, ConnId)> = self.peers.nodes().collect();
+        // All of it goes at once, and may be much.
+        let room = self.config.limits.unsent_bytes / 2;
         let owed = links.into_iter().filter(|(_, conn)| {
-            self.peers.link(*conn).is_some_and(|link| link.owes) && !self.conns.is_full(*conn, &self.config.limits)
+            let owes = self.peers.link(*conn).is_some_and(|link| link.owes);
+            owes && self.conns.get(*conn).is_some_and(|conn| conn.unsent_bytes <= room)
         });
         owed.map(|(node, _)| node).collect()
     }

@@ -59,6 +59,8 @@ pub struct Stats {
     pub moves: (u64, u64),
     /// Partitions that this node asks others for right now.
     pub filling: u64,
+    /// Moves towards this node that are filled, and not closed yet.
+    pub filled: u64,
     /// The version of the cluster's state that this node knows, and its members.
     pub epoch: u64,
     /// See `epoch`.
@@ -196,6 +198,7 @@ impl Node {
                 self.fills.open() as u64,
             ),
             filling: self.fills.at_once() as u64,
+            filled: self.filled_here().count() as u64,
             epoch: self.membership.epoch(),
             members: self.membership.state().map_or(0, |state| state.members.len() as u64),
             owned: self.membership.routes().owned(self.membership.id()) as u64,

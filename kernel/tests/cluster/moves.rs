@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use kernel::env::Mutants;
+use kernel::machine::StorageError;
 use kernel::node::NodeConfig;
 use kernel::wire::{Consistency, ReadConsistency};
 
@@ -227,4 +228,22 @@ fn nothing_is_whole_before_a_majority_of_the_old_replicas_was_asked() {
         filled_by_one_alone(Mutants::only(kernel::env::Mutant::WholeTooEarly)),
         0
     );
+}
+
+#[test]
+fn after_a_failed_commit_nothing_counts_as_filled_before_it_was_pulled_again() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    net.until(|net| net.host(3).node.stats().filled > 0);
+    // What comes from now on is only in memory.
+    net.host(3).hold = true;
+    net.until(|net| !net.host(3).held.is_empty());
+    let host = net.host(3);
+    host.hold = false;
+    host.fail_held(StorageError::Io);
+    host.advance(10);
+    let stats = host.node.stats();
+    assert!(stats.moves.1 > 0, "it has read what it has on disk");
+    assert_eq!(stats.filled, 0);
+    check(&mut net, &keys);
 }

@@ -82,7 +82,7 @@ impl Node {
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
         let own = self.as_member();
-        let membership = &mut self.membership;
+        let (membership, peers) = (&mut self.membership, &self.peers);
         let state = membership.register.value()?;
         while let Some(wish) = membership.wishes.front() {
             match state.after(wish, version) {
@@ -95,8 +95,9 @@ impl Node {
         for member in joins.filter(|member| member.id != own.id || state.member(own.id).is_some()) {
             match state.after(&Change::Join(member.clone()), version) {
                 Ok(next) => return Some(next),
-                // Who is at that address now is another node: the one that was there cannot be.
-                Err(BadChange::AddrTaken { id, .. }) if id != own.id => {
+                // Who is at that address now is another node, unless the one of the list is still there: then it is not known yet which
+                // of the two is gone.
+                Err(BadChange::AddrTaken { id, .. }) if id != own.id && peers.to(id).is_none() => {
                     if let Ok(next) = state.after(&Change::Remove(id), version) {
                         return Some(next);
                     }
