@@ -93,20 +93,25 @@ fn who_joins_at_a_node_that_belongs_to_nothing_yet_gets_in_with_it() {
     assert!(net.host(2).node.is_member());
 }
 
-#[test]
-fn who_applied_and_lost_its_disk_before_it_got_in_does_not_put_out_who_is_at_its_address_now() {
-    let mut net = Net::of(3);
-    let mut joins = config(3);
-    joins.join = vec!["n0".into()];
+/// A node applies where nothing can be agreed, loses its disk, and gets in elsewhere as another node. Then the two sides meet.
+fn applied_twice(silence_ms: u64, goes: impl Fn(&mut Net)) {
+    let patient = |node| {
+        let mut config = config(node);
+        config.limits.silence_ms = silence_ms;
+        config
+    };
+    let mut net = Net::of(0);
+    (0..3).for_each(|node| _ = net.add(patient(node)));
+    net.settle();
     net.split(&[0], &[1, 2]);
-    net.add(joins);
+    net.add(patient(3));
     net.split(&[3], &[1, 2]);
     net.run(1_000);
     let applied = net.host(3).node.id();
-    net.crash(3);
+    goes(&mut net);
     net.heal();
     net.split(&[0], &[1, 2, 3]);
-    let mut elsewhere = config(3);
+    let mut elsewhere = patient(3);
     elsewhere.join = vec!["n1".into()];
     net.set_config(3, elsewhere);
     net.boot(3, Disk::default());
@@ -114,7 +119,18 @@ fn who_applied_and_lost_its_disk_before_it_got_in_does_not_put_out_who_is_at_its
     let id = net.host(3).node.id();
     assert!(id != applied && net.host(3).node.is_member());
     net.heal();
+    net.run(1_000);
     net.settle();
     assert_eq!(net.host(3).node.id(), id);
     assert!(net.host(3).node.is_member());
+}
+
+#[test]
+fn who_applied_and_is_gone_does_not_put_out_who_is_at_its_address_now() {
+    applied_twice(500, |net| _ = net.crash(3));
+}
+
+#[test]
+fn nor_does_who_applied_and_is_not_known_to_be_gone_yet() {
+    applied_twice(20_000, |net| net.vanish(3));
 }

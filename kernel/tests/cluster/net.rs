@@ -96,6 +96,12 @@ impl Net {
         host.crash()
     }
 
+    /// It loses its power: nobody is told, and silence says so in time.
+    pub fn vanish(&mut self, node: usize) {
+        self.hosts[node] = None;
+        self.lines.retain(|line| line.iter().all(|(end, _)| *end != node));
+    }
+
     pub fn split(&mut self, one: &[usize], other: &[usize]) {
         for a in one {
             for b in other {

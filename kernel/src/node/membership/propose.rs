@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Membership, NO_ROOM_MS};
+use crate::cluster::liveness::Health;
 use crate::cluster::{BadChange, Change, ClusterState};
 use crate::env::{NodeId, Now};
 use crate::node::Node;
@@ -82,7 +83,9 @@ impl Node {
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
         let own = self.as_member();
-        let (membership, peers) = (&mut self.membership, &self.peers);
+        let (membership, peers, liveness) = (&mut self.membership, &self.peers, &self.liveness);
+        let has_failed = |id| liveness.state(id) == Health::Failed;
+        let is_later = |one, other| peers.to(other).is_some_and(|other| peers.to(one) > Some(other));
         let state = membership.register.value()?;
         while let Some(wish) = membership.wishes.front() {
             match state.after(wish, version) {
@@ -95,9 +98,9 @@ impl Node {
         for member in joins.filter(|member| member.id != own.id || state.member(own.id).is_some()) {
             match state.after(&Change::Join(member.clone()), version) {
                 Ok(next) => return Some(next),
-                // Who is at that address now is another node, unless the one of the list is still there: then it is not known yet which
-                // of the two is gone.
-                Err(BadChange::AddrTaken { id, .. }) if id != own.id && peers.to(id).is_none() => {
+                // Who is at that address now is another node, if the one that was there has failed; of two that seem to be there, it is
+                // the one that was linked last.
+                Err(BadChange::AddrTaken { id, .. }) if id != own.id && (has_failed(id) || is_later(member.id, id)) => {
                     if let Ok(next) = state.after(&Change::Remove(id), version) {
                         return Some(next);
                     }
