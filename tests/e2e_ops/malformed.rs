@@ -65,6 +65,8 @@ fn frames_of_peers() -> Vec<Bytes> {
         epoch: 0,
         name: "liar",
         boot: WriterId(7),
+        boots: &[],
+        committed: 0,
         routing: 0,
         nonce: [1; 32],
     };

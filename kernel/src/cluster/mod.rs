@@ -3,6 +3,7 @@
 //! Two things are kept apart. Who *belongs* to the cluster, and where each partition lies, is agreed ([`ClusterState`], the value
 //! of a [`crate::register`]). Who is *alive* is each node's own opinion, and decides only which replica acts as owner now.
 
+mod forced;
 pub mod liveness;
 mod packed;
 mod placement;
@@ -10,6 +11,7 @@ pub mod repair;
 mod routes;
 mod state;
 
+pub use forced::Losses;
 pub use placement::{Placement, Tally};
 pub use routes::Routes;
 pub use state::{BadChange, Change, ClusterState, MEMBERS_MAX, Member};

@@ -12,6 +12,7 @@ use crate::env::NodeId;
 pub struct Packed {
     cluster: u64,
     generation: u64,
+    born: u64,
     replicas: u32,
     members: Vec<Member>,
     /// All that hold anything, members or not, ascending.
@@ -32,6 +33,7 @@ impl From<ClusterState> for Packed {
         Self {
             cluster: state.cluster,
             generation: state.generation,
+            born: state.born,
             replicas: state.replicas,
             members: state.members,
             nodes,
@@ -62,6 +64,7 @@ impl TryFrom<Packed> for ClusterState {
         let state = Self {
             cluster: packed.cluster,
             generation: packed.generation,
+            born: packed.born,
             replicas: packed.replicas,
             placements: placements.ok_or("a partition lies with a node that is not named")?,
             members: packed.members.clone(),

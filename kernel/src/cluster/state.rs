@@ -24,8 +24,10 @@ pub const MEMBERS_MAX: usize = 64;
 pub struct ClusterState {
     /// Drawn when the cluster was born. Nodes of different clusters refuse each other.
     pub cluster: u64,
-    /// Counts how often a new beginning was forced.
+    /// Counts the beginnings: the first, and those that were forced.
     pub generation: u64,
+    /// The version that this generation began with. Two that were forced apart have one number, and differ in this.
+    pub born: u64,
     /// How many replicas a partition should have; there are fewer where there are fewer members.
     pub replicas: u32,
     /// The members, ascending by id.
@@ -106,6 +108,7 @@ impl ClusterState {
         Self {
             cluster,
             generation: 1,
+            born: 1,
             replicas,
             members: alloc::vec![founder],
             placements: alloc::vec![placement; PARTITIONS.into()],
@@ -210,7 +213,7 @@ impl ClusterState {
     }
 
     /// Opens the moves that the members now ask for.
-    fn place(&mut self, version: u64) {
+    pub(super) fn place(&mut self, version: u64) {
         let stays = |member: &&Member| !member.leaving;
         let mut zones: Vec<&str> = self.members.iter().map(|member| &*member.zone).collect();
         zones.sort_unstable();

@@ -40,8 +40,8 @@ struct Waiting {
 impl Waiting {
     fn change(&self) -> Change {
         match self.order {
-            Order::Remove => Change::Remove(self.id),
             Order::Leave => Change::Leave(self.id),
+            _ => Change::Remove(self.id),
         }
     }
 
@@ -67,6 +67,9 @@ impl Orders {
 impl Node {
     /// Somebody wants the member list changed.
     pub(super) fn change_cluster(&mut self, conn: ConnId, asked: &ChangeAsked<'_>, now: Now) {
+        if matches!(asked.order, Order::Recover | Order::Losses) {
+            return self.force(conn, asked.order, now);
+        }
         let found = self.found_member(asked.node).and_then(|(id, node)| {
             let deadline_us = now.mono_us + self.config.limits.request_ms * 1_000;
             let waiting = Waiting {
@@ -136,7 +139,7 @@ impl Node {
         Err((Code::NoQuorum, reason))
     }
 
-    fn members_reached(&self) -> Tally {
+    pub(super) fn members_reached(&self) -> Tally {
         let own = self.membership.id();
         let voters = self.membership.state().map(Agreed::voters).unwrap_or_default();
         let reached = voters

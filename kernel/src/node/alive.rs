@@ -29,6 +29,9 @@ impl Node {
         if turned.is_empty() {
             return;
         }
+        for (node, to) in &turned {
+            self.note_health(*node, *to, now);
+        }
         self.reroute();
         // Its link may stay open for long: who stands still closes nothing. Clients are not to wait for that.
         for (node, _) in turned.iter().filter(|(_, to)| *to == Health::Failed) {

@@ -28,6 +28,9 @@ pub struct NodeConfig {
     pub weight: u32,
     /// What it shares its fate with: backups are put into other zones first.
     pub zone: String,
+    /// After how long a member that is given up as failed is removed, by whoever sees it; never, if `None`. It is removed only while as many
+    /// others can be reached as a partition has replicas: what it held is then made whole elsewhere, and with fewer there is no elsewhere.
+    pub remove_after_ms: Option<u64>,
     /// What clients and peers have to know; `None` serves whoever connects.
     pub secret: Option<Secret>,
     /// How maps route their keys, the same on every node.
@@ -51,6 +54,7 @@ impl NodeConfig {
             replicas: 3,
             weight: 100,
             zone: String::new(),
+            remove_after_ms: None,
             secret: None,
             routing: Routing::new(),
             limits: Limits::default(),

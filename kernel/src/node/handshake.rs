@@ -7,6 +7,7 @@ use crate::node::link::{Link, Remote, Stage};
 use crate::node::{LinkNews, Node};
 use crate::session::{Access, Purpose, Secret, Shows};
 use crate::wire::PEER_PROTOCOL_VERSION;
+use crate::wire::cluster::Word;
 use crate::wire::peer::{self, Hello, PeerMessage};
 
 impl Node {
@@ -24,6 +25,8 @@ impl Node {
             epoch: self.membership.durable(),
             name: &self.config.name,
             boot: self.boot_id(),
+            boots: self.membership.boots(),
+            committed: self.store.committed_number(),
             routing: self.config.routing.digest(),
             nonce: link.nonce,
         });
@@ -113,6 +116,8 @@ impl Node {
             cluster: hello.cluster,
             epoch: hello.epoch,
             boot: hello.boot,
+            boots: hello.boots.to_vec(),
+            committed: hello.committed,
             nonce: hello.nonce,
         };
         let own_cluster = self.membership.cluster();
@@ -180,11 +185,19 @@ impl Node {
             // A repeat, or one that overtook its hello.
             return true;
         };
-        let (is_dialler, nonce) = (link.dialled.is_some(), link.nonce);
+        let (link_dialled, is_dialler, nonce) = (link.dialled, link.dialled.is_some(), link.nonce);
         let expected = self.proof(!is_dialler, &remote.name, remote.boot, &nonce, &remote.nonce);
         // BLAKE3's digests compare in constant time.
         if blake3::Hash::from(expected) != *proof {
             return self.refuse_peer(conn, "it does not know the secret");
+        }
+        if self.is_set_back(&remote) {
+            let told = Word::SetBack.to_frame();
+            self.outbox.push_last(conn, told);
+            self.peers.put_off(link_dialled, self.config.limits.redial_ms.1);
+            self.peers
+                .because("this node has seen later data of it than it has: it is to begin anew, under another id");
+            return false;
         }
         self.conns.set_access(conn, Access::Granted);
         self.link_up(conn, remote, now);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::repair::Repairs;
 use crate::env::{NodeId, PeerId, WriterId};
 use crate::node::give::Waiting;
+use crate::wire::BootMark;
 
 /// A connection to another node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,6 +74,10 @@ pub struct Remote {
     pub epoch: u64,
     /// The identity drawn at its boot.
     pub boot: WriterId,
+    /// The boots that its disk knows of, the last of them at the end.
+    pub boots: Vec<BootMark>,
+    /// The last log entry that was durable there when it said so.
+    pub committed: u64,
     /// What this side has to prove knowledge of the secret with.
     pub nonce: [u8; 32],
 }

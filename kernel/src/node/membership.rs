@@ -1,6 +1,7 @@
 //! The node's part in what the cluster agrees on: who it is, the register that holds the cluster's state, and what of it this node
 //! has to see to.
 
+mod lineage;
 mod propose;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,10 +21,14 @@ use crate::register::{Agreed, Message, Register, Stored};
 use crate::session::{Place, Shows};
 use crate::wire::cluster::Word;
 use crate::wire::peer::Ping;
+use crate::wire::{BOOTS_MAX, BootMark};
+
+use lineage::Heard;
 
 /// The rows in which they are kept.
 const IDENTITY_ROW: &str = "identity";
 const CLUSTER_ROW: &str = "cluster";
+const HEARD_ROW: &str = "heard";
 
 /// Bytes of the smallest states that a register keeps, with what comes on top; and how long it waits where there is no room for that.
 const REGISTER_BYTES: u64 = 8 << 10;
@@ -35,6 +40,12 @@ pub struct Membership {
     id: NodeId,
     /// Whether it ever was a member of the cluster under this id.
     joined: bool,
+    /// The boots of this node that its disk knows of, the last of them at the end: [`BOOTS_MAX`] at most.
+    boots: Vec<BootMark>,
+    /// Where others may be found who are no members: those that it knew before it began anew, or that were given up.
+    contacts: Vec<String>,
+    /// What the others last said of themselves.
+    heard: Heard,
     register: Register<ClusterState>,
     /// The version of the state that is on disk.
     durable: u64,
@@ -48,6 +59,10 @@ pub struct Membership {
     filled: BTreeMap<(PartitionId, u64), BTreeSet<NodeId>>,
     /// What people want changed.
     wishes: VecDeque<Change>,
+    /// Members that have failed: when they are to be removed, if they are.
+    failed: BTreeMap<NodeId, u64>,
+    /// Those for whom that time has come.
+    overdue: BTreeSet<NodeId>,
     /// Since when there is something to propose.
     since_us: Option<u64>,
     /// Register messages of this node to itself: they are taken once what they rest on is durable.
@@ -64,6 +79,8 @@ struct Identity {
     id: NodeId,
     name: String,
     joined: bool,
+    boots: Vec<BootMark>,
+    contacts: Vec<String>,
 }
 
 impl Membership {
@@ -72,6 +89,9 @@ impl Membership {
         Self {
             id: NodeId(0),
             joined: false,
+            boots: Vec::new(),
+            contacts: Vec::new(),
+            heard: Heard::default(),
             register: Register::new(NodeId(0), WriterId(0), Stored::default(), mutants),
             durable: 0,
             sealed: None,
@@ -79,6 +99,8 @@ impl Membership {
             applicants: BTreeMap::new(),
             filled: BTreeMap::new(),
             wishes: VecDeque::new(),
+            failed: BTreeMap::new(),
+            overdue: BTreeSet::new(),
             since_us: None,
             loopback: Vec::new(),
             row_bytes: 0,
@@ -91,6 +113,11 @@ impl Membership {
         self.id
     }
 
+    /// The boots of this node that its disk knows of, the last of them at the end.
+    pub fn boots(&self) -> &[BootMark] {
+        &self.boots
+    }
+
     /// What the cluster agreed on, as far as this node knows.
     pub fn state(&self) -> Option<&ClusterState> {
         self.register.value()
@@ -99,6 +126,11 @@ impl Membership {
     /// The version of that.
     pub fn epoch(&self) -> u64 {
         self.register.version()
+    }
+
+    /// The version that the generation began with; 0 where nothing is agreed.
+    fn born(&self) -> u64 {
+        self.state().map_or(0, |state| state.born)
     }
 
     /// The version that is on disk.
@@ -172,36 +204,57 @@ impl Node {
             return Err(StorageError::Full);
         }
         let stored: Option<Stored<ClusterState>> = decode(read(CLUSTER_ROW))?;
+        let heard = decode(read(HEARD_ROW))?;
         // Data that belongs to a node of another name was copied here: it is not that node that starts.
         let same = known.as_ref().is_some_and(|identity| identity.name == self.config.name);
-        let (id, joined) = match known.filter(|_| same) {
-            Some(identity) => (identity.id, identity.joined),
-            None => (NodeId(self.rng.next_u64()), false),
-        };
+        let kept = known.filter(|_| same).unwrap_or_else(|| Identity {
+            id: NodeId(self.rng.next_u64()),
+            name: self.config.name.clone(),
+            joined: false,
+            boots: Vec::new(),
+            contacts: Vec::new(),
+        });
         let stored = stored.filter(|_| same).unwrap_or_default();
         if stored.value.as_ref().is_some_and(|state| !state.is_sound()) {
             return Err(StorageError::Corrupt);
         }
-        let writer = self.boot_id();
-        let membership = &mut self.membership;
-        membership.id = id;
-        membership.joined = joined;
-        membership.durable = stored.version;
-        membership.register = Register::new(id, writer, stored, self.config.mutants);
-        let birth_ms = now.wall_ms;
-        let settings = LivenessSettings::paced(self.config.limits.probe_ms);
-        self.liveness = Liveness::new(id, Boot { birth_ms, writer }, settings, self.config.mutants);
-        if membership.epoch() == 0 && self.config.join.is_empty() {
+        self.membership.joined = kept.joined;
+        self.membership.boots = kept.boots;
+        self.membership.contacts = kept.contacts;
+        self.membership.heard = Heard::kept(heard.filter(|_| same).unwrap_or_default());
+        self.membership.durable = stored.version;
+        self.begin_as(kept.id, stored, now);
+        let alone = self.config.join.is_empty() && self.membership.contacts.is_empty();
+        if self.membership.epoch() == 0 && alone {
             let cluster = self.rng.next_u64().max(1);
             let founder = self.as_member();
             let state = ClusterState::born(cluster, self.config.replicas, founder);
             self.membership.register.learn(1, state);
         }
-        if !same {
-            self.keep_identity();
+        // Where there is no room to record the boot it is not counted as one: the disk goes on where it was.
+        if !same || self.store.room_for(REGISTER_BYTES).is_ok() {
+            self.record_boot();
         }
         self.adopt(now);
         Ok(())
+    }
+
+    /// From now on this node has this id.
+    fn begin_as(&mut self, id: NodeId, stored: Stored<ClusterState>, now: Now) {
+        let writer = self.boot_id();
+        self.membership.id = id;
+        self.membership.register = Register::new(id, writer, stored, self.config.mutants);
+        let birth_ms = now.wall_ms;
+        let settings = LivenessSettings::paced(self.config.limits.probe_ms);
+        self.liveness = Liveness::new(id, Boot { birth_ms, writer }, settings, self.config.mutants);
+    }
+
+    fn record_boot(&mut self) {
+        let boot = self.rng.next_u64().to_be_bytes();
+        let boots = &mut self.membership.boots;
+        boots.push(boot);
+        boots.drain(..boots.len().saturating_sub(BOOTS_MAX));
+        self.keep_identity();
     }
 
     fn keep_identity(&mut self) {
@@ -209,6 +262,8 @@ impl Node {
             id: self.membership.id,
             name: self.config.name.clone(),
             joined: self.membership.joined,
+            boots: self.membership.boots.clone(),
+            contacts: self.membership.contacts.clone(),
         };
         self.store.put_system(IDENTITY_ROW, encode(&identity));
     }
@@ -230,6 +285,7 @@ impl Node {
         let own = self.membership.id;
         if self.membership.is_member() && !self.membership.joined {
             self.membership.joined = true;
+            self.membership.contacts.clear();
             self.keep_identity();
         }
         let addrs: Vec<&str> = match self.membership.state().filter(|_| self.membership.joined) {
@@ -238,8 +294,12 @@ impl Node {
                 .iter()
                 .filter(|member| member.id != own)
                 .map(|member| &*member.addr)
+                .chain(self.membership.contacts.iter().map(String::as_str))
                 .collect(),
-            None => self.config.join.iter().map(String::as_str).collect(),
+            None => {
+                let contacts = self.config.join.iter().chain(&self.membership.contacts);
+                contacts.map(String::as_str).collect()
+            }
         };
         let addrs: Vec<&str> = addrs.into_iter().filter(|addr| *addr != self.config.addr).collect();
         self.peers.aim(&addrs);
@@ -256,8 +316,11 @@ impl Node {
             filled.retain(|name, _| moves(name));
             applicants.retain(|id, member| state.member(*id) != Some(member));
         }
+        self.membership.failed.retain(|id, _| members.contains(id));
+        self.membership.overdue.retain(|id| members.contains(id));
         self.membership.filled = filled;
         self.membership.applicants = applicants;
+        self.note_boots();
         self.reroute();
         self.aim_fills();
     }
@@ -284,6 +347,7 @@ impl Node {
     }
 
     pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, now: Now) {
+        self.note_committed(conn, ping.committed);
         if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut)
             && *epoch < ping.epoch
         {
@@ -306,6 +370,7 @@ impl Node {
     pub(super) fn linked(&mut self, conn: ConnId, now: Now) {
         self.hear_applicant(conn, now);
         self.teach(conn);
+        self.note_boots();
         self.reroute();
         self.send_again();
         self.fills.stir();
@@ -393,12 +458,33 @@ impl Node {
             }
         }
         let before = self.membership.epoch();
+        let born = self.membership.born();
         let mut out = Vec::new();
         self.membership
             .register
             .receive(from, message, now.mono_us, &mut self.rng, &mut out);
         self.send_register(out);
+        if self.membership.born() != born && self.membership.is_removed() {
+            return self.begin_anew(
+                "the cluster has begun a new generation without this node, which joins it anew",
+                now,
+            );
+        }
         self.noticed(before, now);
+    }
+
+    /// Goes on as the members that are left have to, whoever else there was. `false`: the disk has no room for it.
+    pub(super) fn begin_generation(&mut self, version: u64, state: ClusterState, now: Now) -> bool {
+        let has_room = self.has_room();
+        if has_room {
+            // Whoever was given up and is alive after all hears of it.
+            self.membership.contacts = self.contacts();
+            self.keep_identity();
+            let before = self.membership.epoch();
+            self.membership.register.learn(version, state);
+            self.noticed(before, now);
+        }
+        has_room
     }
 
     fn noticed(&mut self, before: u64, now: Now) {
@@ -436,6 +522,9 @@ impl Node {
             let row = encode(self.membership.register.stored());
             self.membership.row_bytes = row.len() as u64;
             self.store.put_system(CLUSTER_ROW, row);
+        }
+        if self.store.has_staged() {
+            self.keep_heard();
         }
     }
 

@@ -10,6 +10,7 @@ mod config;
 mod coordinate;
 mod expiry;
 mod flight;
+mod forced;
 mod gather;
 mod gathering;
 mod give;

@@ -12,7 +12,7 @@ use crate::env::{ConnId, Limits, Mutant, NodeId, Now, PeerId, SeededRng};
 use crate::machine::{Dial, Output};
 use crate::node::LinkNews;
 use crate::node::Node;
-use crate::node::link::Link;
+use crate::node::link::{Link, Remote};
 use crate::session::Shows;
 use crate::wire::peer;
 
@@ -109,6 +109,11 @@ impl Peers {
     /// The links whose handshake is done.
     pub fn up(&self) -> Vec<ConnId> {
         self.up.iter().copied().collect()
+    }
+
+    /// Who is at the other ends of the links.
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.up_links().filter_map(|(_, link)| link.remote())
     }
 
     fn up_links(&self) -> impl Iterator<Item = (ConnId, &Link)> {

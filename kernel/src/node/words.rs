@@ -41,6 +41,7 @@ impl Node {
             Word::Upto(list) => self.told_upto(conn, &list, now),
             Word::Heard(list) => self.heard_upto(conn, &list),
             Word::Unwatch(requests) => self.unwatched(conn, &requests),
+            Word::SetBack => self.set_back(conn, now),
             Word::Ended { request, refusal } => self.source_ended(conn, request, refusal, now),
         }
         true

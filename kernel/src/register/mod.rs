@@ -22,7 +22,8 @@
 //!
 //! A proposer whose own value changes the list asks nobody to accept it before a majority of the new list has promised. A
 //! node that was added by mistake, or died on its way, makes that attempt time out; had the change been accepted before, it would
-//! have to be finished first, for ever.
+//! have to be finished first, for ever. But for a sole voter: nobody else proposes, and it tells nobody what it has not stored, so
+//! that a value which it accepted and has not learned was chosen by nobody. It may take its offer back.
 //!
 //! # What it relies on
 //! - What was stored is there after a restart. A node that lost it, or has an older copy, must come back under another id:

@@ -88,7 +88,11 @@ impl<V: Agreed> Attempt<V> {
         }
         self.votes.insert(from);
         let higher = |(ballot, _): &(Ballot, V)| self.found.as_ref().is_none_or(|(found, _)| ballot > found);
+        // A sole voter is the only one who proposes. What was accepted and is unknown to it was never chosen: it may want another value,
+        // such as one without the node that it never reached again.
+        let alone = self.old.len() == 1;
         if let Some(accepted) = accepted.filter(higher)
+            && !alone
             && !mutants.is(Mutant::ForgetsAcceptedValue)
         {
             self.found = Some(accepted);

@@ -24,7 +24,8 @@ use crate::env::{Mutant, Mutants, NodeId, SeededRng, WriterId};
 ///
 /// Now and then, and when a link comes up, [`Register::greet`]: that is how those catch up who missed a decision.
 ///
-/// [`Register::value`] may be acted upon at once: it was chosen by durable votes, whether or not this node has written it down.
+/// [`Register::value`] may be acted upon at once, as long as nothing of that leaves before it is written down (2). Where others vote
+/// as well it was chosen by durable votes; what a sole voter decided is void if it crashes before.
 ///
 /// ```
 /// # use kernel::env::{Mutants, NodeId, SeededRng, WriterId};

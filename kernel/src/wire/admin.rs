@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | client | `STATUS` | |
 //! | client | `CLUSTER` | |
-//! | client | `CLUSTER_CHANGE` | `payload`: `change` (`remove`, `leave`), `node`: an id or a name; without one the node that is asked |
+//! | client | `CLUSTER_CHANGE` | `payload`: `change` (`remove`, `leave`, `recover`, `losses`), `node`: an id or a name; without one the node that is asked. The last two take none |
 //! | client | `CLUSTER_LOCATE` | `payload`: `mapName`, `key` |
 //! | node | `STATUS_RESP` | `payload`: [`Status`] |
-//! | node | `CLUSTER_RESP` | `payload`: [`ClusterStatus`], [`Changed`] or [`Located`], as it was asked |
+//! | node | `CLUSTER_RESP` | `payload`: [`ClusterStatus`], [`Changed`], [`Forced`] or [`Located`], as it was asked |
 //!
 //! An id is 16 hexadecimal digits.
 
@@ -30,6 +30,10 @@ pub enum Order {
     Remove,
     /// It gives its partitions away, and is removed once it holds none.
     Leave,
+    /// Too few are left to agree on anything: those that the node reaches are the members from now on, in a new generation.
+    Recover,
+    /// Nothing: what would a `Recover` cost?
+    Losses,
 }
 
 impl Order {
@@ -38,6 +42,8 @@ impl Order {
         match self {
             Order::Remove => "remove",
             Order::Leave => "leave",
+            Order::Recover => "recover",
+            Order::Losses => "losses",
         }
     }
 }
@@ -62,6 +68,8 @@ impl<'a> ChangeAsked<'a> {
         let order = match need(change, "change")? {
             "remove" => Order::Remove,
             "leave" => Order::Leave,
+            "recover" => Order::Recover,
+            "losses" => Order::Losses,
             _ => return Err(Error::Choice { field: "change" }),
         };
         let node = node.unwrap_or_default();
@@ -303,6 +311,42 @@ pub fn changed(changed: &Changed) -> Bytes {
     out.text("change").text(changed.order.word());
     out.text("id").text(&hex(changed.id.0)).text("node").text(&changed.node);
     out.text("epoch").u64(changed.epoch).text("moves").u64(changed.moves);
+    out.into_bytes()
+}
+
+/// What became of a [`Order::Recover`], or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forced {
+    /// [`Order::Recover`] if it was done, and otherwise [`Order::Losses`].
+    pub order: Order,
+    /// The generation that began, or would.
+    pub generation: u64,
+    /// The version of what is agreed, once that was done.
+    pub epoch: u64,
+    /// The members that are left, by name.
+    pub left: Vec<String>,
+    /// Those that are given up.
+    pub given_up: Vec<String>,
+    /// Partitions of which nothing is left.
+    pub gone: u64,
+    /// Partitions of which fewer than a majority of the replicas are left.
+    pub doubtful: u64,
+}
+
+/// Writes `CLUSTER_RESP` with what became of it.
+pub fn forced(forced: &Forced) -> Bytes {
+    let mut out = message("CLUSTER_RESP", 7);
+    out.text("change").text(forced.order.word());
+    out.text("generation").u64(forced.generation);
+    out.text("epoch").u64(forced.epoch);
+    for (name, nodes) in [("left", &forced.left), ("givenUp", &forced.given_up)] {
+        out.text(name).list(nodes.len());
+        for node in nodes {
+            out.text(node);
+        }
+    }
+    out.text("gone").u64(forced.gone);
+    out.text("doubtful").u64(forced.doubtful);
     out.into_bytes()
 }
 

@@ -124,6 +124,8 @@ pub enum Word<'a> {
         /// Why.
         refusal: Refusal,
     },
+    /// The sender has seen later data of the receiver than the receiver has, and does not link with it under its id.
+    SetBack,
 }
 
 /// What an [`Word::Ask`] is answered with.

@@ -87,7 +87,13 @@ use crate::msgpack;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The protocol that this kernel speaks with other nodes.
-pub const PEER_PROTOCOL_VERSION: u64 = 3;
+pub const PEER_PROTOCOL_VERSION: u64 = 4;
+
+/// Most boots of its disk that a node tells of.
+pub const BOOTS_MAX: usize = 16;
+
+/// What a node draws at a boot and keeps on its disk, to tell that boot from all others of that disk and of its copies.
+pub type BootMark = [u8; 8];
 
 /// Why a frame, or a part of it, cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

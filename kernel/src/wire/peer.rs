@@ -8,9 +8,9 @@ use crate::env::{NodeId, WriterId};
 use crate::msgpack::{self, Reader, Writer};
 use crate::partition::PartitionId;
 use crate::store::RecordKey;
-use crate::wire::Error;
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::repair::{self, Repair};
+use crate::wire::{BOOTS_MAX, BootMark, Error};
 
 /// A message from another node. Everything is borrowed from the frame.
 #[derive(Debug, Clone)]
@@ -93,10 +93,21 @@ pub struct Hello<'a> {
     pub name: &'a str,
     /// The identity drawn at its boot.
     pub boot: WriterId,
+    /// The boots that its disk knows of, the last of them at the end: at most [`BOOTS_MAX`].
+    pub boots: &'a [BootMark],
+    /// The last log entry that is durable there.
+    pub committed: u64,
     /// How its maps route ([`Routing::digest`](crate::partition::Routing::digest)).
     pub routing: u64,
     /// 32 fresh bytes, to be answered with a proof.
     pub nonce: [u8; 32],
+}
+
+fn boots(bytes: &[u8]) -> Result<&[BootMark], Error> {
+    match bytes.as_chunks() {
+        (boots, []) if boots.len() <= BOOTS_MAX => Ok(boots),
+        _ => Err(Error::Range { field: "boots" }),
+    }
 }
 
 /// Digests of partitions.
@@ -159,6 +170,7 @@ struct Raw<'a> {
     version: Option<u64>,
     name: Option<&'a str>,
     boot: Option<u64>,
+    boots: Option<&'a [u8]>,
     id: Option<u64>,
     addr: Option<&'a str>,
     weight: Option<u64>,
@@ -187,6 +199,7 @@ impl<'a> Raw<'a> {
             "protocolVersion" => put(&mut raw.version, "protocolVersion", reader, Reader::u64),
             "name" => put(&mut raw.name, "name", reader, Reader::text),
             "boot" => put(&mut raw.boot, "boot", reader, Reader::u64),
+            "boots" => put(&mut raw.boots, "boots", reader, Reader::bin),
             "id" => put(&mut raw.id, "id", reader, Reader::u64),
             "addr" => put(&mut raw.addr, "addr", reader, Reader::text),
             "weight" => put(&mut raw.weight, "weight", reader, Reader::u64),
@@ -224,6 +237,8 @@ impl<'a> Raw<'a> {
             epoch: need(self.epoch, "epoch")?,
             name: need(self.name, "name")?,
             boot: WriterId(need(self.boot, "boot")?),
+            boots: boots(need(self.boots, "boots")?)?,
+            committed: need(self.committed, "committed")?,
             routing: need(self.routing, "routing")?,
             nonce: nonce.map_err(|_| Error::Range { field: "nonce" })?,
         })
@@ -298,7 +313,7 @@ pub(super) fn message(kind: &str, fields: usize) -> Writer {
 
 /// Writes `PEER_HELLO`.
 pub fn hello(hello: &Hello<'_>) -> Bytes {
-    let mut out = message("PEER_HELLO", 12);
+    let mut out = message("PEER_HELLO", 14);
     out.text("protocolVersion").u64(hello.version);
     out.text("id").u64(hello.id.0);
     out.text("addr").text(hello.addr);
@@ -309,6 +324,8 @@ pub fn hello(hello: &Hello<'_>) -> Bytes {
     out.text("epoch").u64(hello.epoch);
     out.text("name").text(hello.name);
     out.text("boot").u64(hello.boot.0);
+    out.text("boots").bin(hello.boots.as_flattened());
+    out.text("committed").u64(hello.committed);
     out.text("routing").u64(hello.routing);
     out.text("nonce").bin(&hello.nonce);
     out.into_bytes()

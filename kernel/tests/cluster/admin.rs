@@ -27,7 +27,7 @@ impl Net {
         })
     }
 
-    fn change(&mut self, node: usize, order: Order, member: &str) -> Answer {
+    pub fn change(&mut self, node: usize, order: Order, member: &str) -> Answer {
         self.tell(node, &admin::change_asked(&ChangeAsked { order, node: member }));
         self.run(1_000);
         self.told(node).expect("it is answered within a second")
@@ -46,7 +46,7 @@ impl Net {
     }
 }
 
-fn refused(answer: Answer, code: Code, reason: &str) {
+pub fn refused(answer: Answer, code: Code, reason: &str) {
     let (number, said) = answer.expect_err(reason);
     assert_eq!(number, u64::from(code.number()), "{said}");
     assert!(said.contains(reason), "{said}");

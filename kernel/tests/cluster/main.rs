@@ -2,9 +2,11 @@
 //! simulator's.
 
 mod admin;
+mod forced;
 #[path = "../node/host.rs"]
 #[allow(dead_code)]
 mod host;
+mod lineage;
 mod membership;
 mod moves;
 mod net;

@@ -1,6 +1,7 @@
 //! Who belongs to the cluster.
 
 use kernel::machine::Phase;
+use kernel::node::NodeConfig;
 use kernel::wire::Consistency;
 
 use crate::host::Disk;
@@ -133,4 +134,36 @@ fn who_applied_and_is_gone_does_not_put_out_who_is_at_its_address_now() {
 #[test]
 fn nor_does_who_applied_and_is_not_known_to_be_gone_yet() {
     applied_twice(20_000, |net| net.vanish(3));
+}
+
+#[test]
+fn a_member_that_has_failed_for_too_long_is_removed_while_others_can_take_its_place() {
+    let mut net = Net::of(0);
+    for node in 0..4 {
+        net.add(NodeConfig {
+            remove_after_ms: Some(2_000),
+            ..config(node)
+        });
+    }
+    net.settle();
+    let keys: Vec<String> = (0..40).map(|n| format!("k{n}")).collect();
+    for key in &keys {
+        assert_eq!(net.write(0, key, 5, 1, Consistency::Quorum), ["ack REPLICATED"]);
+    }
+    // Who comes back in time stays.
+    let id = net.host(3).node.id();
+    let disk = net.crash(3);
+    net.run(1_500);
+    net.boot(3, disk);
+    net.run(5_000);
+    assert_eq!((net.host(3).node.id(), net.host(0).node.stats().members), (id, 4));
+    net.crash(3);
+    net.run(5_000);
+    assert_eq!(net.host(0).node.stats().members, 3);
+    net.settle();
+    net.check_holders(&keys);
+    // Of three, each holds everything: there is nobody to take its place.
+    net.crash(2);
+    net.run(10_000);
+    assert_eq!(net.host(0).node.stats().members, 3);
 }

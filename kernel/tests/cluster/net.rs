@@ -64,10 +64,15 @@ impl Net {
 
     /// Another node, on an empty disk.
     pub fn add(&mut self, config: NodeConfig) -> usize {
+        self.add_on(config, Disk::default())
+    }
+
+    /// Another node, on this disk.
+    pub fn add_on(&mut self, config: NodeConfig, disk: Disk) -> usize {
         self.hosts.push(None);
         self.configs.push(config);
         let node = self.hosts.len() - 1;
-        self.boot(node, Disk::default());
+        self.boot(node, disk);
         node
     }
 

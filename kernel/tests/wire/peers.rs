@@ -31,6 +31,8 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         epoch: 5,
         name: "n",
         boot: WriterId(1),
+        boots: &[[1; 8], [2; 8]],
+        committed: 6,
         routing: 2,
         nonce,
     };

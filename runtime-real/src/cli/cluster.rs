@@ -56,6 +56,23 @@ Examples:
   runtime-real cluster leave --addr b:7878
   runtime-real cluster leave --node b";
 
+const RECOVER: &str = "\
+Go on without members that are dead for good, where too few are left to agree on anything: the node that is asked, and those that it reaches, \
+begin a new generation of the cluster. What the others alone had acknowledged is missing in it.
+
+Without --force nothing is done: what would be given up is printed, and the exit code is 3. It is refused, too (3), where enough members can be \
+reached: then `cluster remove` is the way.
+
+Ask one node only, on the side that is to go on. Whoever was given up and comes back all the same, or was alive on another side, learns of the new \
+generation and joins it anew, with what it holds.
+
+With --format json, one object: `change` (`recover` if it was done, `losses` otherwise), `generation`, `epoch`, `left` and `givenUp` (names), `gone` \
+(partitions of which nothing is left), `doubtful` (those of which fewer than a majority of the replicas are left: writes may be missing).
+
+Examples:
+  runtime-real cluster recover
+  runtime-real cluster recover --force --addr c:7878";
+
 const PARTITION: &str = "\
 Where a key lies.
 
@@ -80,6 +97,9 @@ pub(super) enum ClusterTask {
     /// Have a node give its partitions away, and be a member no longer
     #[command(long_about = LEAVE)]
     Leave(LeaveArgs),
+    /// Go on without members that are dead for good, where too few are left to agree
+    #[command(long_about = RECOVER)]
+    Recover(RecoverArgs),
     /// Where a key lies
     #[command(long_about = PARTITION)]
     Partition(PartitionArgs),
@@ -101,6 +121,17 @@ pub(super) struct LeaveArgs {
     /// The id or the name of the one that is to leave
     #[arg(long = "node", value_name = "NODE")]
     pub member: Option<String>,
+    #[arg(long, value_enum, default_value_t = StatusForm::Table)]
+    pub format: StatusForm,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecoverArgs {
+    /// Do it, and do not only say what it would cost
+    #[arg(long)]
+    pub force: bool,
     #[arg(long, value_enum, default_value_t = StatusForm::Table)]
     pub format: StatusForm,
     #[command(flatten)]
@@ -139,6 +170,14 @@ pub(super) fn run(task: &ClusterTask) -> Exit {
         ClusterTask::Leave(args) => {
             let member = args.member.as_deref().unwrap_or_default();
             change(&args.node, args.format, Order::Leave, member)
+        }
+        ClusterTask::Recover(args) => {
+            let order = if args.force { Order::Recover } else { Order::Losses };
+            let ask = async |client: &mut Client| client.change(ChangeAsked { order, node: "" }).await;
+            match show(&args.node, args.format, ask, all, recovered) {
+                Exit::Done if !args.force => Exit::Refused,
+                exit => exit,
+            }
         }
         ClusterTask::Partition(args) => {
             let (map, key) = (&args.map[..], &args.key[..]);
@@ -267,6 +306,34 @@ fn changed(found: &Value) -> String {
     )
 }
 
+fn recovered(found: &Value) -> String {
+    let done = found["change"] == "recover";
+    let (begun, given_up) = match done {
+        true => ("has begun", "given up"),
+        false => ("would begin", "to be given up"),
+    };
+    let mut lines = vec![
+        format!(
+            "generation {} {begun} with {}",
+            found["generation"],
+            names(&found["left"])
+        ),
+        format!("{given_up}: {}", names(&found["givenUp"])),
+        format!(
+            "{} of 271 partitions have no replica left: they are empty",
+            found["gone"]
+        ),
+        format!(
+            "{} have fewer than a majority: what the others alone had acknowledged is missing",
+            found["doubtful"]
+        ),
+    ];
+    if !done {
+        lines.push("nothing was done: --force does it".to_owned());
+    }
+    lines.join("\n")
+}
+
 fn names(list: &Value) -> String {
     let names = list.as_array().into_iter().flatten();
     let names: Vec<_> = names.map(|name| visible(&word(name))).collect();
@@ -324,5 +391,21 @@ bee   02  b:1   z     100     0      271   leaving, not reached";
         assert_eq!(located(&place), expected);
         let done = json!({"change": "leave", "node": "a", "id": "01", "epoch": 3, "moves": 90});
         assert_eq!(changed(&done), "a (01) is leaving: epoch 3, 90 partitions are moving");
+    }
+    #[test]
+    fn a_recovery_says_what_it_costs_and_whether_it_was_done() {
+        let mut found = json!({
+            "change": "losses", "generation": 2, "epoch": 9, "left": ["a"], "givenUp": ["b", "c"], "gone": 3, "doubtful": 268,
+        });
+        let expected = "\
+generation 2 would begin with a
+to be given up: b, c
+3 of 271 partitions have no replica left: they are empty
+268 have fewer than a majority: what the others alone had acknowledged is missing
+nothing was done: --force does it";
+        assert_eq!(recovered(&found), expected);
+        found["change"] = "recover".into();
+        assert!(recovered(&found).starts_with("generation 2 has begun with a\ngiven up: b, c\n"));
+        assert!(!recovered(&found).contains("--force"));
     }
 }

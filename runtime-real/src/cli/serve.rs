@@ -162,6 +162,7 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
         replicas: asked.replicas,
         weight: asked.weight,
         zone: asked.zone.clone().unwrap_or_default(),
+        remove_after_ms: asked.remove_after,
         secret: secret.clone(),
         routing,
         limits: limits.clone(),

@@ -286,6 +286,8 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
                 epoch: u.int_in_range(0..=3)?,
                 name: u.choose(&["n0", "n1", "stranger", ""])?,
                 boot: WriterId(u.arbitrary()?),
+                boots: &[u.arbitrary()?],
+                committed: u.int_in_range(0..=3)?,
                 routing: kernel::partition::Routing::new().digest(),
                 nonce: u.arbitrary()?,
             };

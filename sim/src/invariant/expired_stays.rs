@@ -3,11 +3,14 @@
 //! either.
 //! **From** the rule that an expiry is an event in the node's own hybrid time; the counterexample is a wall clock that jumps
 //! ahead and is put right, or a restart that forgets how late it was.
+//!
+//! In a cluster of more than one a node answers with what the acting owner has, and another owner's time may be earlier: only the
+//! session that was told is protected from that. So compared is what was said on the same connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use kernel::env::Limits;
+use kernel::env::{ConnId, Limits};
 use kernel::hlc::Stamp;
 use kernel::machine::Role;
 use kernel::wire::server::ServerMessage;
@@ -22,6 +25,8 @@ use crate::traffic::is_one_of;
 #[derive(Debug, Default)]
 pub struct ExpiredStays {
     nodes: BTreeMap<usize, Node>,
+    /// The nodes that ever were up.
+    up: BTreeSet<usize>,
 }
 
 /// Which version: two can share a stamp.
@@ -31,8 +36,8 @@ type Known = (Stamp, Option<Bytes>);
 struct Node {
     reader: LogReader,
     denials: Denials,
-    /// Values that were shown to be gone: the place of that answer, if it was in this boot.
-    gone: BTreeMap<Known, u64>,
+    /// Values that were shown to be gone: the place of that answer and its connection, if it was in this boot.
+    gone: BTreeMap<Known, (u64, ConnId)>,
     gone_before: BTreeSet<Known>,
 }
 
@@ -62,6 +67,7 @@ impl Invariant for ExpiredStays {
     fn see(&mut self, _at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => {
+                self.up.insert(*node);
                 let node = self.nodes.entry(*node).or_default();
                 node.denials.booted();
                 node.gone_before.extend(std::mem::take(&mut node.gone).into_keys());
@@ -85,7 +91,8 @@ impl Invariant for ExpiredStays {
                     .left(left.given)
                     .filter(|(_, version)| version.ttl_ms.is_some())
                 {
-                    node.gone.insert((version.stamp, version.value), left.given);
+                    node.gone
+                        .insert((version.stamp, version.value), (left.given, left.conn));
                 }
                 if !is_one_of(left.frame, &["VALUE"]) {
                     return Ok(());
@@ -97,8 +104,11 @@ impl Invariant for ExpiredStays {
                 }) = message
                 {
                     let known = (at.stamp, Some(Bytes::copy_from_slice(value)));
-                    let before = node.gone_before.contains(&known);
-                    if before || node.gone.get(&known).is_some_and(|gone| *gone < left.given) {
+                    let alone = self.up.len() < 2;
+                    let before = alone && node.gone_before.contains(&known);
+                    let gone = node.gone.get(&known);
+                    if before || gone.is_some_and(|(given, conn)| *given < left.given && (alone || *conn == left.conn))
+                    {
                         let is =
                             |version: &Version| (version.stamp, version.value.as_ref()) == (known.0, known.1.as_ref());
                         let shown = node.denials.durable().iter().find(|(_, version)| is(version));

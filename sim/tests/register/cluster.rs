@@ -191,6 +191,7 @@ impl Cluster {
                 let commit = commit.expect("what was begun");
                 host.disk = commit.stored;
                 self.send(node, boot, commit.out);
+                self.looks(node);
             }
             _ => (),
         }
@@ -220,8 +221,7 @@ impl Cluster {
         } else {
             self.send(id, boot, out);
         }
-        self.learned(id);
-        self.went_on(id);
+        self.looks(id);
         let now_us = self.now_us;
         let Some(up) = self.nodes.get_mut(&id).and_then(|node| node.up.as_mut()) else {
             return;
@@ -259,6 +259,15 @@ impl Cluster {
     fn schedule(&mut self, at_us: u64, event: Event) {
         self.sequence += 1;
         self.events.insert((at_us, self.sequence), event);
+    }
+
+    /// Looks at what a node knows, once all of that is on its disk.
+    fn looks(&mut self, id: NodeId) {
+        let settled = |up: &Up| up.commits.is_empty();
+        if self.nodes[&id].up.as_ref().is_some_and(settled) {
+            self.learned(id);
+            self.went_on(id);
+        }
     }
 
     /// Holds what a node knows against what others know: one value a version, each made from the one before.

@@ -76,13 +76,18 @@ impl Node {
             own.addr != config.addr || own.name != config.name || own.weight != config.weight || own.zone != config.zone
         });
         let leaves = state.members.iter().any(|member| member.leaving);
-        moved || leaves || !wishes.is_empty() || !applicants.is_empty() || !filled.is_empty()
+        self.to_remove().is_some()
+            || moved
+            || leaves
+            || !wishes.is_empty()
+            || !applicants.is_empty()
+            || !filled.is_empty()
     }
 
     /// The next change that there is to propose, whoever sees to it.
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
-        let own = self.as_member();
+        let (own, to_remove) = (self.as_member(), self.to_remove());
         let (membership, peers, liveness) = (&mut self.membership, &self.peers, &self.liveness);
         let has_failed = |id| liveness.state(id) == Health::Failed;
         let is_later = |one, other| peers.to(other).is_some_and(|other| peers.to(one) > Some(other));
@@ -122,7 +127,30 @@ impl Node {
             .members
             .iter()
             .find(|member| member.leaving && !state.is_used(member.id));
-        left.and_then(|member| state.after(&Change::Remove(member.id), version).ok())
+        let left = left.and_then(|member| state.after(&Change::Remove(member.id), version).ok());
+        left.or_else(|| state.after(&Change::Remove(to_remove?), version).ok())
+    }
+
+    /// A member has failed, or is there again.
+    pub(in crate::node) fn note_health(&mut self, node: NodeId, health: Health, now: Now) {
+        self.membership.failed.remove(&node);
+        self.membership.overdue.remove(&node);
+        if let (Health::Failed, Some(after_ms)) = (health, self.config.remove_after_ms) {
+            let due_us = now.mono_us.saturating_add(after_ms.saturating_mul(1_000));
+            self.membership.failed.insert(node, due_us);
+        }
+    }
+
+    /// A member that has failed for so long that it is to be removed, if enough others are there to take its place.
+    fn to_remove(&self) -> Option<NodeId> {
+        let overdue = *self.membership.overdue.first()?;
+        let state = self.membership.state()?;
+        let own = self.membership.id;
+        let there = state.members.iter().filter(|member| {
+            let is_alive = self.peers.to(member.id).is_some() && self.liveness.state(member.id) != Health::Failed;
+            !member.leaving && (member.id == own || is_alive)
+        });
+        (there.count() >= state.replicas as usize).then_some(overdue)
     }
 
     /// Proposes what there is to propose, when it is this node's turn.
@@ -136,6 +164,10 @@ impl Node {
         if self.membership.held_until_us > now.mono_us {
             return;
         }
+        let is_due = |(node, due_us): (&NodeId, &u64)| (*due_us <= now.mono_us).then_some(*node);
+        let due: Vec<NodeId> = self.membership.failed.iter().filter_map(is_due).collect();
+        self.membership.failed.retain(|node, _| !due.contains(node));
+        self.membership.overdue.extend(due);
         self.membership.register.tick(now.mono_us, &mut self.rng, &mut out);
         if !self.membership.is_member() || !self.may_change() {
             self.membership.since_us = None;
@@ -169,7 +201,8 @@ impl Node {
     /// When something here is due.
     pub(in crate::node) fn membership_wake_us(&self) -> Option<u64> {
         let turn_us = self.turn_us().filter(|_| !self.membership.register.is_proposing());
-        let due_us = [self.membership.register.wake_us(), turn_us]
+        let failed_us = self.membership.failed.values().min().copied();
+        let due_us = [self.membership.register.wake_us(), turn_us, failed_us]
             .into_iter()
             .flatten()
             .min();

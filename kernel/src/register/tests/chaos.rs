@@ -75,8 +75,12 @@ impl Bag {
             _ => (),
         }
         for host in &self.hosts {
-            let (version, value) = (host.register.version(), host.register.value().expect("founded"));
+            let (version, value) = (host.disk.version, host.disk.value.as_ref().expect("founded"));
             let known = self.chosen.entry(version).or_insert_with(|| value.clone());
+            assert_eq!(known, value, "version {version}");
+            // What a node knows and has not stored is the same, once it is anybody's.
+            let (version, value) = (host.register.version(), host.register.value().expect("founded"));
+            let known = self.chosen.get(&version).unwrap_or(value);
             assert_eq!(known, value, "version {version}");
             // The text says from which text it was made.
             if let Some(before) = self.chosen.get(&(version - 1)) {

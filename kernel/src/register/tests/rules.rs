@@ -216,6 +216,30 @@ fn a_member_that_is_not_there_is_not_added_and_holds_up_nothing() {
 }
 
 #[test]
+fn a_sole_voter_takes_back_what_another_never_accepted() {
+    let mut net = Net::new(3, &value("a", &[1]));
+    net.propose(1, &value("b", &[1, 2]));
+    while !net.queue.is_empty() {
+        let (from, to, message) = net.queue.remove(0);
+        // Number 2 promises, and is never heard of again.
+        if (from, &message) == (NodeId(1), &accept(2, net.at(1).stored().promised, &value("b", &[1, 2]))) {
+            net.dead = vec![2];
+        }
+        if !net.dead.contains(&to.0) {
+            net.receive(from.0, to.0, message);
+        }
+    }
+    while net.at(1).is_proposing() {
+        net.wake(1);
+    }
+    assert!(net.at(1).stored().accepted.is_some() && net.at(1).version() == 1);
+    net.propose(1, &value("c", &[1, 3]));
+    net.settle();
+    assert_eq!(net.at(1).value(), Some(&value("c", &[1, 3])));
+    assert_eq!(net.at(3).version(), 2);
+}
+
+#[test]
 fn a_change_needs_majorities_of_both_lists() {
     // Of the old list one is there, of the new one all: nothing can be chosen. The other way round neither.
     for (dead, old, new) in [

@@ -35,6 +35,7 @@ pub enum Field {
     Count(fn(&mut Config) -> &mut usize),
     /// In milliseconds.
     Duration(fn(&mut Config) -> &mut u64),
+    MaybeDuration(fn(&mut Config) -> &mut Option<u64>),
 }
 
 impl Field {
@@ -65,7 +66,9 @@ impl Field {
             Self::DiskSize(_) => "a size from 1MiB to 64GiB, such as 512MiB".into(),
             Self::Number(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::Count(_) => "a whole number from 1 to 10000000".into(),
-            Self::Duration(_) => "a duration from 1ms to 365d, such as 250ms, 10s or 5m".into(),
+            Self::Duration(_) | Self::MaybeDuration(_) => {
+                "a duration from 1ms to 365d, such as 250ms, 10s or 5m".into()
+            }
         }
     }
 
@@ -105,6 +108,7 @@ impl Field {
             Self::Number(range, at) => *at(config) = value.parse().ok().filter(|number| range.contains(number))?,
             Self::Count(at) => *at(config) = value.parse().ok().filter(|count| (1..=10_000_000).contains(count))?,
             Self::Duration(at) => *at(config) = duration_ms(value)?,
+            Self::MaybeDuration(at) => *at(config) = Some(duration_ms(value)?),
         }
         Some(())
     }
@@ -129,6 +133,7 @@ impl Field {
             Self::Number(_, at) => vec![at(config).to_string()],
             Self::Count(at) => vec![at(config).to_string()],
             Self::Duration(at) => vec![duration_text(*at(config))],
+            Self::MaybeDuration(at) => at(config).iter().map(|ms| duration_text(*ms)).collect(),
         }
     }
 }

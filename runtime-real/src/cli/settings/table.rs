@@ -20,6 +20,7 @@ pub struct Config {
     pub replicas: u32,
     pub weight: u32,
     pub zone: Option<String>,
+    pub remove_after: Option<u64>,
     pub cluster_secret_file: Option<PathBuf>,
     pub log: &'static str,
     pub log_level: &'static str,
@@ -41,6 +42,7 @@ impl Default for Config {
             replicas: 3,
             weight: 100,
             zone: None,
+            remove_after: None,
             cluster_secret_file: None,
             log: "text",
             log_level: "info",
@@ -126,6 +128,13 @@ pub const TABLE: &[Setting] = &[
         "NAME",
         Field::MaybeText(|c| &mut c.zone),
         "What this node shares its fate with, such as a rack: replicas are put into different zones first",
+    ),
+    setting(
+        "remove-after",
+        "DURATION",
+        Field::MaybeDuration(|c| &mut c.remove_after),
+        "After how long a member that has failed is removed, so that what it held is made whole elsewhere; without it, that is for \
+         `cluster remove`. It stays while fewer others are there than a partition has replicas. The same on every node",
     ),
     setting(
         "cluster-secret-file",

@@ -1,0 +1,199 @@
+//! Whether a node's data is what the others have last seen of it: rule 7 of the promises.
+//!
+//! A disk can come back as an older copy of itself, or run twice. What was promised and acknowledged since is missing there, so that
+//! a majority that counts it may miss what a majority has decided. Every boot is therefore recorded on the node's disk, under a
+//! number that it draws; a node says the last of these numbers when it is linked, and in its heartbeats how many log entries are
+//! durable. Each member remembers durably, of each other one, the newest boot and the most entries that it heard of. A disk that
+//! lacks that boot, or has fewer entries, is older than what was seen: there is no link with it, so that it counts in no quorum
+//! of the one who knows better, and it is told.
+//!
+//! Who is told so begins anew under another id, with what it holds: what it did under the old one is nobody's vote any more, and it is
+//! filled like any newcomer. That is simpler than to be reconciled under the old id, and also right for the register, where nothing
+//! can be reconciled: a promise that was forgotten cannot be kept. Of two nodes that run on copies of one disk the one that is
+//! linked first stays, and the other becomes a node of its own.
+//!
+//! What is heard is as new as the last heartbeat: of a disk that is set back by less than that nobody knows. If as many disks as a
+//! majority has are set back at once, nothing is left to compare with.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use super::{CLUSTER_ROW, HEARD_ROW, Membership, REGISTER_BYTES, encode};
+use crate::cluster::ClusterState;
+use crate::env::{ConnId, Mutant, NodeId, Now};
+use crate::node::Node;
+use crate::node::link::Remote;
+use crate::node::waits::Parts;
+use crate::register::Stored;
+use crate::wire::cluster::refusal;
+use crate::wire::{BOOTS_MAX, BootMark, Code};
+
+/// What this node has heard of the others.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Heard {
+    nodes: BTreeMap<NodeId, Last>,
+    /// Whether there is more in it than on disk.
+    dirty: bool,
+}
+
+/// The last that was heard of a node.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Last {
+    boot: BootMark,
+    committed: u64,
+}
+
+impl Heard {
+    /// What was kept of it.
+    pub fn kept(row: BTreeMap<NodeId, (BootMark, u64)>) -> Self {
+        let last = |(boot, committed)| Last { boot, committed };
+        Self {
+            nodes: row.into_iter().map(|(node, kept)| (node, last(kept))).collect(),
+            dirty: false,
+        }
+    }
+
+    fn row(&self) -> BTreeMap<NodeId, (BootMark, u64)> {
+        let nodes = self.nodes.iter();
+        nodes.map(|(node, last)| (*node, (last.boot, last.committed))).collect()
+    }
+
+    /// Whether what a node says of itself is older than what was heard of it.
+    fn is_newer_than(&self, remote: &Remote) -> bool {
+        let Some(last) = self.nodes.get(&remote.id) else {
+            return false;
+        };
+        // What this boot said before may be overtaken by what it said since, on another connection.
+        if remote.boots.last() == Some(&last.boot) {
+            return false;
+        }
+        // Who was booted more often than it can say may have been booted so often since.
+        let lacks_boot = remote.boots.len() < BOOTS_MAX && !remote.boots.contains(&last.boot);
+        lacks_boot || remote.committed < last.committed
+    }
+
+    /// A member is linked. Whether that is a boot that was not heard of.
+    fn linked(&mut self, remote: &Remote) -> bool {
+        let boot = remote.boots.last().copied().unwrap_or_default();
+        let last = self.nodes.entry(remote.id).or_default();
+        let is_new = last.boot != boot;
+        last.boot = boot;
+        self.dirty |= is_new;
+        self.committed(remote.id, remote.committed);
+        is_new
+    }
+
+    /// So many entries are durable with a member.
+    fn committed(&mut self, node: NodeId, committed: u64) {
+        if let Some(last) = self.nodes.get_mut(&node).filter(|last| last.committed < committed) {
+            last.committed = committed;
+            self.dirty = true;
+        }
+    }
+
+    fn keep_only(&mut self, state: &ClusterState) {
+        let before = self.nodes.len();
+        self.nodes.retain(|node, _| state.member(*node).is_some());
+        self.dirty |= self.nodes.len() != before;
+    }
+}
+
+impl Node {
+    /// Whether this node has seen later data of who is about to be linked.
+    pub(in crate::node) fn is_set_back(&self, remote: &Remote) -> bool {
+        self.membership.heard.is_newer_than(remote) && !self.config.mutants.is(Mutant::SetBackDiskVotes)
+    }
+
+    /// Takes note of which boot of each member it is linked with.
+    pub(super) fn note_boots(&mut self) {
+        let Membership { heard, register, .. } = &mut self.membership;
+        let Some(state) = register.value() else {
+            return;
+        };
+        heard.keep_only(state);
+        let mut is_new = false;
+        for remote in self.peers.remotes().filter(|remote| state.member(remote.id).is_some()) {
+            is_new |= heard.linked(remote);
+        }
+        if is_new {
+            self.keep_heard();
+        }
+    }
+
+    /// A heartbeat came.
+    pub(super) fn note_committed(&mut self, conn: ConnId, committed: u64) {
+        if let Some(node) = self.peers.node_at(conn) {
+            self.membership.heard.committed(node, committed);
+        }
+    }
+
+    /// Keeps what was heard. Of a boot at once, so that it is forgotten by no crash; how far each is goes with whatever is written next.
+    pub(super) fn keep_heard(&mut self) {
+        if self.membership.heard.dirty && self.store.room_for(REGISTER_BYTES).is_ok() {
+            self.membership.heard.dirty = false;
+            let row = encode(&self.membership.heard.row());
+            self.store.put_system(HEARD_ROW, row);
+        }
+    }
+
+    /// Another member has seen later data of this node than it has: it begins anew under another id, with what it holds. The member
+    /// that it was is gone for good.
+    pub(in crate::node) fn set_back(&mut self, conn: ConnId, now: Now) {
+        let teller = self.peers.node_at(conn);
+        let state = self.membership.state();
+        let is_member = state.is_some_and(|state| teller.is_some_and(|node| state.member(node).is_some()));
+        if self.membership.joined && is_member {
+            self.begin_anew(
+                "it has seen later data of this node than there is: this node joins anew, under another id",
+                now,
+            );
+        }
+    }
+
+    /// This node is who it was no longer: it wants to become a member as another, with what it holds.
+    pub(super) fn begin_anew(&mut self, reason: &str, now: Now) {
+        if self.store.room_for(REGISTER_BYTES).is_err() {
+            return;
+        }
+        let contacts = self.contacts();
+        for conn in self.peers.up() {
+            self.peers.because(reason);
+            self.close(conn, now);
+        }
+        for gathering in self.waits.abandon() {
+            let reason = "the node is no member any more, and joins anew";
+            let code = match gathering.parts {
+                Parts::Ops(_) => Code::OutcomeUnknown,
+                Parts::Read { .. } => Code::NotReady,
+            };
+            self.refuse(gathering, refusal(code, reason), now);
+        }
+        self.fills.forget();
+        let id = NodeId(self.rng.next_u64());
+        self.membership = Membership::new(self.config.mutants);
+        self.membership.contacts = contacts;
+        self.store
+            .put_system(CLUSTER_ROW, encode(&Stored::<ClusterState>::default()));
+        self.begin_as(id, Stored::default(), now);
+        self.record_boot();
+        self.membership.heard.dirty = true;
+        self.keep_heard();
+        self.adopt(now);
+        self.compare_again();
+        self.subscriptions.all_stale();
+        self.restart_queries(now);
+    }
+
+    /// Where the others are.
+    pub(super) fn contacts(&self) -> Vec<String> {
+        let members = self.membership.state().map_or(&[][..], |state| &state.members[..]);
+        let others = members.iter().filter(|member| member.id != self.membership.id);
+        let mut contacts: Vec<String> = others.map(|member| member.addr.clone()).collect();
+        contacts.extend(self.config.join.iter().cloned());
+        contacts.sort_unstable();
+        contacts.dedup();
+        contacts
+    }
+}
