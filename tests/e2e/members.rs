@@ -154,7 +154,7 @@ fn one_that_comes_back_with_an_older_folder_joins_anew() {
 fn one_that_stays_away_is_removed_after_the_time_that_was_set() {
     let dir = tempfile::tempdir().unwrap();
     let addrs = free_addrs();
-    let more = ["--replicas", "2", "--remove-after", "500ms"];
+    let more = ["--replicas", "2", "--remove-after", "4s"];
     let [a, b, c] = [0, 1, 2].map(|who| start(dir.path(), &addrs, who, &more));
     settled(&[&a, &b, &c]);
     for key in 0..20 {

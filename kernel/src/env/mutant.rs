@@ -197,6 +197,8 @@ mutants! {
     MembersByMinority = "members-by-minority",
     /// Only the new list is asked for a majority, as would do if lists differed by one member.
     TwoMembersAtOnce = "two-members-at-once",
+    /// A node admits writes by its clock, whatever the others' show.
+    ClockAlwaysTrusted = "clock-always-trusted",
     /// A node whose disk is older than what was seen of it is counted as before.
     SetBackDiskVotes = "set-back-disk-votes",
     /// A proposer goes on with its own value though it was told of an accepted one.

@@ -4,6 +4,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::env::{NodeId, Now};
 
 /// What a node knows of its own wall clock, from the monotonic one and from what its peers say theirs show.
@@ -12,7 +14,7 @@ use crate::env::{NodeId, Now};
 /// since; and a node that is further than half the drift bound from the median of all clocks that it knows, its own included,
 /// admits nothing. Two nodes that know the same clocks and admit are then no further apart than the bound. A node that hears
 /// nobody has nobody to ask, and believes its clock: both sides of a split take writes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ClockTrust {
     last: Option<Now>,
     /// When the wall clock jumped, if nobody has confirmed it yet.
@@ -21,14 +23,14 @@ pub struct ClockTrust {
 }
 
 /// What a peer's wall clock showed, and when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Heard {
     wall_ms: u64,
     mono_us: u64,
 }
 
 /// What is to be thought of a wall clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trust {
     /// Stamps may be admitted by it.
     Sure,
@@ -42,16 +44,19 @@ pub enum Trust {
 }
 
 impl ClockTrust {
-    /// Takes note of the time. Called with every step; `max_drift_ms` as in [`Limits`](crate::env::Limits).
-    pub fn tick(&mut self, now: Now, max_drift_ms: u64) {
-        if let Some(last) = self.last {
+    /// Takes note of the time, and says whether the wall clock has jumped. Called with every step; `max_drift_ms` as in
+    /// [`Limits`](crate::env::Limits).
+    pub fn tick(&mut self, now: Now, max_drift_ms: u64) -> bool {
+        let jumped = self.last.is_some_and(|last| {
             let passed_ms = now.mono_us.saturating_sub(last.mono_us) / 1_000;
             let expected_ms = last.wall_ms.saturating_add(passed_ms);
-            if now.wall_ms.abs_diff(expected_ms) > max_drift_ms / 2 {
-                self.jumped_us = Some(now.mono_us);
-            }
+            now.wall_ms.abs_diff(expected_ms) > max_drift_ms / 2
+        });
+        if jumped {
+            self.jumped_us = Some(now.mono_us);
         }
         self.last = Some(now);
+        jumped
     }
 
     /// A peer says what its wall clock shows.

@@ -18,6 +18,7 @@ use crate::wire::admin::{
     self, ChangeAsked, Changed, ClusterStatus, Locate, Located, MemberStatus, MoveStatus, Order, Status,
 };
 use crate::wire::client::Get;
+use crate::wire::repairs::{self, PeerRepairs, RepairStatus};
 use crate::wire::server::{self, Refusal};
 use crate::wire::{Code, ReadConsistency};
 
@@ -310,6 +311,35 @@ impl Node {
         Some(Request::Read { conn, id: "".into() })
     }
 
+    /// Somebody wants everything compared, and to know what that has cost so far.
+    pub(super) fn repair_now(&mut self, conn: ConnId) -> Option<Request> {
+        for peer in self.peers.up() {
+            self.peers.falls_behind(peer);
+        }
+        let counts = self.tally.repairs;
+        let peers = self.peers.links_up().map(|(_, link, node)| {
+            let (open, waiting) = link.repairs.open_and_waiting();
+            PeerRepairs {
+                node: node.into(),
+                repairing: (open as u64, waiting as u64),
+                last: link.repairs.last(),
+            }
+        });
+        let status = RepairStatus {
+            rounds: self.tally.rounds,
+            differed: counts.differed,
+            begun: counts.begun,
+            whole: counts.whole,
+            fallbacks: counts.fallbacks,
+            cost: counts.cost,
+            given_bytes: counts.record_bytes,
+            peers: peers.collect(),
+        };
+        self.tally.operations.add(Kind::Cluster, None);
+        self.outbox.push(conn, repairs::status(&status), Shows::State);
+        Some(Request::Read { conn, id: "".into() })
+    }
+
     /// How this node is.
     pub(super) fn status(&self) -> Status {
         let digests = PartitionId::all().map(|id| self.store.partition(id).digest());
@@ -325,6 +355,9 @@ impl Node {
             owned: routes.owned(self.membership.id()) as u64,
             orphans: if belongs { routes.orphans() as u64 } else { 0 },
             moves: state.map_or(0, |state| state.moves() as u64),
+            moves_here: self.fills.open() as u64,
+            filled_here: self.filled_here().count() as u64,
+            moved_bytes: self.tally.moved_bytes,
             waiting: self.waits.len() as u64,
             records: self.store.len() as u64,
             committed: self.store.committed_number(),

@@ -3,8 +3,10 @@
 use alloc::vec::Vec;
 
 use crate::cluster::liveness::{Gossip, Health, News};
-use crate::env::{NodeId, Now};
+use crate::env::{ConnId, Mutant, NodeId, Now};
+use crate::hlc::Trust;
 use crate::node::Node;
+use crate::register::Agreed;
 use crate::session::Shows;
 use crate::wire::cluster::Word;
 
@@ -38,6 +40,28 @@ impl Node {
             self.node_lost(*node, now);
         }
         self.send_again();
+    }
+
+    /// Another member says what its wall clock shows.
+    pub(super) fn note_clock(&mut self, conn: ConnId, wall_ms: u64, now: Now) {
+        if let Some(node) = self.peers.node_at(conn) {
+            self.clock_trust.heard(node, wall_ms, now);
+            self.judge_clock(now);
+        }
+    }
+
+    /// Whether the wall clock is to be trusted, as far as the other members say (rule 2 of the promises).
+    pub(super) fn judge_clock(&mut self, now: Now) {
+        let own = self.membership.id();
+        let voters = self.membership.state().map(Agreed::voters).unwrap_or_default();
+        let others: Vec<NodeId> = voters.into_iter().filter(|node| *node != own).collect();
+        let limits = &self.config.limits;
+        self.trust = self
+            .clock_trust
+            .verdict(now, &others, limits.max_drift_ms, limits.silence_ms);
+        if self.config.mutants.is(Mutant::ClockAlwaysTrusted) {
+            self.trust = Trust::Sure;
+        }
     }
 
     /// Whoever cannot be reached does not hear of it: that is for others to tell.

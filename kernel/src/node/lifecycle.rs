@@ -273,6 +273,7 @@ impl Node {
             node: &self.config.name,
             limits: &self.config.limits,
             clock,
+            trust: self.trust,
             store: &mut self.store,
             hlc: &mut self.hlc,
             conns: &mut self.conns,

@@ -322,6 +322,7 @@ impl Node {
         self.membership.applicants = applicants;
         self.note_boots();
         self.reroute();
+        self.judge_clock(now);
         self.aim_fills();
     }
 
@@ -348,6 +349,7 @@ impl Node {
 
     pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, now: Now) {
         self.note_committed(conn, ping.committed);
+        self.note_clock(conn, ping.wall_ms, now);
         if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut)
             && *epoch < ping.epoch
         {

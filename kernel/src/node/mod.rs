@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ClusterState;
 use crate::cluster::liveness::{Boot, Liveness, LivenessSettings};
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
-use crate::hlc::Hlc;
+use crate::hlc::{ClockTrust, Hlc, Trust};
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
 use crate::session::{Access, Conns, Floors, Outbox, Request, Shows, Subscriptions};
 use crate::store::{Batch, RecordKey, Store};
@@ -70,6 +70,9 @@ pub struct Node {
     config: NodeConfig,
     rng: SeededRng,
     hlc: Hlc,
+    clock_trust: ClockTrust,
+    /// What is to be thought of the wall clock.
+    trust: Trust,
     store: Store,
     state: State,
     /// What was found in storage: records, and log entries that were not yet in the records.
@@ -127,6 +130,8 @@ impl Node {
             numbers: 0,
             to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
+            clock_trust: ClockTrust::default(),
+            trust: Trust::Sure,
             conns: Conns::new(config.mutants),
             subscriptions: Subscriptions::new(config.mutants),
             scatter: Scatter::default(),
@@ -223,6 +228,7 @@ impl Node {
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
             self.liveness.connection_lost(node, now.mono_us);
             self.reroute();
+            self.judge_clock(now);
             self.node_lost(node, now);
         }
     }
@@ -399,6 +405,9 @@ impl Machine for Node {
     fn step(&mut self, now: Now, input: Input<'_>, out: &mut Output) {
         let mono_us = now.mono_us;
         let now = self.timed(now);
+        if self.clock_trust.tick(now, self.config.limits.max_drift_ms) {
+            self.judge_clock(now);
+        }
         self.advance(now);
         match input {
             Input::Boot { entropy } => self.boot(entropy, out),

@@ -277,8 +277,9 @@ impl Node {
         self.begin_repairs(conn, now);
     }
 
-    /// A partition was repaired with a peer, or was not. Whoever waits for a partition to be filled hears of it here.
+    /// A partition was repaired with a peer, or was not.
     fn repaired(&mut self, repaired: &Repaired) {
+        self.tally.repairs.cost.add(&repaired.account);
         self.tally.repairs.whole += u64::from(repaired.whole);
         self.tally.repairs.fallbacks += u64::from(repaired.fell_back);
     }

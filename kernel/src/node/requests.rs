@@ -140,6 +140,7 @@ impl Node {
                 self.change_cluster(conn, &asked, now);
                 None
             }
+            ClientMessage::ClusterRepair => self.repair_now(conn),
             ClientMessage::Ping { timestamp } => {
                 self.tally.operations.add(Kind::Ping, None);
                 let frame = server::pong(timestamp, now.wall_ms);

@@ -4,7 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::repair::Repaired;
+use crate::cluster::repair::{Account, Repaired};
+use crate::hlc::Trust;
 use crate::machine::Role;
 use crate::node::Node;
 use crate::session::Counts;
@@ -71,6 +72,10 @@ pub struct Stats {
     pub orphans: u64,
     /// Requests that wait for other nodes.
     pub waiting: u64,
+    /// Whether the node admits no writes because its wall clock cannot be trusted.
+    pub clock_unsure: bool,
+    /// By how many milliseconds the median of the members' clocks is ahead of its own, if that is why; negative if it is behind.
+    pub clock_off_ms: i64,
     /// Links whose handshake is done.
     pub links: Vec<LinkStats>,
     /// Configured peers that are not linked, by name, or by address where that is not known; and the changes that they have
@@ -116,6 +121,8 @@ pub struct RepairCounts {
     pub symbol_bytes: u64,
     /// Bytes of keys and records that were sent for repairs.
     pub record_bytes: u64,
+    /// What the sessions that were begun here have cost, once they were over.
+    pub cost: Account,
 }
 
 /// What queries came to, on the nodes that were asked by clients.
@@ -204,6 +211,11 @@ impl Node {
             owned: self.membership.routes().owned(self.membership.id()) as u64,
             orphans: self.membership.routes().orphans() as u64,
             waiting: self.waits.len() as u64,
+            clock_unsure: self.trust != Trust::Sure,
+            clock_off_ms: match self.trust {
+                Trust::Off { by_ms } => by_ms,
+                _ => 0,
+            },
             repairs: self.tally.repairs,
             links: self
                 .peers

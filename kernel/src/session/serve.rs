@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crdt::{Record, Version};
 use crate::env::{ConnId, Limits, Mutant, Mutants, NodeId, Now};
-use crate::hlc::{Hlc, Stamp};
+use crate::hlc::{Hlc, Stamp, Trust};
 use crate::machine::ConnKind;
 use crate::session::admit::{admit, code_of, named};
 use crate::session::{Conns, Coordinator, Counts, Kind, Outbox, Place, Shown, Shows};
@@ -28,6 +28,8 @@ pub struct Desk<'n> {
     pub limits: &'n Limits,
     /// The time that may be spoken without waiting.
     pub clock: Stamp,
+    /// What is to be thought of the wall clock.
+    pub trust: Trust,
     /// The records.
     pub store: &'n mut Store,
     /// The clock: it observes what is written.
@@ -124,6 +126,21 @@ impl Desk<'_> {
         taken
     }
 
+    /// Nothing is admitted by a clock that is not to be trusted.
+    fn is_sure(&self) -> Result<(), Refusal> {
+        let reason = match self.trust {
+            Trust::Sure => return Ok(()),
+            Trust::Off { by_ms } => {
+                let way = if by_ms > 0 { "behind" } else { "ahead of" };
+                let ms = by_ms.unsigned_abs();
+                format!("the clock of this node is {ms} ms {way} the median of the members': set it")
+            }
+            Trust::Jumped => "the clock of this node has jumped, and too few members have confirmed it yet".into(),
+        };
+        let code = Code::ClockUnsure;
+        Err(Refusal { code, reason })
+    }
+
     /// What became of one write, if that is known already.
     fn take_one<'a>(
         &mut self,
@@ -146,7 +163,10 @@ impl Desk<'_> {
             Ok((key, coordinator))
         });
         let admitted = checked.and_then(|(key, coordinator)| match coordinator {
-            Coordinator::Here => admit(op, key, self.store, self.limits, self.now, self.hlc.latest()).map(Some),
+            Coordinator::Here => {
+                self.is_sure()?;
+                admit(op, key, self.store, self.limits, self.now, self.hlc.latest()).map(Some)
+            }
             Coordinator::At(node) => {
                 taken.elsewhere.push((at, node, *op));
                 Ok(None)

@@ -145,6 +145,12 @@ pub struct Status {
     pub orphans: u64,
     /// Partitions that are moving, in the whole cluster.
     pub moves: u64,
+    /// Of those, the ones towards this node.
+    pub moves_here: u64,
+    /// Of those, the ones of which it holds everything.
+    pub filled_here: u64,
+    /// Bytes of records that it has given to nodes that are filled, since it was started.
+    pub moved_bytes: u64,
     /// Requests that wait for other nodes.
     pub waiting: u64,
     /// Keys that have a version, deleted ones included.
@@ -163,7 +169,7 @@ pub struct Status {
 
 /// Writes `STATUS_RESP`.
 pub fn status(status: &Status) -> Bytes {
-    let mut out = message("STATUS_RESP", 15);
+    let mut out = message("STATUS_RESP", 18);
     out.text("node").text(&status.node);
     out.text("id").text(&hex(status.id.0));
     out.text("cluster");
@@ -174,6 +180,9 @@ pub fn status(status: &Status) -> Bytes {
         ("owned", status.owned),
         ("orphans", status.orphans),
         ("moves", status.moves),
+        ("movesHere", status.moves_here),
+        ("filledHere", status.filled_here),
+        ("movedBytes", status.moved_bytes),
         ("waiting", status.waiting),
         ("records", status.records),
         ("committed", status.committed),
@@ -385,7 +394,7 @@ pub fn located(located: &Located) -> Bytes {
     out.into_bytes()
 }
 
-fn message(kind: &str, fields: usize) -> Writer {
+pub(super) fn message(kind: &str, fields: usize) -> Writer {
     let mut out = Writer::new();
     out.map(2).text("type").text(kind).text("payload").map(fields);
     out

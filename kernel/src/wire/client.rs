@@ -40,6 +40,8 @@ pub enum ClientMessage<'a> {
     ClusterChange(ChangeAsked<'a>),
     /// `CLUSTER_LOCATE`: where does a key lie? (An extension.)
     ClusterLocate(Locate<'a>),
+    /// `CLUSTER_REPAIR`: compare with your peers now, and say what repairs have cost. (An extension.)
+    ClusterRepair,
     /// `PING`: are you there?
     Ping {
         /// The client's time, given back.
@@ -90,6 +92,7 @@ impl<'a> ClientMessage<'a> {
             Some("CLUSTER") => Ok(Self::Cluster),
             Some("CLUSTER_CHANGE") => Ok(Self::ClusterChange(ChangeAsked::read(frame.payload()?)?)),
             Some("CLUSTER_LOCATE") => Ok(Self::ClusterLocate(Locate::read(frame.payload()?)?)),
+            Some("CLUSTER_REPAIR") => Ok(Self::ClusterRepair),
             Some("PING") => {
                 let mut timestamp = None;
                 each_field(&mut frame.top(), |name, reader| match name {

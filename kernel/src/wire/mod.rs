@@ -76,6 +76,7 @@ pub mod op;
 pub mod peer;
 pub mod query;
 pub mod repair;
+pub mod repairs;
 pub mod server;
 
 pub use code::Code;

@@ -282,3 +282,46 @@ fn a_refusal_in_the_handshake_is_told_to_the_other_side_with_its_reason() {
     }
     assert_eq!(net.host(0).node.stats().members, 1);
 }
+
+#[test]
+fn everything_is_compared_when_somebody_wants_it_and_the_cost_is_told() {
+    let mut net = Net::of(0);
+    for node in 0..2 {
+        let mut config = config(node);
+        // By itself it would compare in an hour.
+        config.limits.anti_entropy_ms = 3_600_000;
+        net.add(config);
+    }
+    net.settle();
+    // What was written apart, and is given away to nobody yet.
+    net.mute(0, 1);
+    let key = net.key_owned_by(0);
+    net.write(0, &key, 5, 1, kernel::wire::Consistency::Eventual);
+    net.heal();
+    net.run(100);
+    let ask = |net: &mut Net| {
+        net.tell(0, &kernel::wire::repairs::asked());
+        net.run(50);
+        net.told(0).expect("at once").expect("never refused")
+    };
+    let before = ask(&mut net);
+    assert_eq!(before["peers"][0]["node"], "n1".into());
+    net.run(1_000);
+    assert_eq!(net.holders(&key), [0, 1]);
+    let after = ask(&mut net);
+    let rounds = |told: &Value| told["rounds"].as_u64().expect("a number");
+    assert!(rounds(&after) > rounds(&before));
+    net.tell(1, &kernel::wire::repairs::asked());
+    net.run(50);
+    let other = net.told(1).expect("at once").expect("never refused");
+    let last = &other["peers"][0]["last"];
+    assert_eq!(
+        (&last["whole"], &last["partition"]),
+        (&true.into(), &(partition(&key).index() as u64).into())
+    );
+    assert_eq!(
+        (&last["cost"]["recordsIn"], &other["cost"]["recordsIn"]),
+        (&1.into(), &1.into())
+    );
+    assert!(other["cost"]["roundTrips"].as_u64() > Some(0) && other["cost"]["receivedBytes"].as_u64() > Some(0));
+}

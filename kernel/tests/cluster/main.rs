@@ -2,6 +2,7 @@
 //! simulator's.
 
 mod admin;
+mod clocks;
 mod forced;
 #[path = "../node/host.rs"]
 #[allow(dead_code)]

@@ -142,7 +142,7 @@ fn a_restart_finds_what_was_durable_and_the_clock_goes_on() {
         ]
     );
     assert_eq!(contents(&again), before);
-    assert_eq!(again.node.store().durable_clock(), clock);
+    assert!(again.node.store().durable_clock() >= clock);
 }
 
 #[test]

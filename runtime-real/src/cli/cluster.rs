@@ -1,16 +1,17 @@
 //! `cluster`: how the cluster is, and who is to leave it.
 
+mod tables;
+
 use clap::{Args, Subcommand};
 use kernel::wire::admin::{ChangeAsked, Order};
 use serde_json::Value;
 
 use super::args::{NodeArgs, StatusArgs, StatusForm};
 use super::data::with_client;
-use super::query::visible;
-use super::status::word;
 use super::{Exit, complain, say};
 use crate::client::{Client, ClientError, Place};
 use crate::net::json;
+use tables::{changed, comparing, located, members, moves, recovered, repairs, status};
 
 const STATUS: &str = "\
 How the cluster is, in the eyes of the node that is asked: what is agreed, and whom it reaches.
@@ -73,6 +74,21 @@ Examples:
   runtime-real cluster recover
   runtime-real cluster recover --force --addr c:7878";
 
+const REPAIR: &str = "\
+Have a node compare what it holds with every peer that it is linked with, now, and mend what differs. It does so by itself as well, every \
+minute by default; nothing has to be repaired by hand.
+
+Digests say which partitions differ, coded symbols (RIBLT) or a list which keys, and only those records are sent. With --explain what that has \
+cost since the node was started is printed. The answer does not wait for what it begins: ask again to see what that came to.
+
+With --format json, one object: `rounds`, `differed`, `begun`, `whole`, `fallbacks`, `givenBytes`, `cost` (an object: `roundTrips`, `sentBytes`, \
+`receivedBytes`, `symbols`, `listed`, `recordsIn`, `recordsOut`) and `peers` (an array of `node`, `repairing`, `waiting` and `last`: null, or an \
+object of `partition`, `whole`, `listed` and `cost`).
+
+Examples:
+  runtime-real cluster repair
+  runtime-real cluster repair --explain --addr b:7878";
+
 const PARTITION: &str = "\
 Where a key lies.
 
@@ -100,6 +116,9 @@ pub(super) enum ClusterTask {
     /// Go on without members that are dead for good, where too few are left to agree
     #[command(long_about = RECOVER)]
     Recover(RecoverArgs),
+    /// Compare with all peers now, and mend what differs
+    #[command(long_about = REPAIR)]
+    Repair(RepairArgs),
     /// Where a key lies
     #[command(long_about = PARTITION)]
     Partition(PartitionArgs),
@@ -132,6 +151,17 @@ pub(super) struct RecoverArgs {
     /// Do it, and do not only say what it would cost
     #[arg(long)]
     pub force: bool,
+    #[arg(long, value_enum, default_value_t = StatusForm::Table)]
+    pub format: StatusForm,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RepairArgs {
+    /// Print what repairs have cost
+    #[arg(long)]
+    pub explain: bool,
     #[arg(long, value_enum, default_value_t = StatusForm::Table)]
     pub format: StatusForm,
     #[command(flatten)]
@@ -179,6 +209,10 @@ pub(super) fn run(task: &ClusterTask) -> Exit {
                 exit => exit,
             }
         }
+        ClusterTask::Repair(args) => {
+            let table = if args.explain { repairs } else { comparing };
+            show(&args.node, args.format, async |node| node.repair().await, all, table)
+        }
         ClusterTask::Partition(args) => {
             let (map, key) = (&args.map[..], &args.key[..]);
             let ask = async |node: &mut Client| node.locate(Place { map, key }).await;
@@ -223,189 +257,4 @@ where
             }
         },
     )
-}
-
-fn status(found: &Value) -> String {
-    let name = visible(&word(&found["name"]));
-    let Some(id) = found["cluster"].as_str() else {
-        return format!("cluster   {name}: the node does not belong to it yet");
-    };
-    let moves = found["moves"].as_array().map_or(0, Vec::len);
-    let mut lines = vec![
-        format!(
-            "cluster   {name} {id}, generation {}, epoch {}",
-            found["generation"], found["epoch"]
-        ),
-        format!("replicas  {}", found["replicas"]),
-        format!("orphans   {}", found["orphans"]),
-        format!("moves     {moves}"),
-        String::new(),
-    ];
-    lines.push(members(&found["members"]));
-    lines.join("\n")
-}
-
-fn members(found: &Value) -> String {
-    let head = ["node", "id", "addr", "zone", "weight", "owned", "held", "state"];
-    let rows = found.as_array().into_iter().flatten().map(|member| {
-        let mut row: Vec<String> = head[..7].iter().map(|name| visible(&word(&member[name]))).collect();
-        row.push(state(member).to_owned());
-        row
-    });
-    columns(&head, rows)
-}
-
-fn state(member: &Value) -> &'static str {
-    match (member["alive"].as_bool(), member["leaving"].as_bool()) {
-        (Some(true), Some(true)) => "leaving",
-        (Some(true), _) => "alive",
-        (_, Some(true)) => "leaving, not reached",
-        _ => "not reached",
-    }
-}
-
-fn moves(found: &Value) -> String {
-    let rows = found.as_array().into_iter().flatten().map(|open| {
-        let to = open["to"].as_array().map_or(0, Vec::len);
-        vec![
-            word(&open["partition"]),
-            names(&open["from"]),
-            names(&open["to"]),
-            format!("{} of {to}", open["filled"]),
-            word(&open["since"]),
-        ]
-    });
-    columns(&["partition", "from", "to", "filled", "since"], rows)
-}
-
-fn located(found: &Value) -> String {
-    let owner = found["owner"]
-        .as_str()
-        .map_or("nobody that can be reached".to_owned(), visible);
-    let mut lines = vec![
-        format!("partition  {}", found["partition"]),
-        format!("owner      {owner}"),
-        format!("replicas   {}", names(&found["replicas"])),
-    ];
-    if found["target"].as_array().is_some_and(|target| !target.is_empty()) {
-        lines.push(format!("moves to   {}", names(&found["target"])));
-    }
-    lines.join("\n")
-}
-
-fn changed(found: &Value) -> String {
-    let what = if found["change"] == "leave" {
-        "is leaving"
-    } else {
-        "is removed"
-    };
-    let (node, id) = (visible(&word(&found["node"])), word(&found["id"]));
-    format!(
-        "{node} ({id}) {what}: epoch {}, {} partitions are moving",
-        found["epoch"], found["moves"]
-    )
-}
-
-fn recovered(found: &Value) -> String {
-    let done = found["change"] == "recover";
-    let (begun, given_up) = match done {
-        true => ("has begun", "given up"),
-        false => ("would begin", "to be given up"),
-    };
-    let mut lines = vec![
-        format!(
-            "generation {} {begun} with {}",
-            found["generation"],
-            names(&found["left"])
-        ),
-        format!("{given_up}: {}", names(&found["givenUp"])),
-        format!(
-            "{} of 271 partitions have no replica left: they are empty",
-            found["gone"]
-        ),
-        format!(
-            "{} have fewer than a majority: what the others alone had acknowledged is missing",
-            found["doubtful"]
-        ),
-    ];
-    if !done {
-        lines.push("nothing was done: --force does it".to_owned());
-    }
-    lines.join("\n")
-}
-
-fn names(list: &Value) -> String {
-    let names = list.as_array().into_iter().flatten();
-    let names: Vec<_> = names.map(|name| visible(&word(name))).collect();
-    names.join(", ")
-}
-
-/// Rows under their heads, each column as wide as it has to be.
-fn columns(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let head = head.iter().map(|name| (*name).to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_status_is_what_is_agreed_and_a_line_a_member() {
-        let found = json!({
-            "cluster": "00ab", "name": "orrery", "generation": 1, "epoch": 7, "replicas": 3, "orphans": 0, "moves": [{}],
-            "members": [
-                {"node": "a", "id": "01", "addr": "a:1", "zone": "", "weight": 100, "owned": 91, "held": 271, "alive": true, "leaving": false},
-                {"node": "bee", "id": "02", "addr": "b:1", "zone": "z", "weight": 100, "owned": 0, "held": 271, "alive": false, "leaving": true},
-            ],
-        });
-        let expected = "\
-cluster   orrery 00ab, generation 1, epoch 7
-replicas  3
-orphans   0
-moves     1
-
-node  id  addr  zone  weight  owned  held  state
-a     01  a:1         100     91     271   alive
-bee   02  b:1   z     100     0      271   leaving, not reached";
-        assert_eq!(status(&found), expected);
-        let found = json!({"cluster": null, "name": "orrery", "members": []});
-        assert_eq!(status(&found), "cluster   orrery: the node does not belong to it yet");
-    }
-
-    #[test]
-    fn moves_places_and_changes_are_told_by_name() {
-        let open = json!([{"partition": 270, "from": ["a", "b"], "to": ["c", "b"], "filled": 1, "since": 9}]);
-        let expected = "partition  from  to    filled  since\n270        a, b  c, b  1 of 2  9";
-        assert_eq!(moves(&open), expected);
-        let place = json!({"partition": 4, "owner": null, "replicas": ["a"], "target": ["c"]});
-        let expected = "partition  4\nowner      nobody that can be reached\nreplicas   a\nmoves to   c";
-        assert_eq!(located(&place), expected);
-        let done = json!({"change": "leave", "node": "a", "id": "01", "epoch": 3, "moves": 90});
-        assert_eq!(changed(&done), "a (01) is leaving: epoch 3, 90 partitions are moving");
-    }
-    #[test]
-    fn a_recovery_says_what_it_costs_and_whether_it_was_done() {
-        let mut found = json!({
-            "change": "losses", "generation": 2, "epoch": 9, "left": ["a"], "givenUp": ["b", "c"], "gone": 3, "doubtful": 268,
-        });
-        let expected = "\
-generation 2 would begin with a
-to be given up: b, c
-3 of 271 partitions have no replica left: they are empty
-268 have fewer than a majority: what the others alone had acknowledged is missing
-nothing was done: --force does it";
-        assert_eq!(recovered(&found), expected);
-        found["change"] = "recover".into();
-        assert!(recovered(&found).starts_with("generation 2 has begun with a\ngiven up: b, c\n"));
-        assert!(!recovered(&found).contains("--force"));
-    }
 }

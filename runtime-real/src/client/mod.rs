@@ -17,6 +17,7 @@ use kernel::hlc::{Hlc, Stamp};
 use kernel::wire::admin::{self, ChangeAsked, Locate};
 use kernel::wire::client::{self as say, Get};
 use kernel::wire::op::{Ask, Op};
+use kernel::wire::repairs;
 use kernel::wire::server::{Done, ServerMessage};
 use kernel::wire::{Consistency, ReadConsistency};
 
@@ -184,6 +185,11 @@ impl Client {
     pub async fn change(&mut self, asked: ChangeAsked<'_>) -> Result<Vec<u8>, ClientError> {
         let done = self.about(admin::change_asked(&asked)).await;
         done.map_err(ClientError::after_a_write)
+    }
+
+    /// Has the node compare with its peers, and says what repairs have cost, as MessagePack.
+    pub async fn repair(&mut self) -> Result<Vec<u8>, ClientError> {
+        self.about(repairs::asked()).await
     }
 
     async fn about(&mut self, frame: Bytes) -> Result<Vec<u8>, ClientError> {

@@ -105,6 +105,11 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
         ),
         ("requests_waiting", "Requests that wait for other nodes", stats.waiting),
         (
+            "clock_unsure",
+            "1 if no write is admitted because the wall clock is too far from the other members', or has jumped",
+            u64::from(stats.clock_unsure),
+        ),
+        (
             "replication_links",
             "Links to peers that are up",
             stats.links.len() as u64,

@@ -75,15 +75,16 @@ pub(super) fn from_client(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut 
 
 /// What whoever runs the cluster asks.
 fn about(u: &mut Unstructured<'_>) -> Result<Bytes> {
-    Ok(match u.int_in_range(0..=3)? {
+    Ok(match u.int_in_range(0..=4)? {
         0 => client::status(),
+        4 => kernel::wire::repairs::asked(),
         1 => admin::cluster_asked(),
         2 => {
             let (map, key) = (*u.choose(&MAPS)?, u.choose(&KEYS)?.as_bytes());
             admin::locate(&Locate { map, key })
         }
         _ => {
-            let order = *u.choose(&[Order::Remove, Order::Leave])?;
+            let order = *u.choose(&[Order::Remove, Order::Leave, Order::Recover, Order::Losses])?;
             let node = u.choose(&["", "n0", "n1", "nobody"])?;
             admin::change_asked(&ChangeAsked { order, node })
         }

@@ -89,6 +89,7 @@ impl Reader {
             ClientMessage::QueryUnsub { id } => Summary::new(Kind::Read, format!("QUERY_UNSUB {id}"), vec![]),
             ClientMessage::Status => Summary::new(Kind::Read, "STATUS", vec![]),
             ClientMessage::Cluster => Summary::new(Kind::Read, "CLUSTER", vec![]),
+            ClientMessage::ClusterRepair => Summary::new(Kind::Read, "CLUSTER_REPAIR", vec![]),
             ClientMessage::ClusterChange(asked) => {
                 let text = format!("CLUSTER_CHANGE {} {}", asked.order.word(), asked.node);
                 Summary::new(Kind::Write, text, vec![])

@@ -22,8 +22,7 @@
 //! side lacked was asked for and answered, and the 128-bit sum of this side's items, differences settled, is that of the view
 //! (coded symbols see 72 bits of an item; where the sum does not fit, the list decides). The other side answers with what it
 //! holds *now* under the key of an item: that wins over what was frozen, or is it. [`Repaired::as_of`] says which entry of the other
-//! side's log the view reflects. This is what background repair does and what fills a new replica of a partition; the one begins with
-//! digests, the other with the decision to move.
+//! side's log the view reflects. A new replica of a partition is filled in another way: it asks for all of it, in chunks.
 //!
 //! **Nothing depends on it.** A session whose other side is silent, or has forgotten its view, is over without an end, and the
 //! difference is found again. All records are merged as any other change is: rows that came are not lost with the session.
@@ -157,6 +156,19 @@ pub struct Account {
     pub records_in: u64,
     /// Records given.
     pub records_out: u64,
+}
+
+impl Account {
+    /// Adds what another session has cost.
+    pub fn add(&mut self, other: &Self) {
+        self.sent_bytes += other.sent_bytes;
+        self.received_bytes += other.received_bytes;
+        self.round_trips += other.round_trips;
+        self.symbols += other.symbols;
+        self.listed += other.listed;
+        self.records_in += other.records_in;
+        self.records_out += other.records_out;
+    }
 }
 
 /// How a session ended, for the side that asked.

@@ -1,0 +1,96 @@
+//! Wall clocks that are off (rule 2 of the promises): who is further from the others than half of what stamps may be ahead admits
+//! nothing, and says so.
+
+use kernel::env::Mutants;
+use kernel::node::NodeConfig;
+use kernel::wire::Consistency;
+
+use crate::net::{Net, config};
+
+/// The clock of one of three shows another time, and everybody hears of it.
+fn with_a_clock_that_jumps(by_ms: i64, mutants: Mutants) -> Net {
+    let mut net = Net::of(0);
+    for node in 0..3 {
+        net.add(NodeConfig {
+            mutants,
+            ..config(node)
+        });
+    }
+    net.settle();
+    jump(&mut net, 1, by_ms);
+    net
+}
+
+fn jump(net: &mut Net, node: usize, by_ms: i64) {
+    let host = net.host(node);
+    host.now.wall_ms = host.now.wall_ms.saturating_add_signed(by_ms);
+    net.run(500);
+}
+
+fn written(net: &mut Net, owner: usize) -> Vec<String> {
+    let key = net.key_owned_by(owner);
+    net.write(0, &key, 5, 1, Consistency::Eventual)
+}
+
+#[test]
+fn a_node_whose_clock_is_off_admits_nothing_until_it_is_right_again() {
+    for by_ms in [40_000, -40_000] {
+        let mut net = with_a_clock_that_jumps(by_ms, Mutants::default());
+        let refused = written(&mut net, 1);
+        assert!(
+            refused[0].starts_with("425 the clock of this node has jumped"),
+            "{refused:?}"
+        );
+        for owner in [0, 2] {
+            assert_eq!(
+                written(&mut net, owner),
+                ["ack PERSISTED"],
+                "the others are in the right"
+            );
+        }
+        jump(&mut net, 1, -by_ms);
+        assert_eq!(written(&mut net, 1), ["ack PERSISTED"]);
+    }
+}
+
+#[test]
+fn a_clock_that_goes_wrong_little_by_little_is_told_by_how_much() {
+    let mut net = Net::of(3);
+    jump(&mut net, 1, 20_000);
+    assert_eq!(net.host(1).node.stats().clock_off_ms, 0);
+    jump(&mut net, 1, 20_000);
+    let refused = written(&mut net, 1);
+    assert!(
+        refused[0].starts_with("425 the clock of this node is 40"),
+        "{refused:?}"
+    );
+    assert!(refused[0].contains("ahead of the median"), "{refused:?}");
+    let off = net.host(1).node.stats().clock_off_ms;
+    assert!((-40_100..=-39_900).contains(&off), "{off}");
+}
+
+#[test]
+fn a_little_off_is_near_enough() {
+    let mut net = with_a_clock_that_jumps(29_000, Mutants::default());
+    assert_eq!(written(&mut net, 1), ["ack PERSISTED"]);
+}
+
+#[test]
+fn all_jump_together_and_are_believed() {
+    let mut net = Net::of(3);
+    for node in 0..3 {
+        let host = net.host(node);
+        host.now.wall_ms += 3_600_000;
+    }
+    net.run(1_000);
+    for owner in 0..3 {
+        assert_eq!(written(&mut net, owner), ["ack PERSISTED"]);
+    }
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn a_clock_that_is_always_trusted_admits_what_is_off() {
+    let mut net = with_a_clock_that_jumps(40_000, Mutants::only(kernel::env::Mutant::ClockAlwaysTrusted));
+    assert_eq!(written(&mut net, 1), ["ack PERSISTED"]);
+}
