@@ -66,6 +66,7 @@ fn frames_of_peers() -> Vec<Bytes> {
         name: "liar",
         boot: WriterId(7),
         boots: &[],
+        booted: 0,
         committed: 0,
         routing: 0,
         nonce: [1; 32],

@@ -11,7 +11,6 @@ use crate::env::NodeId;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Packed {
     cluster: u64,
-    generation: u64,
     born: u64,
     replicas: u32,
     members: Vec<Member>,
@@ -32,7 +31,6 @@ impl From<ClusterState> for Packed {
         let placements = state.placements.iter().map(row).collect();
         Self {
             cluster: state.cluster,
-            generation: state.generation,
             born: state.born,
             replicas: state.replicas,
             members: state.members,
@@ -63,7 +61,6 @@ impl TryFrom<Packed> for ClusterState {
         let placements: Option<Vec<Placement>> = packed.placements.iter().cloned().map(placement).collect();
         let state = Self {
             cluster: packed.cluster,
-            generation: packed.generation,
             born: packed.born,
             replicas: packed.replicas,
             placements: placements.ok_or("a partition lies with a node that is not named")?,

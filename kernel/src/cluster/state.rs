@@ -24,9 +24,7 @@ pub const MEMBERS_MAX: usize = 64;
 pub struct ClusterState {
     /// Drawn when the cluster was born. Nodes of different clusters refuse each other.
     pub cluster: u64,
-    /// Counts the beginnings: the first, and those that were forced.
-    pub generation: u64,
-    /// The version that this generation began with. Two that were forced apart have one number, and differ in this.
+    /// The version that its generation began with: see [`ClusterState::generation`].
     pub born: u64,
     /// How many replicas a partition should have; there are fewer where there are fewer members.
     pub replicas: u32,
@@ -107,7 +105,6 @@ impl ClusterState {
         };
         Self {
             cluster,
-            generation: 1,
             born: 1,
             replicas,
             members: alloc::vec![founder],

@@ -65,6 +65,11 @@ impl ClockTrust {
         self.peers.insert(peer, Heard { wall_ms, mono_us });
     }
 
+    /// A peer is not reached any more: what it said counts no longer.
+    pub fn lost(&mut self, peer: NodeId) {
+        self.peers.remove(&peer);
+    }
+
     /// What to think of the wall clock. `peers` are all the others that belong to the cluster, heard of or not; what one of them
     /// said longer than `silence_ms` ago does not count.
     pub fn verdict(&mut self, now: Now, peers: &[NodeId], max_drift_ms: u64, silence_ms: u64) -> Trust {

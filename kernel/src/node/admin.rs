@@ -249,7 +249,7 @@ impl Node {
         });
         ClusterStatus {
             cluster: state.cluster,
-            generation: state.generation,
+            generation: state.generation(),
             epoch: self.membership.epoch(),
             replicas: state.replicas.into(),
             orphans: routes.orphans() as u64,

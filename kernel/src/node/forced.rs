@@ -48,7 +48,7 @@ impl Node {
         let Losses { gone, doubtful, .. } = state.losses(&ids);
         let mut forced = Forced {
             order,
-            generation: state.generation + 1,
+            generation: state.generation() + 1,
             epoch: self.membership.epoch(),
             left: names(left),
             given_up: names(given_up),

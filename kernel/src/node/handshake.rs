@@ -26,6 +26,7 @@ impl Node {
             name: &self.config.name,
             boot: self.boot_id(),
             boots: self.membership.boots(),
+            booted: self.membership.booted(),
             committed: self.store.committed_number(),
             routing: self.config.routing.digest(),
             nonce: link.nonce,
@@ -117,6 +118,7 @@ impl Node {
             epoch: hello.epoch,
             boot: hello.boot,
             boots: hello.boots.to_vec(),
+            booted: hello.booted,
             committed: hello.committed,
             nonce: hello.nonce,
         };

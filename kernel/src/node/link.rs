@@ -76,6 +76,8 @@ pub struct Remote {
     pub boot: WriterId,
     /// The boots that its disk knows of, the last of them at the end.
     pub boots: Vec<BootMark>,
+    /// How often its disk was booted.
+    pub booted: u64,
     /// The last log entry that was durable there when it said so.
     pub committed: u64,
     /// What this side has to prove knowledge of the secret with.

@@ -1,6 +1,7 @@
 //! The node's part in what the cluster agrees on: who it is, the register that holds the cluster's state, and what of it this node
 //! has to see to.
 
+mod identity;
 mod lineage;
 mod propose;
 
@@ -10,18 +11,17 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::liveness::{Boot, Health, Liveness, LivenessSettings};
+use crate::cluster::liveness::Health;
 use crate::cluster::{Change, ClusterState, Member, Routes};
 use crate::env::{ConnId, Mutants, NodeId, Now, WriterId};
-use crate::machine::StorageError;
 use crate::node::Node;
 use crate::node::link::{Link, Remote};
 use crate::partition::PartitionId;
 use crate::register::{Agreed, Message, Register, Stored};
 use crate::session::{Place, Shows};
+use crate::wire::BootMark;
 use crate::wire::cluster::Word;
 use crate::wire::peer::Ping;
-use crate::wire::{BOOTS_MAX, BootMark};
 
 use lineage::Heard;
 
@@ -42,6 +42,10 @@ pub struct Membership {
     joined: bool,
     /// The boots of this node that its disk knows of, the last of them at the end: [`BOOTS_MAX`] at most.
     boots: Vec<BootMark>,
+    /// How often it was booted.
+    booted: u64,
+    /// Whether the boot of this process was recorded: reading storage again is no other boot.
+    is_recorded: bool,
     /// Where others may be found who are no members: those that it knew before it began anew, or that were given up.
     contacts: Vec<String>,
     /// What the others last said of themselves.
@@ -73,16 +77,6 @@ pub struct Membership {
     held_until_us: u64,
 }
 
-/// What is kept of a node's identity.
-#[derive(Debug, Serialize, Deserialize)]
-struct Identity {
-    id: NodeId,
-    name: String,
-    joined: bool,
-    boots: Vec<BootMark>,
-    contacts: Vec<String>,
-}
-
 impl Membership {
     /// Nobody yet.
     pub fn new(mutants: Mutants) -> Self {
@@ -90,6 +84,8 @@ impl Membership {
             id: NodeId(0),
             joined: false,
             boots: Vec::new(),
+            booted: 0,
+            is_recorded: false,
             contacts: Vec::new(),
             heard: Heard::default(),
             register: Register::new(NodeId(0), WriterId(0), Stored::default(), mutants),
@@ -116,6 +112,11 @@ impl Membership {
     /// The boots of this node that its disk knows of, the last of them at the end.
     pub fn boots(&self) -> &[BootMark] {
         &self.boots
+    }
+
+    /// How often its disk was booted.
+    pub fn booted(&self) -> u64 {
+        self.booted
     }
 
     /// What the cluster agreed on, as far as this node knows.
@@ -195,91 +196,6 @@ impl Membership {
 }
 
 impl Node {
-    /// Takes what storage holds of who the node is.
-    pub(super) fn find_itself(&mut self, now: Now) -> Result<(), StorageError> {
-        let read = |row: &str| self.store.system(row).cloned();
-        let known: Option<Identity> = decode(read(IDENTITY_ROW))?;
-        if known.is_none() && self.store.room_for(REGISTER_BYTES).is_err() {
-            // Who it is could not even be written down.
-            return Err(StorageError::Full);
-        }
-        let stored: Option<Stored<ClusterState>> = decode(read(CLUSTER_ROW))?;
-        let heard = decode(read(HEARD_ROW))?;
-        // Data that belongs to a node of another name was copied here: it is not that node that starts.
-        let same = known.as_ref().is_some_and(|identity| identity.name == self.config.name);
-        let kept = known.filter(|_| same).unwrap_or_else(|| Identity {
-            id: NodeId(self.rng.next_u64()),
-            name: self.config.name.clone(),
-            joined: false,
-            boots: Vec::new(),
-            contacts: Vec::new(),
-        });
-        let stored = stored.filter(|_| same).unwrap_or_default();
-        if stored.value.as_ref().is_some_and(|state| !state.is_sound()) {
-            return Err(StorageError::Corrupt);
-        }
-        self.membership.joined = kept.joined;
-        self.membership.boots = kept.boots;
-        self.membership.contacts = kept.contacts;
-        self.membership.heard = Heard::kept(heard.filter(|_| same).unwrap_or_default());
-        self.membership.durable = stored.version;
-        self.begin_as(kept.id, stored, now);
-        let alone = self.config.join.is_empty() && self.membership.contacts.is_empty();
-        if self.membership.epoch() == 0 && alone {
-            let cluster = self.rng.next_u64().max(1);
-            let founder = self.as_member();
-            let state = ClusterState::born(cluster, self.config.replicas, founder);
-            self.membership.register.learn(1, state);
-        }
-        // Where there is no room to record the boot it is not counted as one: the disk goes on where it was.
-        if !same || self.store.room_for(REGISTER_BYTES).is_ok() {
-            self.record_boot();
-        }
-        self.adopt(now);
-        Ok(())
-    }
-
-    /// From now on this node has this id.
-    fn begin_as(&mut self, id: NodeId, stored: Stored<ClusterState>, now: Now) {
-        let writer = self.boot_id();
-        self.membership.id = id;
-        self.membership.register = Register::new(id, writer, stored, self.config.mutants);
-        let birth_ms = now.wall_ms;
-        let settings = LivenessSettings::paced(self.config.limits.probe_ms);
-        self.liveness = Liveness::new(id, Boot { birth_ms, writer }, settings, self.config.mutants);
-    }
-
-    fn record_boot(&mut self) {
-        let boot = self.rng.next_u64().to_be_bytes();
-        let boots = &mut self.membership.boots;
-        boots.push(boot);
-        boots.drain(..boots.len().saturating_sub(BOOTS_MAX));
-        self.keep_identity();
-    }
-
-    fn keep_identity(&mut self) {
-        let identity = Identity {
-            id: self.membership.id,
-            name: self.config.name.clone(),
-            joined: self.membership.joined,
-            boots: self.membership.boots.clone(),
-            contacts: self.membership.contacts.clone(),
-        };
-        self.store.put_system(IDENTITY_ROW, encode(&identity));
-    }
-
-    /// This node, as the member list knows it.
-    fn as_member(&self) -> Member {
-        Member {
-            id: self.membership.id,
-            name: self.config.name.clone(),
-            addr: self.config.addr.clone(),
-            weight: self.config.weight,
-            zone: self.config.zone.clone(),
-            leaving: false,
-        }
-    }
-
     /// The cluster's state is another one, or other nodes are reached: what follows from it is made anew.
     pub(super) fn adopt(&mut self, now: Now) {
         let own = self.membership.id;
@@ -308,6 +224,7 @@ impl Node {
         self.liveness.set_members(&members, now.mono_us);
         let mut filled = core::mem::take(&mut self.membership.filled);
         let mut applicants = core::mem::take(&mut self.membership.applicants);
+        let mut contacts = core::mem::take(&mut self.membership.contacts);
         if let Some(state) = self.membership.state() {
             let moves = |(id, since): &(PartitionId, u64)| {
                 let placement = state.placement(*id);
@@ -315,11 +232,13 @@ impl Node {
             };
             filled.retain(|name, _| moves(name));
             applicants.retain(|id, member| state.member(*id) != Some(member));
+            contacts.retain(|addr| !self.membership.joined || state.members.iter().all(|member| member.addr != *addr));
         }
         self.membership.failed.retain(|id, _| members.contains(id));
         self.membership.overdue.retain(|id| members.contains(id));
         self.membership.filled = filled;
         self.membership.applicants = applicants;
+        self.membership.contacts = contacts;
         self.note_boots();
         self.reroute();
         self.judge_clock(now);
@@ -548,9 +467,4 @@ fn encode(value: &impl Serialize) -> Bytes {
     postcard::to_allocvec(value)
         .expect("what a node keeps of itself has an encoding")
         .into()
-}
-
-fn decode<T: for<'de> Deserialize<'de>>(row: Option<Bytes>) -> Result<Option<T>, StorageError> {
-    let read = |row: Bytes| postcard::from_bytes(&row).map_err(|_| StorageError::Corrupt);
-    row.map(read).transpose()
 }

@@ -228,6 +228,7 @@ impl Node {
         if let Some(node) = node.filter(|node| self.peers.to(*node).is_none()) {
             self.liveness.connection_lost(node, now.mono_us);
             self.reroute();
+            self.clock_trust.lost(node);
             self.judge_clock(now);
             self.node_lost(node, now);
         }

@@ -95,6 +95,8 @@ pub struct Hello<'a> {
     pub boot: WriterId,
     /// The boots that its disk knows of, the last of them at the end: at most [`BOOTS_MAX`].
     pub boots: &'a [BootMark],
+    /// How often its disk was booted, those included.
+    pub booted: u64,
     /// The last log entry that is durable there.
     pub committed: u64,
     /// How its maps route ([`Routing::digest`](crate::partition::Routing::digest)).
@@ -171,6 +173,7 @@ struct Raw<'a> {
     name: Option<&'a str>,
     boot: Option<u64>,
     boots: Option<&'a [u8]>,
+    booted: Option<u64>,
     id: Option<u64>,
     addr: Option<&'a str>,
     weight: Option<u64>,
@@ -200,6 +203,7 @@ impl<'a> Raw<'a> {
             "name" => put(&mut raw.name, "name", reader, Reader::text),
             "boot" => put(&mut raw.boot, "boot", reader, Reader::u64),
             "boots" => put(&mut raw.boots, "boots", reader, Reader::bin),
+            "booted" => put(&mut raw.booted, "booted", reader, Reader::u64),
             "id" => put(&mut raw.id, "id", reader, Reader::u64),
             "addr" => put(&mut raw.addr, "addr", reader, Reader::text),
             "weight" => put(&mut raw.weight, "weight", reader, Reader::u64),
@@ -238,6 +242,7 @@ impl<'a> Raw<'a> {
             name: need(self.name, "name")?,
             boot: WriterId(need(self.boot, "boot")?),
             boots: boots(need(self.boots, "boots")?)?,
+            booted: need(self.booted, "booted")?,
             committed: need(self.committed, "committed")?,
             routing: need(self.routing, "routing")?,
             nonce: nonce.map_err(|_| Error::Range { field: "nonce" })?,
@@ -313,7 +318,7 @@ pub(super) fn message(kind: &str, fields: usize) -> Writer {
 
 /// Writes `PEER_HELLO`.
 pub fn hello(hello: &Hello<'_>) -> Bytes {
-    let mut out = message("PEER_HELLO", 14);
+    let mut out = message("PEER_HELLO", 15);
     out.text("protocolVersion").u64(hello.version);
     out.text("id").u64(hello.id.0);
     out.text("addr").text(hello.addr);
@@ -325,6 +330,7 @@ pub fn hello(hello: &Hello<'_>) -> Bytes {
     out.text("name").text(hello.name);
     out.text("boot").u64(hello.boot.0);
     out.text("boots").bin(hello.boots.as_flattened());
+    out.text("booted").u64(hello.booted);
     out.text("committed").u64(hello.committed);
     out.text("routing").u64(hello.routing);
     out.text("nonce").bin(&hello.nonce);

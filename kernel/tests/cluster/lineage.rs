@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kernel::env::Mutants;
 use kernel::node::NodeConfig;
+use kernel::wire::admin::Order;
 use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::Disk;
@@ -141,5 +142,80 @@ fn of_two_nodes_on_copies_of_one_disk_one_becomes_a_node_of_its_own() {
         assert_eq!(after.len(), 4, "one more");
         assert_ne!(net.host(clone).node.id(), net.host(2).node.id());
         assert!(after.is_superset(&before), "one of the two is who they both were");
+    }
+}
+
+#[test]
+fn a_disk_that_was_booted_often_is_judged_like_any_other() {
+    let mut net = Net::of(3);
+    for _ in 0..20 {
+        copy(&mut net, 2);
+    }
+    let id = net.host(2).node.id();
+    let old = copy(&mut net, 2);
+    assert_eq!(net.host(2).node.id(), id);
+    net.crash(2);
+    net.boot(2, old);
+    net.run(2_000);
+    net.settle();
+    assert_ne!(net.host(2).node.id(), id);
+}
+
+#[test]
+fn who_was_away_for_many_boots_believes_them() {
+    let mut net = Net::of(3);
+    let id = net.host(2).node.id();
+    net.split(&[0], &[1, 2]);
+    for _ in 0..20 {
+        let disk = net.crash(2);
+        net.boot(2, disk);
+        net.run(200);
+    }
+    net.heal();
+    net.run(3_000);
+    net.settle();
+    assert_eq!(net.host(2).node.id(), id);
+}
+
+#[test]
+fn an_older_disk_that_knows_none_of_the_others_is_told_as_well() {
+    let mut net = Net::of(1);
+    let old = copy(&mut net, 0);
+    net.add(config(1));
+    net.add(config(2));
+    net.settle();
+    let id = net.host(0).node.id();
+    net.crash(0);
+    net.boot(0, old);
+    net.run(5_000);
+    net.settle();
+    assert_ne!(net.host(0).node.id(), id);
+    assert_eq!(net.host(1).node.stats().members, 3);
+}
+
+/// Copies that were taken one after another are restored: the newest is in the right, and alone.
+#[test]
+fn of_copies_from_different_times_the_newest_goes_on_when_somebody_says_so() {
+    let mut net = Net::of(3);
+    let mut copies = vec![];
+    for node in 0..3 {
+        write_all(&mut net, 5 + node as u64, node as u8);
+        copies.push(copy(&mut net, node));
+        net.run(1_000);
+    }
+    write_all(&mut net, 20, 20);
+    (0..3).for_each(|node| _ = net.crash(node));
+    for (node, disk) in copies.into_iter().enumerate() {
+        net.boot(node, disk);
+    }
+    net.run(5_000);
+    assert!(net.write(2, "k0", 30, 30, Consistency::Quorum)[0].contains("have 1 of 3"));
+    net.change(2, Order::Recover, "").expect("it is forced");
+    net.settle();
+    net.run(6_000);
+    assert_eq!(ids(&mut net).len(), 3);
+    net.check_holders(&keys());
+    for key in keys() {
+        assert_eq!(net.read(0, &key, ReadConsistency::Quorum), ["value 2"]);
     }
 }

@@ -1,11 +1,14 @@
 //! Who belongs to the cluster.
 
-use kernel::machine::Phase;
+use kernel::machine::{Phase, StorageError};
 use kernel::node::NodeConfig;
 use kernel::wire::Consistency;
+use kernel::wire::client;
+use kernel::wire::op::Ask;
+use kernel::wire::peer::PeerMessage;
 
-use crate::host::Disk;
-use crate::net::{Net, config};
+use crate::host::{Disk, PEER, put};
+use crate::net::{CLIENT_CONN, Net, config};
 
 #[test]
 fn a_node_alone_is_a_cluster() {
@@ -166,4 +169,27 @@ fn a_member_that_has_failed_for_too_long_is_removed_while_others_can_take_its_pl
     net.crash(2);
     net.run(10_000);
     assert_eq!(net.host(0).node.stats().members, 3);
+}
+
+/// A new state was on its way to the disk when a commit failed. The next entry has that one's number, and not the state.
+#[test]
+fn no_node_says_that_it_has_a_state_which_a_failed_commit_took_with_it() {
+    let mut net = Net::of(3);
+    let key = net.key_owned_by(1);
+    let before = net.host(1).node.stats().epoch;
+    net.host(1).hold = true;
+    net.add(config(3));
+    net.until(|net| net.host(1).node.stats().epoch > before && !net.host(1).held.is_empty());
+    let host = net.host(1);
+    host.hold = false;
+    host.fail_held(StorageError::Io);
+    host.advance(10);
+    assert_eq!(host.node.stats().epoch, before, "it was read again");
+    host.receive(CLIENT_CONN, &client::op(&put("1", &key, 5, &[1]), Ask::default()));
+    let conn = host.open(999, PEER);
+    let hello = host.take(conn).remove(0);
+    match PeerMessage::decode(&hello) {
+        Ok(PeerMessage::Hello(hello)) => assert_eq!(hello.epoch, before),
+        other => panic!("{other:?}"),
+    }
 }

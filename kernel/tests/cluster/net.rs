@@ -193,6 +193,7 @@ impl Net {
                 continue;
             };
             for conn in std::mem::take(&mut host.closed) {
+                self.carry_last((node, conn));
                 self.hang_up(|line| line.contains(&(node, conn)));
                 if let Some(host) = &mut self.hosts[node] {
                     host.step(Input::Closed { conn });
@@ -200,6 +201,19 @@ impl Net {
             }
         }
         carried
+    }
+
+    /// What was said before a connection was closed still arrives.
+    fn carry_last(&mut self, from: (usize, ConnId)) {
+        let Some(line) = self.lines.iter().find(|line| line.contains(&from)) else {
+            return;
+        };
+        let to = if line[0] == from { line[1] } else { line[0] };
+        for frame in self.host(from.0).take(from.1) {
+            if self.hosts[to.0].is_some() && !self.cut.contains(&(from.0, to.0)) {
+                self.host(to.0).receive(to.1, &frame);
+            }
+        }
     }
 
     /// Lets so much time pass.

@@ -32,6 +32,7 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         name: "n",
         boot: WriterId(1),
         boots: &[[1; 8], [2; 8]],
+        booted: 9,
         committed: 6,
         routing: 2,
         nonce,

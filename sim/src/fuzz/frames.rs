@@ -288,6 +288,7 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
                 name: u.choose(&["n0", "n1", "stranger", ""])?,
                 boot: WriterId(u.arbitrary()?),
                 boots: &[u.arbitrary()?],
+                booted: u.int_in_range(0..=20)?,
                 committed: u.int_in_range(0..=3)?,
                 routing: kernel::partition::Routing::new().digest(),
                 nonce: u.arbitrary()?,

@@ -12,8 +12,9 @@
 //! can be reconciled: a promise that was forgotten cannot be kept. Of two nodes that run on copies of one disk the one that is
 //! linked first stays, and the other becomes a node of its own.
 //!
-//! What is heard is as new as the last heartbeat: of a disk that is set back by less than that nobody knows. If as many disks as a
-//! majority has are set back at once, nothing is left to compare with.
+//! What is heard is as new as the last heartbeat: of a disk that is set back by less than that nobody knows. If the disks of a majority are
+//! set back, such as by restoring copies that were taken one after another, that majority is gone, and says so rather than
+//! guess: a person lets the one with the newest copy go on ([`ClusterState::forced`]), and the others join it with what they hold.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -23,8 +24,9 @@ use serde::{Deserialize, Serialize};
 use super::{CLUSTER_ROW, HEARD_ROW, Membership, REGISTER_BYTES, encode};
 use crate::cluster::ClusterState;
 use crate::env::{ConnId, Mutant, NodeId, Now};
+use crate::machine::Role;
 use crate::node::Node;
-use crate::node::link::Remote;
+use crate::node::link::{Link, Remote};
 use crate::node::waits::Parts;
 use crate::register::Stored;
 use crate::wire::cluster::refusal;
@@ -40,24 +42,17 @@ pub struct Heard {
 
 /// The last that was heard of a node.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Last {
+pub struct Last {
     boot: BootMark,
+    /// How often its disk had been booted.
+    booted: u64,
     committed: u64,
 }
 
 impl Heard {
     /// What was kept of it.
-    pub fn kept(row: BTreeMap<NodeId, (BootMark, u64)>) -> Self {
-        let last = |(boot, committed)| Last { boot, committed };
-        Self {
-            nodes: row.into_iter().map(|(node, kept)| (node, last(kept))).collect(),
-            dirty: false,
-        }
-    }
-
-    fn row(&self) -> BTreeMap<NodeId, (BootMark, u64)> {
-        let nodes = self.nodes.iter();
-        nodes.map(|(node, last)| (*node, (last.boot, last.committed))).collect()
+    pub fn kept(nodes: BTreeMap<NodeId, Last>) -> Self {
+        Self { nodes, dirty: false }
     }
 
     /// Whether what a node says of itself is older than what was heard of it.
@@ -69,9 +64,9 @@ impl Heard {
         if remote.boots.last() == Some(&last.boot) {
             return false;
         }
-        // Who was booted more often than it can say may have been booted so often since.
-        let lacks_boot = remote.boots.len() < BOOTS_MAX && !remote.boots.contains(&last.boot);
-        lacks_boot || remote.committed < last.committed
+        // Who was booted more often since than it can say may have had that boot.
+        let can_say = remote.booted < last.booted.saturating_add(BOOTS_MAX as u64);
+        (can_say && !remote.boots.contains(&last.boot)) || remote.committed < last.committed
     }
 
     /// A member is linked. Whether that is a boot that was not heard of.
@@ -80,6 +75,7 @@ impl Heard {
         let last = self.nodes.entry(remote.id).or_default();
         let is_new = last.boot != boot;
         last.boot = boot;
+        last.booted = remote.booted;
         self.dirty |= is_new;
         self.committed(remote.id, remote.committed);
         is_new
@@ -133,7 +129,7 @@ impl Node {
     pub(super) fn keep_heard(&mut self) {
         if self.membership.heard.dirty && self.store.room_for(REGISTER_BYTES).is_ok() {
             self.membership.heard.dirty = false;
-            let row = encode(&self.membership.heard.row());
+            let row = encode(&self.membership.heard.nodes);
             self.store.put_system(HEARD_ROW, row);
         }
     }
@@ -141,10 +137,13 @@ impl Node {
     /// Another member has seen later data of this node than it has: it begins anew under another id, with what it holds. The member
     /// that it was is gone for good.
     pub(in crate::node) fn set_back(&mut self, conn: ConnId, now: Now) {
-        let teller = self.peers.node_at(conn);
-        let state = self.membership.state();
-        let is_member = state.is_some_and(|state| teller.is_some_and(|node| state.member(node).is_some()));
-        if self.membership.joined && is_member {
+        // Who tells it need not be known to a disk that is old enough.
+        let cluster = self
+            .peers
+            .link(conn)
+            .and_then(Link::remote_mut)
+            .map(|remote| remote.cluster);
+        if self.membership.joined && cluster == Some(self.membership.cluster()) {
             self.begin_anew(
                 "it has seen later data of this node than there is: this node joins anew, under another id",
                 now,
@@ -158,7 +157,8 @@ impl Node {
             return;
         }
         let contacts = self.contacts();
-        for conn in self.peers.up() {
+        // Also those whose handshake is not done: what this node says from now on must be taken for no word of who it was.
+        for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
             self.peers.because(reason);
             self.close(conn, now);
         }
@@ -192,6 +192,8 @@ impl Node {
         let others = members.iter().filter(|member| member.id != self.membership.id);
         let mut contacts: Vec<String> = others.map(|member| member.addr.clone()).collect();
         contacts.extend(self.config.join.iter().cloned());
+        // Who tells this node of it may be none that it knew.
+        contacts.extend(self.peers.remotes().map(|remote| remote.addr.clone()));
         contacts.sort_unstable();
         contacts.dedup();
         contacts

@@ -143,7 +143,8 @@ impl Node {
 
     /// A member that has failed for so long that it is to be removed, if enough others are there to take its place.
     fn to_remove(&self) -> Option<NodeId> {
-        let overdue = *self.membership.overdue.first()?;
+        let has_failed = |node: &&NodeId| self.liveness.state(**node) == Health::Failed;
+        let overdue = *self.membership.overdue.iter().find(has_failed)?;
         let state = self.membership.state()?;
         let own = self.membership.id;
         let there = state.members.iter().filter(|member| {
