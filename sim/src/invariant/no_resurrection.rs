@@ -41,12 +41,30 @@ pub struct NoResurrection {
 struct Node {
     /// How often its disk was replaced by another.
     disk: u64,
+    /// Whoever was told.
+    to_all: Told,
+    /// What was said on each connection. Their numbers begin anew when the node does, and who had one may still hear the last of it.
+    on: BTreeMap<(usize, ConnId), Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
     /// The latest version shown.
     shown: State,
     /// The latest version that is dead, and all before it.
     dead: State,
-    /// On which connection that was said.
-    dead_on: BTreeMap<Bytes, ConnId>,
+}
+
+impl Node {
+    fn told(&mut self, conn: (usize, ConnId)) -> [&mut Told; 2] {
+        [&mut self.to_all, self.on.entry(conn).or_default()]
+    }
+
+    fn dies(&mut self, conn: (usize, ConnId), key: &Bytes, version: &Version) {
+        for told in self.told(conn) {
+            merge(&mut told.dead, key, version);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -70,15 +88,15 @@ impl NoResurrection {
         }
         match &talk.said {
             Said::Done { write, .. } if write.version.value.is_none() => {
-                merge(&mut told.dead, &write.key, &write.version);
-                told.dead_on.insert(write.key.clone(), talk.conn);
+                told.dies((client, talk.conn), &write.key, &write.version);
             }
             Said::AsksToRead { request, key, .. } => {
-                let is_owed = self.up.len() < 2 || told.dead_on.get(key) == Some(&talk.conn);
+                let [to_all, here] = told.told((client, talk.conn));
+                let owed = if self.up.len() < 2 { to_all } else { here };
                 let known = Known {
                     conn: talk.conn,
-                    shown: told.shown.get(key).cloned(),
-                    dead: told.dead.get(key).filter(|_| is_owed).cloned(),
+                    shown: owed.shown.get(key).cloned(),
+                    dead: owed.dead.get(key).cloned(),
                 };
                 let before = self.asked.get(&(client, *request));
                 if before.is_none_or(|before| before.conn != talk.conn) {
@@ -97,11 +115,14 @@ impl NoResurrection {
                             "what is gone at n{node} stays gone; it said that {dead} is, and showed c{client} {shown}"
                         ));
                     }
-                    (Some(version), _) => merge(&mut told.shown, key, version),
+                    (Some(version), _) => {
+                        for told in told.told((client, talk.conn)) {
+                            merge(&mut told.shown, key, version);
+                        }
+                    }
                     (None, None) => {
                         if let Some(shown) = known.shown {
-                            merge(&mut told.dead, key, &shown);
-                            told.dead_on.insert(key.clone(), talk.conn);
+                            told.dies((client, talk.conn), key, &shown);
                         }
                     }
                     // Nobody wrote it: another promise is broken.
@@ -116,7 +137,7 @@ impl NoResurrection {
     /// In the end nobody holds a value that is dead, unless it is one that has expired and waits to be collected.
     fn rest(&self, survivors: &[Survivor<'_>]) -> Result<(), String> {
         for (by, node) in &self.nodes {
-            for (key, dead) in &node.dead {
+            for (key, dead) in &node.to_all.dead {
                 let alive = |held: &&Version| {
                     let expired = *held == dead && held.ttl_ms.is_some();
                     held.value.is_some() && *held <= dead && !expired
