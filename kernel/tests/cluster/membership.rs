@@ -185,11 +185,13 @@ fn no_node_says_that_it_has_a_state_which_a_failed_commit_took_with_it() {
     host.fail_held(StorageError::Io);
     host.advance(10);
     assert_eq!(host.node.stats().epoch, before, "it was read again");
-    host.receive(CLIENT_CONN, &client::op(&put("1", &key, 5, &[1]), Ask::default()));
-    let conn = host.open(999, PEER);
-    let hello = host.take(conn).remove(0);
-    match PeerMessage::decode(&hello) {
-        Ok(PeerMessage::Hello(hello)) => assert_eq!(hello.epoch, before),
-        other => panic!("{other:?}"),
+    for ms in 5..15 {
+        host.receive(CLIENT_CONN, &client::op(&put("1", &key, ms, &[1]), Ask::default()));
+        let conn = host.open(900 + ms, PEER);
+        let hello = host.take(conn).remove(0);
+        match PeerMessage::decode(&hello) {
+            Ok(PeerMessage::Hello(hello)) => assert_eq!(hello.epoch, before),
+            other => panic!("{other:?}"),
+        }
     }
 }
