@@ -23,6 +23,7 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::GatherForgetsOffset, "kernel/src/query/gather/tests.rs"),
     (Mutant::DropResurrected, "kernel/src/store/tests.rs"),
     (Mutant::WholeTooEarly, "kernel/tests/cluster/moves.rs"),
+    (Mutant::SlowWatcherSkipped, "kernel/tests/node/queries.rs"),
     (Mutant::ClockAlwaysTrusted, "kernel/tests/cluster/clocks.rs"),
     (Mutant::SetBackDiskVotes, "kernel/tests/cluster/lineage.rs"),
 ];

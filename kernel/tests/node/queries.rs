@@ -1,6 +1,6 @@
 //! Queries, once and live.
 
-use kernel::env::{ConnId, Limits};
+use kernel::env::{ConnId, Limits, Mutants};
 use kernel::machine::{ConnKind, Input, StorageError};
 use kernel::node::NodeConfig;
 use kernel::query::{ChangeType, Predicate, Query};
@@ -9,7 +9,7 @@ use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::{query_once, query_sub, query_unsub};
 use kernel::wire::server::ServerMessage;
 
-use crate::host::{CLIENT, EXCHANGE, Host, delete, put};
+use crate::host::{CLIENT, Disk, EXCHANGE, Host, delete, put};
 
 pub fn ask(filter: &str) -> Query {
     Query {
@@ -141,13 +141,18 @@ fn a_query_is_answered_once_though_its_commit_failed() {
     assert_eq!(said(&mut host, watcher), ["once: 503", "q: "]);
 }
 
-#[test]
-fn who_does_not_read_is_told_anew_once_it_does() {
+/// What one who watches 30 keys and does not read is told once it does.
+fn told_late(mutants: Mutants) -> Option<String> {
     let limits = Limits {
         unsent_bytes: 400,
         ..Limits::default()
     };
-    let mut host = Host::limited(limits);
+    let config = NodeConfig {
+        limits,
+        mutants,
+        ..NodeConfig::new("n")
+    };
+    let mut host = Host::boot(config, Disk::default(), 1);
     host.open(100, CLIENT);
     let watcher = host.open(1, CLIENT);
     host.receive(watcher, &query_sub("q", &ask("_key != zzz")));
@@ -166,8 +171,15 @@ fn who_does_not_read_is_told_anew_once_it_does() {
         conn: watcher,
         bytes: given,
     });
-    let last = said(&mut host, watcher).pop().expect("a new answer");
+    said(&mut host, watcher).pop()
+}
+
+#[test]
+fn who_does_not_read_is_told_anew_once_it_does() {
+    let last = told_late(Mutants::default()).expect("a new answer");
     assert_eq!(last.split(' ').count(), 31, "{last}");
+    #[cfg(feature = "testing")]
+    assert_eq!(told_late(Mutants::only(kernel::env::Mutant::SlowWatcherSkipped)), None);
 }
 
 #[test]
