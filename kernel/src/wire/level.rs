@@ -57,7 +57,7 @@ pub enum ReadConsistency {
     /// The acting owner.
     #[default]
     Owner,
-    /// Whichever is nearest.
+    /// The node that is asked, if it is a replica; otherwise the acting owner.
     Any,
     /// A majority of the configured replicas: it sees every quorum write that was acknowledged before it.
     Quorum,

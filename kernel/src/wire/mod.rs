@@ -39,7 +39,7 @@
 //! | `consistency` of a read | who is asked |
 //! |---|---|
 //! | `owner` (the default) | the acting owner |
-//! | `any` | whichever replica is nearest |
+//! | `any` | the node that is asked, if it is a replica; otherwise the acting owner |
 //! | `quorum` | a majority of the configured replicas |
 //!
 //! What was not done is refused with a code ([`Code`]): `code` is its number, `details.name` its name.

@@ -7,7 +7,7 @@ use kernel::node::NodeConfig;
 use kernel::wire::admin::Order;
 use kernel::wire::{Consistency, ReadConsistency};
 
-use crate::host::Disk;
+use crate::host::{Disk, PEER};
 use crate::net::{Net, config};
 
 /// The disk of a node as it is. The node is booted with it again.
@@ -218,4 +218,21 @@ fn of_copies_from_different_times_the_newest_goes_on_when_somebody_says_so() {
     for key in keys() {
         assert_eq!(net.read(0, &key, ReadConsistency::Quorum), ["value 2"]);
     }
+}
+
+/// Who is just being greeted would take what the new node says for words of the old one, its votes included.
+#[test]
+fn a_handshake_that_was_begun_as_the_old_one_is_not_ended_by_the_new_one() {
+    let mut net = Net::of(3);
+    net.run(500);
+    let old = copy(&mut net, 2);
+    net.run(500);
+    net.crash(2);
+    net.boot(2, old);
+    let (id, conn) = (net.host(2).node.id(), net.open(2, PEER));
+    let hello = net.host(2).take(conn).remove(0);
+    net.until(|net| net.host(2).node.id() != id);
+    // An echo is answered by a refusal, and so is anything else on a connection that is open.
+    net.host(2).receive(conn, &hello);
+    assert!(net.host(2).take(conn).is_empty());
 }
