@@ -165,8 +165,11 @@ impl ClusterState {
             Change::Remove(id) => {
                 self.member(*id).ok_or(BadChange::NoMember(*id))?;
                 next.members.retain(|member| member.id != *id);
-                if next.members.is_empty() {
+                let Some(heir) = next.members.first().map(|member| member.id) else {
                     return Err(BadChange::Last);
+                };
+                for placement in &mut next.placements {
+                    placement.without(&next.members, heir);
                 }
             }
             Change::Close(moves) => {
@@ -240,6 +243,22 @@ impl ClusterState {
 }
 
 impl Placement {
+    /// Members are gone for good. They are still counted, as replicas that cannot be reached, while the others are a majority: then those
+    /// have all that any majority had. Beyond that as many are left out as it takes, and what only those had is lost; where nobody is
+    /// left, `heir` begins with nothing.
+    fn without(&mut self, members: &[Member], heir: NodeId) {
+        let is_member = |node: &NodeId| members.iter().any(|member| member.id == *node);
+        while 2 * self.replicas.iter().filter(|node| is_member(node)).count() <= self.replicas.len()
+            && let Some(gone) = self.replicas.iter().rposition(|node| !is_member(node))
+        {
+            self.replicas.remove(gone);
+        }
+        if self.replicas.is_empty() {
+            let next = self.target.iter().copied().find(is_member);
+            self.replicas.push(next.unwrap_or(heir));
+        }
+    }
+
     /// Aims at these replicas: at once if they are the ones that it has, in whatever order, and by a move otherwise.
     fn aim(&mut self, wanted: &[NodeId], version: u64) {
         let same = |a: &[NodeId], b: &[NodeId]| a.len() == b.len() && a.iter().all(|node| b.contains(node));

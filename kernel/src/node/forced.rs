@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::cluster::{Losses, Tally};
+use crate::cluster::{Losses, Member, Tally};
 use crate::env::{ConnId, NodeId, Now};
 use crate::node::Node;
 use crate::session::{Kind, Request, Shows};
@@ -44,7 +44,11 @@ impl Node {
         let is_left = |id: &NodeId| *id == own || self.peers.to(*id).is_some();
         let (left, given_up): (Vec<_>, Vec<_>) = state.members.iter().partition(|member| is_left(&member.id));
         let ids: Vec<NodeId> = left.iter().map(|member| member.id).collect();
-        let names = |members: Vec<&crate::cluster::Member>| members.iter().map(|member| member.name.clone()).collect();
+        let names = |members: Vec<&Member>| {
+            let mut names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+            names.sort_unstable();
+            names
+        };
         let Losses { gone, doubtful, .. } = state.losses(&ids);
         let mut forced = Forced {
             order,

@@ -2,10 +2,11 @@
 
 use kernel::machine::{Phase, StorageError};
 use kernel::node::NodeConfig;
-use kernel::wire::Consistency;
+use kernel::wire::admin::Order;
 use kernel::wire::client;
 use kernel::wire::op::Ask;
 use kernel::wire::peer::PeerMessage;
+use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::{Disk, PEER, put};
 use crate::net::{CLIENT_CONN, Net, config};
@@ -192,6 +193,38 @@ fn no_node_says_that_it_has_a_state_which_a_failed_commit_took_with_it() {
         match PeerMessage::decode(&hello) {
             Ok(PeerMessage::Hello(hello)) => assert_eq!(hello.epoch, before),
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// With two replicas a majority is both: where one is gone for good, the other alone has all that a majority had.
+#[test]
+fn with_few_replicas_what_a_removed_member_held_is_made_whole_as_well() {
+    for replicas in [1, 2] {
+        let mut net = Net::of(0);
+        for node in 0..4 {
+            net.add(NodeConfig {
+                replicas,
+                ..config(node)
+            });
+        }
+        net.settle();
+        let keys: Vec<String> = (0..40).map(|n| format!("k{n}")).collect();
+        for key in &keys {
+            assert_eq!(net.write(0, key, 5, 1, Consistency::Quorum), ["ack REPLICATED"]);
+        }
+        net.crash(3);
+        net.run(1_000);
+        net.change(0, Order::Remove, "n3").expect("three of four agree");
+        net.settle();
+        net.check_holders(&keys.iter().filter(|_| replicas == 2).cloned().collect::<Vec<_>>());
+        for key in &keys {
+            assert_eq!(
+                net.write(1, key, 6, 2, Consistency::Quorum),
+                ["ack REPLICATED"],
+                "{replicas}"
+            );
+            assert_eq!(net.read(2, key, ReadConsistency::Quorum), ["value 2"]);
         }
     }
 }

@@ -197,3 +197,26 @@ proptest! {
         prop_assert!(stays.is_empty() || state.placements.iter().all(right));
     }
 }
+
+#[test]
+fn who_is_removed_counts_until_too_few_are_left_without() {
+    let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+    // The replicas, who is left of them, and whom is counted on.
+    for (replicas, left, counted) in [
+        (&[1, 2][..], &[1][..], &[1][..]),
+        (&[1, 2, 3], &[1, 2], &[1, 2, 3]),
+        (&[1, 2, 3], &[1], &[1]),
+        (&[1, 2, 3, 4, 5], &[1, 2, 3], &[1, 2, 3, 4, 5]),
+        (&[1, 2, 3, 4, 5], &[1, 2], &[1, 2, 3]),
+        (&[1], &[], &[9]),
+    ] {
+        let mut placement = Placement {
+            replicas: nodes(replicas),
+            target: vec![],
+            since: 1,
+        };
+        let members: Vec<Member> = left.iter().chain(&[9]).copied().map(member).collect();
+        placement.without(&members, NodeId(9));
+        assert_eq!(placement.replicas, nodes(counted), "{replicas:?} {left:?}");
+    }
+}
