@@ -2,7 +2,7 @@
 //!
 //! A write that was acknowledged here alone, by a node that still took itself for a replica, is met by nobody else before that.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ use crate::store::DROP_BYTES;
 pub struct Leftovers {
     /// Whether there was something when it was looked last.
     any: bool,
-    /// Those of which another node has everything.
-    covered: BTreeSet<PartitionId>,
+    /// Those of which another node has everything that had this digest. What was written here since is not meant by that.
+    covered: BTreeMap<PartitionId, u128>,
     look: bool,
 }
 
@@ -35,13 +35,13 @@ impl Leftovers {
 
 impl Node {
     /// A replica has all that this node holds of these partitions, on disk.
-    pub(super) fn covered(&mut self, conn: ConnId, partitions: &[PartitionId]) {
+    pub(super) fn covered(&mut self, conn: ConnId, partitions: &[(PartitionId, u128)]) {
         let own = self.membership.id();
         let Some(peer) = self.peers.node_at(conn) else {
             return;
         };
-        let elsewhere = |id: &&PartitionId| !self.holds(own, **id) && self.holds(peer, **id);
-        let covered: Vec<PartitionId> = partitions.iter().filter(elsewhere).copied().collect();
+        let elsewhere = |(id, _): &&(PartitionId, u128)| !self.holds(own, *id) && self.holds(peer, *id);
+        let covered: Vec<_> = partitions.iter().filter(elsewhere).copied().collect();
         self.leftovers.covered.extend(covered);
     }
 
@@ -59,13 +59,14 @@ impl Node {
         if self.membership.durable() < self.membership.epoch() || self.config.mutants.is(Mutant::LeftoversKept) {
             return;
         }
-        for id in core::mem::take(&mut self.leftovers.covered) {
+        for (id, digest) in core::mem::take(&mut self.leftovers.covered) {
             let staged = self
                 .store
                 .staged()
                 .iter()
                 .any(|change| self.store.partition_of(&change.key) == id);
-            if self.holds(own, id) || staged || self.store.room_for(DROP_BYTES).is_err() {
+            let grown = self.store.partition(id).digest() != digest;
+            if self.holds(own, id) || staged || grown || self.store.room_for(DROP_BYTES).is_err() {
                 continue;
             }
             if self.store.drop_partition(id) > 0 {

@@ -204,7 +204,7 @@ impl Node {
             if self.store.partition(id).digest() != theirs {
                 differing.push(id);
             } else if !self.holds(peer, id) {
-                same.push(id);
+                same.push((id, theirs));
             }
         }
         if !same.is_empty() {
@@ -299,8 +299,9 @@ impl Node {
             Asked::End { whole } => {
                 let given = repairs.view(number, partition, now.mono_us).map(|view| view.digest());
                 repairs.release(number);
-                if whole && given == Some(maps.digest()) {
-                    self.covered(conn, &[partition]);
+                let digest = maps.digest();
+                if whole && given == Some(digest) {
+                    self.covered(conn, &[(partition, digest)]);
                 }
                 return true;
             }

@@ -57,8 +57,8 @@ pub enum Word<'a> {
     Pull(#[serde(borrow)] Vec<Wanted<'a>>),
     /// The answer to a `Pull`: a chunk of each, as many as there was room for.
     Parts(#[serde(borrow)] Vec<Part<'a>>),
-    /// The sender has all that the receiver, which is no replica of them, showed of these partitions.
-    Covered(Vec<PartitionId>),
+    /// The sender has all that the receiver, which is no replica of them, showed of these partitions: what has that digest.
+    Covered(Vec<(PartitionId, u128)>),
     /// All of the numbered `CHANGES` are durable with the sender.
     Taken(Vec<u64>),
     /// A client's frame, to be answered on behalf of the sender.

@@ -87,7 +87,7 @@ fn words() -> Vec<Word<'static>> {
             part(Some(b"from"), vec![(b"k", b"v"), (b"", b"")], Some(b"next")),
             part(None, vec![], None),
         ]),
-        Word::Covered(vec![partition]),
+        Word::Covered(vec![(partition, 7)]),
         Word::Taken(vec![0, u64::MAX]),
         ask(None),
         ask(Some(([0xff; 16], true))),
@@ -139,7 +139,7 @@ fn a_word_that_was_cut_or_goes_on_is_none() {
 
 #[test]
 fn a_partition_that_there_is_not_is_no_word() {
-    let mut bytes = postcard::to_allocvec(&Word::Covered(vec![PartitionId::new(270).unwrap()])).unwrap();
+    let mut bytes = postcard::to_allocvec(&Word::Covered(vec![(PartitionId::new(270).unwrap(), 7)])).unwrap();
     // 270 is written in two bytes: 0x8e, 0x02.
     assert!(Word::decode(&bytes).is_some());
     *bytes.last_mut().unwrap() = 0x7f;
