@@ -19,8 +19,6 @@ const APART: u64 = GENERATION_VERSIONS / DRAWN;
 /// What a new beginning costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Losses {
-    /// Members that are given up.
-    pub members: usize,
     /// Partitions of which nobody who is left holds anything: they are empty afterwards.
     pub gone: usize,
     /// Partitions of which too few replicas are left: a write that a majority acknowledged may be missing, or be with fewer of those that
@@ -37,10 +35,7 @@ impl ClusterState {
 
     /// What would be lost if those alone were left.
     pub fn losses(&self, left: &[NodeId]) -> Losses {
-        let mut losses = Losses {
-            members: self.members.iter().filter(|member| !left.contains(&member.id)).count(),
-            ..Losses::default()
-        };
+        let mut losses = Losses::default();
         for placement in &self.placements {
             let (all, stay) = (placement.replicas.len(), placement.stay(left).len());
             // Any majority of those that are left must have met any majority that acknowledged.
@@ -140,8 +135,8 @@ mod tests {
             let losses = state.losses(&nodes(left));
             let count = |yes| if yes { 271 } else { 0 };
             assert_eq!(
-                (losses.gone, losses.doubtful, losses.members),
-                (count(gone), count(doubtful), 7 - left.len()),
+                (losses.gone, losses.doubtful),
+                (count(gone), count(doubtful)),
                 "{replicas:?} {target:?} {left:?}"
             );
         }

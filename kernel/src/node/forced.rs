@@ -49,7 +49,7 @@ impl Node {
             names.sort_unstable();
             names
         };
-        let Losses { gone, doubtful, .. } = state.losses(&ids);
+        let Losses { gone, doubtful } = state.losses(&ids);
         let mut forced = Forced {
             order,
             generation: state.generation() + 1,

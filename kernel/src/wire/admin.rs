@@ -338,7 +338,7 @@ pub struct Forced {
     pub given_up: Vec<String>,
     /// Partitions of which nothing is left.
     pub gone: u64,
-    /// Partitions of which fewer than a majority of the replicas are left.
+    /// Partitions of which so few replicas are left that a write which a majority acknowledged may be missing.
     pub doubtful: u64,
 }
 

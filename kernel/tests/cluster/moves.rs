@@ -1,14 +1,15 @@
 //! Partitions that move while things go wrong.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use kernel::env::Mutants;
 use kernel::machine::StorageError;
 use kernel::node::NodeConfig;
+use kernel::wire::cluster::Word;
 use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::Disk;
-use crate::net::{Net, config};
+use crate::net::{Net, config, partition};
 
 /// So many members, and a hundred keys in them.
 fn filled(nodes: usize) -> (Net, Vec<String>) {
@@ -246,4 +247,34 @@ fn after_a_failed_commit_nothing_counts_as_filled_before_it_was_pulled_again() {
     assert!(stats.moves.1 > 0, "it has read what it has on disk");
     assert_eq!(stats.filled, 0);
     check(&mut net, &keys);
+}
+
+/// A word that another has everything may be older than the last write that came here before the move was known.
+#[test]
+fn what_was_written_since_another_had_everything_is_not_dropped() {
+    let (mut net, keys) = filled(3);
+    net.add(config(3));
+    // Whoever has given one away, knows it, and has not dropped it yet; and one who holds it.
+    let left = RefCell::new(None);
+    net.until(|net| {
+        let found = keys.iter().find_map(|key| {
+            let gave = net.holders(key).into_iter().find(|node| {
+                let (replicas, target) = net.placement(*node, key);
+                !replicas.contains(node) && !target.contains(node)
+            })?;
+            Some((key.clone(), gave, net.placement(gave, key).0[0]))
+        });
+        *left.borrow_mut() = found;
+        left.borrow().is_some()
+    });
+    let (key, gave, holder) = left.take().expect("found");
+    let key = &key;
+    let (conn, id) = (net.link(gave, holder), partition(key));
+    for (says, dropped) in [(1, false), (0, true)] {
+        let digest = net.host(gave).node.store().partition(id).digest() + says;
+        let word = Word::Covered(vec![(id, digest)]).to_frame();
+        net.host(gave).receive(conn, &word);
+        net.host(gave).advance(10);
+        assert_eq!(!net.holders(key).contains(&gave), dropped);
+    }
 }

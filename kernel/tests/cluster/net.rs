@@ -241,6 +241,15 @@ impl Net {
         panic!("it never came to that");
     }
 
+    /// The connection by which a node is linked with another.
+    pub fn link(&self, node: usize, other: usize) -> ConnId {
+        let ends = self.lines.iter().filter_map(|line| {
+            let of = |wanted: usize| line.iter().find(|(end, _)| *end == wanted);
+            Some((of(node)?.1, of(other)?.1))
+        });
+        ends.last().expect("they are linked").0
+    }
+
     /// How many moves are open, in the eyes of a node.
     pub fn moves(&mut self, node: usize) -> u64 {
         self.host(node).node.stats().moves.0

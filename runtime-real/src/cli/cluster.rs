@@ -68,7 +68,7 @@ Ask one node only, on the side that is to go on. Whoever was given up and comes 
 generation and joins it anew, with what it holds.
 
 With --format json, one object: `change` (`recover` if it was done, `losses` otherwise), `generation`, `epoch`, `left` and `givenUp` (names), `gone` \
-(partitions of which nothing is left), `doubtful` (those of which fewer than a majority of the replicas are left: writes may be missing).
+(partitions of which nothing is left), `doubtful` (those of which so few replicas are left that acknowledged writes may be missing).
 
 Examples:
   runtime-real cluster recover

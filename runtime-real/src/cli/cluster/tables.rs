@@ -175,7 +175,7 @@ pub fn recovered(found: &Value) -> String {
             found["gone"]
         ),
         format!(
-            "{} have fewer than a majority: what the others alone had acknowledged is missing",
+            "{} have so few left that acknowledged writes may be missing",
             found["doubtful"]
         ),
     ];
@@ -252,7 +252,7 @@ bee   02  b:1   z     100     0      271   leaving, not reached";
 generation 2 would begin with a
 to be given up: b, c
 3 of 271 partitions have no replica left: they are empty
-268 have fewer than a majority: what the others alone had acknowledged is missing
+268 have so few left that acknowledged writes may be missing
 nothing was done: --force does it";
         assert_eq!(recovered(&found), expected);
         found["change"] = "recover".into();
