@@ -10,8 +10,8 @@ use crate::env::{NodeId, Now};
 
 /// What a node knows of its own wall clock, from the monotonic one and from what its peers say theirs show.
 ///
-/// A jump of the wall clock against the monotonic one is believed only once a majority of the peers agree with what it shows
-/// since; and a node that is further than half the drift bound from the median of all clocks that it knows, its own included,
+/// A jump of the wall clock against the monotonic one is believed only once a majority of all, this node included, agree with what it
+/// shows since; and a node that is further than half the drift bound from the median of all clocks that it knows, its own included,
 /// admits nothing. Two nodes that know the same clocks and admit are then no further apart than the bound. A node that hears
 /// nobody has nobody to ask, and believes its clock: both sides of a split take writes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -80,7 +80,8 @@ impl ClockTrust {
         let agree = |heard: &Heard| ahead_ms(heard, now).abs() <= bound_ms;
         if let Some(jumped_us) = self.jumped_us {
             let confirming = heard.iter().filter(|heard| heard.mono_us >= jumped_us && agree(heard));
-            if confirming.count() * 2 > peers.len() || peers.is_empty() {
+            // Of three of which one is dead, the two that are left must do.
+            if (1 + confirming.count()) * 2 > 1 + peers.len() {
                 self.jumped_us = None;
             } else {
                 return Trust::Jumped;
@@ -242,8 +243,9 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_peers_are_no_majority() {
-        for (count, too_few) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
+    fn half_of_all_are_no_majority() {
+        // Of so many others, so many who agree are too few: with this node they are half, or less.
+        for (count, too_few) in [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2)] {
             let mut trust = ClockTrust::default();
             trust.tick(now(1_000_000, 0), BOUND_MS);
             let jumped = now(4_000_000, 1_000);

@@ -88,6 +88,24 @@ fn all_jump_together_and_are_believed() {
     }
 }
 
+/// Such as on a machine that was asleep: there is nobody else to ask, and they are a majority.
+#[test]
+fn two_of_three_that_jump_together_while_the_third_is_dead_are_believed() {
+    for by_ms in [3_600_000, -3_600_000] {
+        let mut net = Net::of(3);
+        net.crash(2);
+        net.run(2_000);
+        for node in 0..2 {
+            let host = net.host(node);
+            host.now.wall_ms = host.now.wall_ms.saturating_add_signed(by_ms);
+        }
+        net.run(1_000);
+        for owner in 0..2 {
+            assert_eq!(written(&mut net, owner), ["ack PERSISTED"], "{by_ms}");
+        }
+    }
+}
+
 #[cfg(feature = "testing")]
 #[test]
 fn a_clock_that_is_always_trusted_admits_what_is_off() {
