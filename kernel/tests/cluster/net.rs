@@ -243,11 +243,11 @@ impl Net {
 
     /// The connection by which a node is linked with another.
     pub fn link(&self, node: usize, other: usize) -> ConnId {
-        let ends = self.lines.iter().filter_map(|line| {
+        let mut ends = self.lines.iter().filter_map(|line| {
             let of = |wanted: usize| line.iter().find(|(end, _)| *end == wanted);
             Some((of(node)?.1, of(other)?.1))
         });
-        ends.last().expect("they are linked").0
+        ends.next_back().expect("they are linked").0
     }
 
     /// How many moves are open, in the eyes of a node.
