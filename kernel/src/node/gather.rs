@@ -56,6 +56,11 @@ impl Node {
                 explained: plan.map(|plan| Explained { plan, nodes: 1 }),
                 longest: limits.frame_bytes.min(kind.frame_bytes),
             };
+            let floors = self.floors.of_map(conn, &asked.query.map, now, limits);
+            for (key, floor) in floors.filter(|(_, floor)| floor.gone) {
+                self.expired
+                    .extend(self.store.expire(key, floor.stamp).then(|| key.clone()));
+            }
             self.subscriptions
                 .open(conn, asked, &self.store, limits, &mut self.outbox)?;
             self.tally.operations.add(Kind::Query, None);
@@ -97,8 +102,8 @@ impl Node {
             return false;
         }
         let mut told = self.floors.of_map(conn, map, now, &self.config.limits);
-        told.any(|(key, stamp)| {
-            let lacks = self.store.get(key).is_none_or(|version| version.stamp < stamp);
+        told.any(|(key, floor)| {
+            let lacks = self.store.get(key).is_none_or(|version| version.stamp < floor.stamp);
             lacks && within.contains(self.store.partition_of(key))
         })
     }
@@ -206,7 +211,7 @@ impl Node {
         let floors = self.floors.of_map(name.0, &query.map, now, limits).filter(|_| is_first);
         let floors = floors.filter(|(key, _)| partitions.contains(self.store.partition_of(key)));
         if node == self.membership.id() {
-            let floors: Vec<_> = floors.map(|(key, stamp)| (key.clone(), stamp)).collect();
+            let floors: Vec<_> = floors.map(|(key, floor)| (key.clone(), floor)).collect();
             gathering.ask(node, None, request, partitions, late_us);
             let (covers, rows) = self.open_source((None, request), query, partitions, once, &floors)?;
             return self.take_rows(name, node, 0, rows, Some(covers), now);
@@ -223,7 +228,9 @@ impl Node {
             query: &query_bytes(&query),
             partitions,
             once,
-            floors: floors.map(|(key, stamp)| (key.key(), stamp.to_bytes())).collect(),
+            floors: floors
+                .map(|(key, floor)| (key.key(), floor.stamp.to_bytes(), floor.gone))
+                .collect(),
         });
         self.outbox.push(conn, word.to_frame(), Shows::Nothing);
         gathering.ask(node, Some(conn), request, partitions, late_us);

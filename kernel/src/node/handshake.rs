@@ -13,7 +13,14 @@ use crate::wire::peer::{self, Hello, PeerMessage};
 impl Node {
     /// Introduces this node.
     pub(super) fn greet_peer(&mut self, conn: ConnId, dialled: Option<PeerId>, now: Now) {
-        let link = Link::new(dialled, self.rng.entropy(), now.mono_us);
+        let ordered = self.conns.get(conn).is_some_and(|c| c.kind.ordered);
+        let link = Link::new(dialled, ordered, self.rng.entropy(), now.mono_us);
+        let nonce = link.nonce;
+        self.peers.begin(conn, link);
+        self.say_hello(conn, nonce);
+    }
+
+    fn say_hello(&mut self, conn: ConnId, nonce: [u8; 32]) {
         let hello = peer::hello(&Hello {
             version: self.protocol_version(),
             id: self.membership.id(),
@@ -29,11 +36,31 @@ impl Node {
             booted: self.membership.booted(),
             committed: self.store.committed_number(),
             routing: self.config.routing.digest(),
-            nonce: link.nonce,
+            nonce,
         });
-        self.peers.begin(conn, link);
         // Its id must outlive what it says under it.
         self.outbox.push(conn, hello, Shows::State);
+    }
+
+    /// The other side lacks the hello or the proof: on a connection that loses frames both are said again.
+    fn introduce_again(&mut self, conn: ConnId) {
+        let Some(link) = self.peers.link(conn) else {
+            return;
+        };
+        let (is_dialler, nonce) = (link.dialled.is_some(), link.nonce);
+        let asked = match &link.stage {
+            Stage::Hello => None,
+            Stage::Proof(remote) | Stage::Up(remote) => Some(remote.nonce),
+        };
+        self.say_hello(conn, nonce);
+        if let Some(asked) = asked {
+            self.say_proof(conn, is_dialler, &asked, &nonce);
+        }
+    }
+
+    fn say_proof(&mut self, conn: ConnId, is_dialler: bool, asked: &[u8; 32], own: &[u8; 32]) {
+        let proof = self.proof(is_dialler, &self.config.name, self.boot_id(), asked, own);
+        self.outbox.push(conn, peer::proof(&proof), Shows::Nothing);
     }
 
     /// The protocol that it speaks to its peers.
@@ -79,6 +106,11 @@ impl Node {
                 self.close(conn, now);
                 true
             }
+            Some(PeerMessage::Again) if !ordered => {
+                self.introduce_again(conn);
+                true
+            }
+            Some(PeerMessage::Again) => false,
             // On a connection without order, what follows a handshake can overtake it; and repeats are no sin.
             Some(_) if link.remote().is_none() => true,
             Some(PeerMessage::Hello(_)) => true,
@@ -157,8 +189,7 @@ impl Node {
         let is_dialler = link.dialled.is_some();
         let own_nonce = link.nonce;
         link.stage = Stage::Proof(remote.clone());
-        let proof = self.proof(is_dialler, &self.config.name, self.boot_id(), &remote.nonce, &own_nonce);
-        self.outbox.push(conn, peer::proof(&proof), Shows::Nothing);
+        self.say_proof(conn, is_dialler, &remote.nonce, &own_nonce);
         true
     }
 

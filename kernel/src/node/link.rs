@@ -14,6 +14,8 @@ use crate::wire::BootMark;
 pub struct Link {
     /// For a connection that this node dialled: to whom.
     pub dialled: Option<PeerId>,
+    /// Whether what is sent arrives, in order, as long as the connection holds.
+    pub ordered: bool,
     /// What the other side has to prove knowledge of the secret with.
     pub nonce: [u8; 32],
     /// How far the handshake is.
@@ -26,7 +28,7 @@ pub struct Link {
     pub confirmed: u64,
     /// Changes taken on it, old news included.
     pub taken: u64,
-    /// When a heartbeat was last sent.
+    /// When a heartbeat was last sent; before the link is up, when the other side was last asked to introduce itself again.
     pub pinged_us: u64,
     /// The number of the last comparison that this side began; 0 before the first.
     pub round: u64,
@@ -96,9 +98,10 @@ impl Stage {
 
 impl Link {
     /// A fresh connection.
-    pub fn new(dialled: Option<PeerId>, nonce: [u8; 32], now_us: u64) -> Self {
+    pub fn new(dialled: Option<PeerId>, ordered: bool, nonce: [u8; 32], now_us: u64) -> Self {
         Self {
             dialled,
+            ordered,
             nonce,
             stage: Stage::Hello,
             heard_us: now_us,

@@ -120,6 +120,12 @@ impl Peers {
         self.up.iter().filter_map(|conn| Some((*conn, self.links.get(conn)?)))
     }
 
+    /// Those of which a hello or a proof is awaited that may have been lost.
+    fn unheard(&self) -> impl Iterator<Item = (ConnId, &Link)> {
+        let links = self.links.iter().map(|(conn, link)| (*conn, link));
+        links.filter(|(_, link)| !link.ordered && link.remote().is_none())
+    }
+
     /// Whether there is a link to a node, but for one.
     pub(super) fn other_link_to(&self, id: NodeId, but: Option<ConnId>) -> Option<(ConnId, &Link)> {
         let mut links = self.up_links();
@@ -276,7 +282,8 @@ impl Peers {
                 .into_iter()
                 .flatten()
         });
-        dials.chain(links).min()
+        let begun = self.unheard().map(|(_, link)| link.pinged_us + limits.heartbeat_ms * 1_000);
+        dials.chain(links).chain(begun).min()
     }
 }
 
@@ -323,6 +330,14 @@ impl Node {
         }
         for conn in self.peers.up() {
             self.link_timers(conn, now);
+        }
+        let due = |link: &Link| link.pinged_us + self.config.limits.heartbeat_ms * 1_000 <= now.mono_us;
+        let unheard = self.peers.unheard().filter(|(_, link)| due(link));
+        for conn in unheard.map(|(conn, _)| conn).collect::<Vec<_>>() {
+            if let Some(link) = self.peers.link(conn) {
+                link.pinged_us = now.mono_us;
+            }
+            self.outbox.push(conn, peer::again(), Shows::Nothing);
         }
     }
 

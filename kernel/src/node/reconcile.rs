@@ -100,6 +100,7 @@ impl Node {
             | PeerMessage::Proof(_)
             | PeerMessage::Refused(_)
             | PeerMessage::Ping(_)
+            | PeerMessage::Again
             | PeerMessage::Pong { .. } => true,
         }
     }

@@ -11,11 +11,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{ConnId, Limits, Mutant, Mutants, Now};
-use crate::hlc::Stamp;
 use crate::node::Node;
 use crate::partition::PartitionSet;
 use crate::query::{ChangeType, Live, Query, Ranked, Row, Said, net};
-use crate::session::{Conns, Outbox, Shows, refusal_of_query};
+use crate::session::{Conns, Floor, Outbox, Shows, refusal_of_query};
 use crate::store::{RecordKey, Store};
 use crate::wire::Code;
 use crate::wire::cluster::{Word, refusal};
@@ -202,11 +201,17 @@ impl Node {
         query: Query,
         partitions: PartitionSet,
         once: bool,
-        floors: &[(RecordKey, Stamp)],
+        floors: &[(RecordKey, Floor)],
     ) -> Result<(PartitionSet, Vec<Ranked>), Refusal> {
+        for (key, floor) in floors.iter().filter(|(_, floor)| floor.gone) {
+            self.expired
+                .extend(self.store.expire(key, floor.stamp).then(|| key.clone()));
+        }
         let (place, limits) = (self.membership.place(), &self.config.limits);
-        let lacks =
-            |(key, stamp): &&(RecordKey, Stamp)| self.store.get(key).is_none_or(|version| version.stamp < *stamp);
+        let lacks = |(key, floor): &&(RecordKey, Floor)| {
+            let held = self.store.get(key);
+            held.is_none_or(|version| version.stamp < floor.stamp)
+        };
         let behind = floors
             .iter()
             .filter(lacks)

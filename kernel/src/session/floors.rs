@@ -107,11 +107,11 @@ impl Floors {
         map: &str,
         now: Now,
         limits: &Limits,
-    ) -> impl Iterator<Item = (&RecordKey, Stamp)> {
+    ) -> impl Iterator<Item = (&RecordKey, Floor)> {
         let stamps = self.sessions.get(&conn).into_iter().flat_map(|session| &session.stamps);
         let kept_us = limits.session_ms * 1_000;
         let kept = stamps.filter(move |(key, (_, told_us))| key.map() == map && told_us + kept_us > now.mono_us);
-        kept.map(|(key, (floor, _))| (key, floor.stamp))
+        kept.map(|(key, (floor, _))| (key, *floor))
     }
 
     /// A client is gone.

@@ -246,7 +246,19 @@ impl Store {
     /// The version of a key, if there is a value to be read.
     pub fn live(&self, key: &RecordKey) -> Option<Version<'_>> {
         let now_ms = self.expiry.now_ms();
-        self.get(key).filter(|version| version.value_at(now_ms).is_some())
+        let live = self.get(key).filter(|version| version.value_at(now_ms).is_some());
+        live.filter(|version| version.ttl_ms.is_none() || !self.expiry.is_gone(key, version.stamp))
+    }
+
+    /// Somebody was told, by a clock that is ahead, that this version of a key has expired: it is not read here any more either.
+    /// `true`: that is news.
+    pub fn expire(&mut self, key: &RecordKey, stamp: Stamp) -> bool {
+        let same = |version: &Version<'_>| version.stamp == stamp && version.ttl_ms.is_some();
+        let is_news = self.live(key).as_ref().is_some_and(same);
+        if is_news {
+            self.expiry.expire(key, stamp);
+        }
+        is_news
     }
 
     /// Whether `bytes` more (see [`change_bytes`]) can be staged.
@@ -425,10 +437,16 @@ impl Store {
     /// Every row of a map that can be read, of the partitions `within`. Partition by partition, in the order of their places.
     /// Only these rows are walked over.
     pub fn map_rows<'s>(&'s self, map: &'s str, within: &PartitionSet) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
-        let now_ms = self.expiry.now_ms();
+        let (now_ms, some_gone) = (self.expiry.now_ms(), self.expiry.any_gone());
         let maps = within.iter().filter_map(move |id| self.partition(id).map(map));
         maps.flat_map(|held| held.iter()).filter_map(move |row| {
             let value = row.version.value_at(now_ms)?;
+            if some_gone
+                && row.version.ttl_ms.is_some()
+                && self.expiry.is_gone(&RecordKey::of_row(map, row.key), row.version.stamp)
+            {
+                return None;
+            }
             Some(MapRow {
                 map,
                 key: row.key,

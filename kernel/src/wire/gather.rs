@@ -13,6 +13,7 @@ use crate::hlc::Stamp;
 use crate::msgpack::{self, Reader, Writer};
 use crate::partition::PartitionSet;
 use crate::query::{self, Query, Ranked, Row, Said};
+use crate::session::Floor;
 use crate::store::RecordKey;
 
 /// What do you hold of these partitions that matches, and what becomes of that?
@@ -30,9 +31,10 @@ pub struct Watch<'a> {
     pub partitions: PartitionSet,
     /// Only the answer is wanted.
     pub once: bool,
-    /// Keys of the map with the stamps that the client has been told of: a partition that lacks them is not answered for.
+    /// Keys of the map with the stamps that the client has been told of, and whether that they are gone: a partition that lacks them
+    /// is not answered for.
     #[serde(borrow)]
-    pub floors: Vec<(&'a [u8], [u8; 16])>,
+    pub floors: Vec<(&'a [u8], [u8; 16], bool)>,
 }
 
 impl Watch<'_> {
@@ -45,10 +47,11 @@ impl Watch<'_> {
     }
 
     /// What the client has been told of; keys that are none are left out.
-    pub fn floors(&self, limits: &Limits) -> Vec<(RecordKey, Stamp)> {
-        let floors = self.floors.iter();
-        let floors = floors
-            .filter_map(|(key, stamp)| Some((RecordKey::new(self.map, key, limits).ok()?, Stamp::from_bytes(*stamp))));
+    pub fn floors(&self, limits: &Limits) -> Vec<(RecordKey, Floor)> {
+        let floors = self.floors.iter().filter_map(|(key, stamp, gone)| {
+            let (stamp, gone) = (Stamp::from_bytes(*stamp), *gone);
+            Some((RecordKey::new(self.map, key, limits).ok()?, Floor { stamp, gone }))
+        });
         floors.collect()
     }
 }

@@ -23,7 +23,7 @@
 //! | node | `QUERY_UPDATE` | `payload`: `queryId`, `key`, `value`, `changeType` |
 //! | node | `STATUS_RESP`, `CLUSTER_RESP` (ours) | see [`admin`] |
 //! | node | `PONG` | `timestamp`, `serverTime` |
-//! | peer | `PEER_HELLO`, `PEER_PROOF`, `PEER_REFUSED`, `CHANGES`, `DIGESTS`, `PING`, `PONG` | see [`peer`] |
+//! | peer | `PEER_HELLO`, `PEER_PROOF`, `PEER_AGAIN`, `PEER_REFUSED`, `CHANGES`, `DIGESTS`, `PING`, `PONG` | see [`peer`] |
 //! | peer | of a repair: `SYMBOLS_ASK`, `ITEMS_ASK`, `WANT`, `GIVE`, `REPAIR_END`, and their answers | see [`repair`] |
 //!
 //! An operation is `id`, `mapName`, `key`, `opType` (`PUT`, `REMOVE`), `record` (`value`, `timestamp`), and optionally
@@ -88,7 +88,7 @@ use crate::msgpack;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The protocol that this kernel speaks with other nodes.
-pub const PEER_PROTOCOL_VERSION: u64 = 4;
+pub const PEER_PROTOCOL_VERSION: u64 = 5;
 
 /// Most boots of its disk that a node tells of.
 pub const BOOTS_MAX: usize = 16;

@@ -39,6 +39,8 @@ pub enum PeerMessage<'a> {
         /// What is said.
         message: Repair<'a>,
     },
+    /// `PEER_AGAIN`: I lack your hello or your proof. Only on a connection that loses frames.
+    Again,
     /// `PING`: I am here.
     Ping(Ping),
     /// `PONG`.
@@ -279,6 +281,7 @@ impl<'a> PeerMessage<'a> {
         match kind {
             "PEER_HELLO" => Ok(Self::Hello(payload()?.hello()?)),
             "PEER_PROOF" => Ok(Self::Proof(need(payload()?.proof, "proof")?)),
+            "PEER_AGAIN" => Ok(Self::Again),
             "PEER_REFUSED" => Ok(Self::Refused(short(need(payload()?.reason, "reason")?))),
             "CHANGES" => Ok(Self::Changes(payload()?.changes()?)),
             "CLUSTER" => Ok(Self::Cluster(need(payload()?.body, "body")?)),
@@ -342,6 +345,11 @@ pub fn proof(proof: &[u8; 32]) -> Bytes {
     let mut out = message("PEER_PROOF", 1);
     out.text("proof").bin(proof);
     out.into_bytes()
+}
+
+/// Writes `PEER_AGAIN`.
+pub fn again() -> Bytes {
+    message("PEER_AGAIN", 0).into_bytes()
 }
 
 /// The longest reason that is sent or shown, in bytes.

@@ -3,9 +3,11 @@
 
 use kernel::env::Mutants;
 use kernel::node::NodeConfig;
-use kernel::wire::Consistency;
+use kernel::query::{Predicate, Query};
+use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::net::{Net, config};
+use crate::queries::ask_on;
 
 /// The clock of one of three shows another time, and everybody hears of it.
 fn with_a_clock_that_jumps(by_ms: i64, mutants: Mutants) -> Net {
@@ -111,4 +113,48 @@ fn two_of_three_that_jump_together_while_the_third_is_dead_are_believed() {
 fn a_clock_that_is_always_trusted_admits_what_is_off() {
     let mut net = with_a_clock_that_jumps(40_000, Mutants::only(kernel::env::Mutant::ClockAlwaysTrusted));
     assert_eq!(written(&mut net, 1), ["ack PERSISTED"]);
+}
+
+/// A key with a value that a client of the node at place `client` of the key's replicas wrote, and that expires in ten seconds. The clock
+/// of the one at place `fast` is ahead.
+fn expiring(fast: usize, client: usize) -> (Net, String, Vec<usize>) {
+    let mut net = Net::of(3);
+    let key = "k".to_owned();
+    let (replicas, _) = net.placement(0, &key);
+    jump(&mut net, replicas[fast], 20_000);
+    let ms = net.host(replicas[1 - fast]).now.wall_ms;
+    let said = net.write_expiring(replicas[client], &key, ms, 10_000);
+    assert_eq!(said, ["ack PERSISTED"]);
+    (net, key, replicas)
+}
+
+fn rows(net: &mut Net, node: usize, key: &str) -> usize {
+    let query = Query {
+        predicate: Predicate::parse(&format!("_key = '{key}'"), &Default::default()).expect("a filter"),
+        ..Query::of("m")
+    };
+    ask_on(net, node, crate::net::CLIENT_CONN, &query).rows.len()
+}
+
+#[test]
+fn what_a_client_was_told_to_have_expired_no_slower_clock_shows_it_again() {
+    // Another node answers the query.
+    let (mut net, key, at) = expiring(1, 2);
+    assert_eq!(rows(&mut net, at[2], &key), 1);
+    net.split(&at[..1], &at[1..]);
+    net.run(1_000);
+    let said = net.read(at[2], &key, ReadConsistency::Owner);
+    assert_eq!(said, ["nothing"], "by the faster clock");
+    net.heal();
+    net.settle();
+    assert_eq!(rows(&mut net, at[2], &key), 0, "by the slower one");
+
+    // The node that the client is connected with does.
+    let (mut net, key, at) = expiring(0, 1);
+    net.run(1_000);
+    let said = net.read(at[1], &key, ReadConsistency::Owner);
+    assert_eq!(said, ["nothing"], "by the faster clock");
+    net.crash(at[0]);
+    net.run(1_000);
+    assert_eq!(rows(&mut net, at[1], &key), 0, "by the slower one");
 }

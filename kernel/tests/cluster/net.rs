@@ -322,6 +322,13 @@ impl Net {
         self.write_op(node, &put("1", key, ms, value))
     }
 
+    /// And of one that expires.
+    pub fn write_expiring(&mut self, node: usize, key: &str, ms: u64, ttl_ms: u64) -> Vec<String> {
+        let mut op = put("1", key, ms, &[1]);
+        op.version.ttl_ms = Some(ttl_ms);
+        self.write_op(node, &op)
+    }
+
     fn write_op(&mut self, node: usize, op: &Op<'_>) -> Vec<String> {
         self.host(node).take(CLIENT_CONN);
         self.host(node).receive(CLIENT_CONN, &client::op(op, Ask::default()));

@@ -15,8 +15,8 @@ use crate::net::{Net, config};
 
 /// What a client makes of what it is told: the rows, in no order.
 #[derive(Default)]
-struct Told {
-    rows: BTreeMap<String, u8>,
+pub struct Told {
+    pub rows: BTreeMap<String, u8>,
     answers: usize,
     updates: usize,
     refused: Vec<String>,
@@ -94,6 +94,11 @@ fn spread(nodes: usize, keys: u8) -> Net {
 
 fn ask(net: &mut Net, node: usize, query: &Query) -> Told {
     let conn = net.open(node, EXCHANGE);
+    ask_on(net, node, conn, query)
+}
+
+pub fn ask_on(net: &mut Net, node: usize, conn: ConnId, query: &Query) -> Told {
+    net.host(node).take(conn);
     net.host(node).receive(conn, &query_once("q", query));
     net.run(50);
     let mut told = Told::default();

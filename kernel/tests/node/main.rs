@@ -4,6 +4,7 @@
 mod checkpoint;
 mod edges;
 mod expiry;
+mod handshake;
 mod host;
 mod limits;
 mod queries;

@@ -61,6 +61,7 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         changes,
         peer::ping(ping),
         peer::pong(9),
+        peer::again(),
         word.to_frame(),
         peer::digests(1, PartitionId::all().map(|id| (id, 7))),
     ];

@@ -204,6 +204,7 @@ fn peer(message: PeerMessage<'_>) -> Summary {
     match message {
         PeerMessage::Hello(hello) => Summary::new(Kind::Handshake, format!("PEER_HELLO {}", hello.name), vec![]),
         PeerMessage::Proof(_) => Summary::new(Kind::Handshake, "PEER_PROOF", vec![]),
+        PeerMessage::Again => Summary::new(Kind::Handshake, "PEER_AGAIN", vec![]),
         PeerMessage::Refused(reason) => Summary::new(Kind::Refused, format!("PEER_REFUSED {reason}"), vec![]),
         PeerMessage::Changes(changes) => {
             let keys = keys_of(changes.rows);
