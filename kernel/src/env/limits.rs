@@ -63,6 +63,9 @@ pub struct Limits {
     pub redial_ms: (u64, u64),
     /// Most partitions that a node pulls at once, each of them counted for each replica that it is pulled from.
     pub moves_at_once: usize,
+    /// Bytes of keys and records that a node takes over in a second while partitions move to it, on the average: what is left of the
+    /// machine and of the network is for whoever reads and writes.
+    pub move_bytes_per_s: u64,
     /// Most requests that wait for other nodes at once.
     pub requests: usize,
     /// Longest time that a request waits for other nodes before it is said what is known.
@@ -120,6 +123,7 @@ impl Default for Limits {
             repair_list_items: 16,
             redial_ms: (100, 5_000),
             moves_at_once: 128,
+            move_bytes_per_s: 4 << 20,
             requests: 100_000,
             request_ms: 5_000,
             session_keys: 1_000,
@@ -215,6 +219,7 @@ impl Limits {
             ("probe_ms", self.probe_ms, 10, 60_000),
             ("anti_entropy_ms", self.anti_entropy_ms, 1, TIME_MS),
             ("moves_at_once", size(self.moves_at_once), 1, SIZE),
+            ("move_bytes_per_s", self.move_bytes_per_s, 1, SIZE),
             ("requests", size(self.requests), 1, SIZE),
             ("session_keys", size(self.session_keys), 0, SIZE),
             ("session_ms", self.session_ms, 0, TIME_MS),

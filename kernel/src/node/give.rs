@@ -39,7 +39,7 @@ type Chunk = (Vec<(RecordKey, Record)>, Option<Bytes>);
 impl Node {
     /// A node that is being filled asks for what is here. On a link that is full the answer waits; who asks again asks for that instead.
     /// `false`: it makes no sense.
-    pub(super) fn pulled(&mut self, conn: ConnId, wanted: &[Wanted<'_>]) -> bool {
+    pub(super) fn pulled(&mut self, conn: ConnId, most: u64, wanted: &[Wanted<'_>]) -> bool {
         let partitions: BTreeSet<PartitionId> = wanted.iter().map(|wanted| wanted.partition).collect();
         let begins = |wanted: &Wanted<'_>| wanted.from.is_none_or(|from| Position::from_bytes(from).is_some());
         if partitions.len() != wanted.len() || !wanted.iter().all(begins) {
@@ -54,10 +54,10 @@ impl Node {
         });
         let waiting = waiting.collect();
         if let Some(link) = self.peers.link(conn) {
-            link.pulled = waiting;
+            link.pulled = (most, waiting);
         }
         if !is_full {
-            self.give_parts(conn, wanted);
+            self.give_parts(conn, most, wanted);
         }
         true
     }
@@ -66,27 +66,29 @@ impl Node {
     pub(super) fn give_what_waits(&mut self, conn: ConnId) {
         let is_full = self.conns.is_full(conn, &self.config.limits);
         let waiting = self.peers.link(conn).filter(|_| !is_full);
-        let waiting = waiting
+        let (most, waiting) = waiting
             .map(|link| core::mem::take(&mut link.pulled))
             .unwrap_or_default();
         if !waiting.is_empty() {
             let wanted: Vec<Wanted<'_>> = waiting.iter().map(Waiting::as_wanted).collect();
-            self.give_parts(conn, &wanted);
+            self.give_parts(conn, most, &wanted);
         }
     }
 
     /// Who asks is told only what it could not be told before the move: this node has adopted it, and confirms nothing to who has not.
-    fn give_parts(&mut self, conn: ConnId, wanted: &[Wanted<'_>]) {
+    fn give_parts(&mut self, conn: ConnId, most: u64, wanted: &[Wanted<'_>]) {
         let adopted = self.membership.epoch();
         let without_promise = self.config.mutants.is(Mutant::FillBeforePromise);
-        let mut left = self.config.limits.chunk_bytes;
+        let chunk_bytes = self.config.limits.chunk_bytes;
+        let mut left = usize::try_from(most).unwrap_or(chunk_bytes).min(chunk_bytes);
+        let mut any = false;
         let mut chunks: Vec<(&Wanted<'_>, Chunk)> = Vec::new();
         for wanted in wanted
             .iter()
             .filter(|wanted| wanted.since <= adopted || without_promise)
         {
             // What has nothing to send goes with the rest, however much that is.
-            if let Some(chunk) = self.chunk(wanted, &mut left) {
+            if let Some(chunk) = self.chunk(wanted, &mut left, &mut any) {
                 chunks.push((wanted, chunk));
             }
         }
@@ -109,7 +111,7 @@ impl Node {
     }
 
     /// The next rows of a partition, as long as bytes are left for them; nothing, if there are rows and no bytes left.
-    fn chunk(&self, wanted: &Wanted<'_>, left: &mut usize) -> Option<Chunk> {
+    fn chunk(&self, wanted: &Wanted<'_>, left: &mut usize, any: &mut bool) -> Option<Chunk> {
         let maps = self.store.partition(wanted.partition);
         let mut rows = Vec::new();
         if wanted.from.is_none() && maps.digest() == wanted.digest {
@@ -120,13 +122,12 @@ impl Node {
             let position = Position { map, place: row.place };
             let (key, record) = (RecordKey::of_row(map, row.key), Record::new(&row.version));
             let bytes = key.as_bytes().len() + record.as_bytes().len();
-            // A position's rows go together: there is no name for a place between them. One row may have more than a chunk.
-            let is_first = *left == self.config.limits.chunk_bytes;
-            if bytes > *left && !is_first && last != Some(position) {
+            // A position's rows go together: there is no name for a place between them. One row may have more than all that is left.
+            if bytes > *left && *any && last != Some(position) {
                 *left = 0;
                 return last.map(|_| (rows, Some(Bytes::copy_from_slice(&position.to_bytes()))));
             }
-            last = Some(position);
+            (last, *any) = (Some(position), true);
             *left = left.saturating_sub(bytes);
             rows.push((key, record));
         }

@@ -38,8 +38,8 @@ pub struct Link {
     pub behind: bool,
     /// It was full when something was to be sent whose confirmation is waited for.
     pub owes: bool,
-    /// What it asked for while it was full.
-    pub pulled: Vec<Waiting>,
+    /// What it asked for while it was full, and how many bytes of it.
+    pub pulled: (u64, Vec<Waiting>),
     /// The number of the other side's last comparison that came; 0 before the first.
     pub heard_round: u64,
     /// What is repaired, by either side.
@@ -113,7 +113,7 @@ impl Link {
             round_due_us: None,
             behind: false,
             owes: false,
-            pulled: Vec::new(),
+            pulled: Default::default(),
             heard_round: 0,
             repairs: Repairs::default(),
         }

@@ -2,7 +2,8 @@
 //!
 //! A *pull* walks through partitions of one old replica, a chunk at a time, each in the order of its positions. Whatever the
 //! replica held when the pull began is met, as it was or in a later version. One question to each replica is under way at a time, and its
-//! answer has a bound in bytes: so fast, and no faster, are moves. Nothing depends on an answer coming: it is asked for again.
+//! answer has a bound in bytes; and so many bytes come in a second, on the average ([`Limits::move_bytes_per_s`]), for those who read and
+//! write come first. Nothing depends on an answer coming: it is asked for again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -10,12 +11,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::crdt::Record;
-use crate::env::{ConnId, Mutant, NodeId, Now};
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now};
 use crate::node::Node;
 use crate::partition::PartitionId;
 use crate::session::Shows;
 use crate::store::{RecordKey, change_bytes};
 use crate::wire::cluster::{Part, Wanted, Word};
+
+/// Into how many answers what may come in a second is divided: none of them takes a node's whole attention for long.
+const ANSWERS_PER_S: u64 = 40;
 
 /// How long a pull waits before it asks again, and a node that is filled before it says so again.
 const AGAIN_US: u64 = 1_000_000;
@@ -33,6 +37,8 @@ pub struct Fills {
     told_us: Option<u64>,
     /// There may be something to begin.
     stirred: bool,
+    /// Nothing is asked for before: as much has come as may have by now.
+    rest_us: u64,
 }
 
 /// What one node is asked for.
@@ -77,14 +83,21 @@ impl Fills {
         self.pulls.get_mut(&node)?.wants.get_mut(&partition)
     }
 
+    /// So many bytes came.
+    fn came(&mut self, bytes: u64, now: Now, limits: &Limits) {
+        let cost_us = bytes.saturating_mul(1_000_000) / limits.move_bytes_per_s;
+        self.rest_us = self.rest_us.max(now.mono_us).saturating_add(cost_us);
+    }
+
     /// When something here is due.
     pub fn wake_us(&self) -> Option<u64> {
         let pulls = self.pulls.values().filter_map(|pull| Some(pull.asked_us? + AGAIN_US));
+        let rests = Some(self.rest_us).filter(|_| self.stirred && !self.open.is_empty());
         let told = self
             .told_us
             .filter(|_| !self.open.is_empty())
             .map(|told_us| told_us + AGAIN_US);
-        pulls.chain(told).min()
+        pulls.chain(rests).chain(told).min()
     }
 }
 
@@ -122,7 +135,7 @@ impl Node {
                 self.fills.stirred = true;
             }
         }
-        if core::mem::take(&mut self.fills.stirred) {
+        if self.fills.rest_us <= now.mono_us && core::mem::take(&mut self.fills.stirred) {
             self.begin_pulls();
             self.ask_for_parts(now);
         }
@@ -181,6 +194,9 @@ impl Node {
 
     /// Asks for the next chunks, of whoever owes no answer.
     fn ask_for_parts(&mut self, now: Now) {
+        let limits = &self.config.limits;
+        let most = limits.move_bytes_per_s / ANSWERS_PER_S;
+        let most = most.clamp(1, limits.chunk_bytes as u64);
         self.fills.pulls.retain(|_, pull| !pull.wants.is_empty());
         for (node, pull) in &mut self.fills.pulls {
             let Some(conn) = self.peers.to(*node).filter(|_| pull.asked_us.is_none()) else {
@@ -194,7 +210,8 @@ impl Node {
                 from: from.as_deref(),
                 digest: self.store.partition(*id).digest(),
             });
-            let word = Word::Pull(wanted.collect());
+            let wanted = wanted.collect();
+            let word = Word::Pull { most, wanted };
             self.outbox.push(conn, word.to_frame(), Shows::State);
         }
     }
@@ -212,6 +229,9 @@ impl Node {
 
     /// Chunks of what moves here have come.
     pub(super) fn take_parts(&mut self, node: NodeId, parts: &[Part<'_>], now: Now) {
+        let rows = parts.iter().flat_map(|part| &part.rows);
+        let bytes = rows.map(|(key, record)| (key.len() + record.len()) as u64).sum();
+        self.fills.came(bytes, now, &self.config.limits);
         let (mut is_awaited, mut is_refused) = (false, false);
         for part in parts {
             let Some((since, from)) = self.fills.wanted(node, part.partition) else {

@@ -16,7 +16,7 @@ impl Node {
             Word::Register(message) => self.register_message(node, message, now),
             Word::Gossip(gossip) => self.gossip(node, &gossip, now),
             Word::Filled(moves) => self.filled(node, &moves, now),
-            Word::Pull(wanted) => return self.pulled(conn, &wanted),
+            Word::Pull { most, wanted } => return self.pulled(conn, most, &wanted),
             Word::Parts(parts) => self.take_parts(node, &parts, now),
             Word::Covered(partitions) => self.covered(conn, &partitions),
             Word::Taken(numbers) => self.waits.confirmed(node, &numbers),

@@ -54,7 +54,13 @@ pub enum Word<'a> {
     /// These moves, each with the version that opened it, are filled as far as the sender is concerned.
     Filled(Vec<(PartitionId, u64)>),
     /// What do you hold of these partitions? For who is being filled with them.
-    Pull(#[serde(borrow)] Vec<Wanted<'a>>),
+    Pull {
+        /// Bytes of keys and records that the answer may have; the first row goes all the same.
+        most: u64,
+        /// What is wanted.
+        #[serde(borrow)]
+        wanted: Vec<Wanted<'a>>,
+    },
     /// The answer to a `Pull`: a chunk of each, as many as there was room for.
     Parts(#[serde(borrow)] Vec<Part<'a>>),
     /// The sender has all that the receiver, which is no replica of them, showed of these partitions: what has that digest.

@@ -211,6 +211,28 @@ fn no_more_partitions_are_filled_at_once_than_the_limit_says() {
     check(&mut net, &keys);
 }
 
+#[test]
+fn no_more_bytes_come_in_a_second_than_the_limit_says() {
+    let (mut net, keys) = filled(2);
+    let value: Vec<u8> = [0xc5, 3, 132].into_iter().chain([7; 900]).collect();
+    for key in &keys {
+        assert_eq!(net.write_value(0, key, 9, &value), ["ack PERSISTED"]);
+    }
+    let moved = |net: &mut Net| (0..2).map(|node| net.host(node).node.stats().moved_bytes).sum::<u64>();
+    let mut slow = config(2);
+    slow.limits.move_bytes_per_s = 20_000;
+    net.add(slow);
+    net.until(|net| net.host(2).node.stats().filling > 0);
+    let (begun_us, before) = (net.host(2).now.mono_us, moved(&mut net));
+    net.until(|net| net.host(2).node.stats().members == 3 && net.moves(2) == 0);
+    let seconds = (net.host(2).now.mono_us - begun_us) as f64 / 1e6;
+    let per_s = (moved(&mut net) - before) as f64 / seconds;
+    assert!((10_000.0..24_000.0).contains(&per_s), "{per_s} in {seconds} s");
+    net.settle();
+    net.run(6_000);
+    net.check_holders(&keys);
+}
+
 /// A fourth node reaches one of the three others alone. How many moves are open after a while.
 fn filled_by_one_alone(mutants: Mutants) -> u64 {
     let (mut net, _) = filled(3);

@@ -45,12 +45,15 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         committed: 2,
         wall_ms: 3,
     };
-    let word = Word::Pull(vec![Wanted {
-        partition: PartitionId::new(270).expect("in range"),
-        since: 7,
-        from: Some(b"from"),
-        digest: 8,
-    }]);
+    let word = Word::Pull {
+        most: 9,
+        wanted: vec![Wanted {
+            partition: PartitionId::new(270).expect("in range"),
+            since: 7,
+            from: Some(b"from"),
+            digest: 8,
+        }],
+    };
     let frames = [
         client::op_batch(&[op(), op()]),
         client::sync_body("c", &[op()]),

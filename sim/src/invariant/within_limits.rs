@@ -206,14 +206,16 @@ impl Node {
     fn excess_of_answers(&self, step: &Step<'_>, limits: &Limits) -> Option<String> {
         let full = self.was_full?;
         let answers = given(step).filter(|envelope| envelope.conn == full);
-        let mut messages = answers.map(|envelope| ServerMessage::decode(&envelope.frame, limits.depth));
+        let messages = answers.map(|envelope| ServerMessage::decode(&envelope.frame, limits.depth));
         let refuses = |message: &Result<_, _>| {
             matches!(
                 message,
                 Ok(ServerMessage::Error { .. } | ServerMessage::AuthFail { .. })
             )
         };
-        let taken = messages.any(|message| !refuses(&message));
+        // What else is said then are answers to earlier requests, whose time has come.
+        let refusals: Vec<bool> = messages.map(|message| refuses(&message)).collect();
+        let taken = !refusals.is_empty() && !refusals.contains(&true);
         let most = limits.unsent_bytes;
         taken.then(|| {
             format!(

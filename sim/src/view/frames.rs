@@ -244,7 +244,7 @@ fn word(body: &[u8]) -> Summary {
         }
         Some(Word::Gossip(_)) => (Kind::Heartbeat, "GOSSIP".into()),
         Some(Word::Filled(moves)) => (Kind::Repair, format!("FILLED {} partitions", moves.len())),
-        Some(Word::Pull(wanted)) => (Kind::Repair, format!("PULL {} partitions", wanted.len())),
+        Some(Word::Pull { wanted, .. }) => (Kind::Repair, format!("PULL {} partitions", wanted.len())),
         Some(Word::Parts(parts)) => {
             let records: usize = parts.iter().map(|part| part.rows.len()).sum();
             let more = parts.iter().filter(|part| part.next.is_some()).count();

@@ -143,7 +143,9 @@ impl Node {
             .link(conn)
             .and_then(Link::remote_mut)
             .map(|remote| remote.cluster);
-        if self.membership.joined && cluster == Some(self.membership.cluster()) {
+        // A disk of before it joined, with the id that it joined under later, is in no cluster yet.
+        let is_other = self.membership.joined && cluster != Some(self.membership.cluster());
+        if cluster.is_some() && !is_other {
             self.begin_anew(
                 "it has seen later data of this node than there is: this node joins anew, under another id",
                 now,

@@ -80,8 +80,14 @@ fn words() -> Vec<Word<'static>> {
     };
     let mut words = vec![
         Word::Filled(vec![(partition, 1), (partition, u64::MAX)]),
-        Word::Pull(vec![]),
-        Word::Pull(vec![wanted(None), wanted(Some(b"from"))]),
+        Word::Pull {
+            most: 0,
+            wanted: vec![],
+        },
+        Word::Pull {
+            most: 7,
+            wanted: vec![wanted(None), wanted(Some(b"from"))],
+        },
         Word::Parts(vec![part(None, vec![], None)]),
         Word::Parts(vec![
             part(Some(b"from"), vec![(b"k", b"v"), (b"", b"")], Some(b"next")),

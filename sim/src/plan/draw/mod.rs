@@ -109,8 +109,9 @@ fn hardships(header: &mut Header, rng: &mut Draw) {
     if rng.chance(300) {
         let most = pick(rng, &[150, 500]);
         header.rare = Rare::ALL.into_iter().filter(|_| rng.chance(most)).collect();
-        if !header.ordered {
-            // Where handshakes come to nothing as often as not, links that end by themselves are seldom there.
+        let slowest_us = header.latency_us.1 * header.latency_spread;
+        if !header.ordered || slowest_us > 1_000_000 {
+            // Where handshakes come to nothing as often as not, or take seconds, links that end by themselves are seldom there.
             header.rare.retain(|rare| *rare != Rare::DropPeer);
         }
     }
