@@ -31,13 +31,19 @@ struct Taken {
 
 impl Node {
     /// The partitions that this node shows another what it holds of: both are replicas; or the other is, and this one is not any more and
-    /// has something left that it gives away.
+    /// has something left that it gives away. What moves to either of them is not compared before it is there: the move brings it, and no
+    /// faster than moves go.
     fn shared_with(&self, peer: NodeId) -> Vec<PartitionId> {
-        let holds = |node, id| self.holds(node, id);
         let own = self.membership.id();
-        let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
-        let shares = |id: &PartitionId| holds(peer, *id) && (holds(own, *id) || left(*id));
+        let left = |id: PartitionId| !self.holds(own, id) && self.store.partition(id).iter().next().is_some();
+        let shares = |id: &PartitionId| self.has_whole(peer, *id) && (self.has_whole(own, *id) || left(*id));
         PartitionId::all().filter(shares).collect()
+    }
+
+    /// Whether a node is a replica of a partition, and not only about to be.
+    fn has_whole(&self, node: NodeId, id: PartitionId) -> bool {
+        let state = self.membership.state();
+        state.is_some_and(|state| state.placement(id).replicas.contains(&node))
     }
 
     /// Whether a node is a replica of a partition, or is about to be.
@@ -201,7 +207,8 @@ impl Node {
         };
         let own = self.membership.id();
         let (mut differing, mut same) = (Vec::new(), Vec::new());
-        for (id, theirs) in digests.iter().filter(|(id, _)| self.holds(own, *id)) {
+        let shares = |id| self.has_whole(own, id) && (self.has_whole(peer, id) || !self.holds(peer, id));
+        for (id, theirs) in digests.iter().filter(|(id, _)| shares(*id)) {
             if self.store.partition(id).digest() != theirs {
                 differing.push(id);
             } else if !self.holds(peer, id) {
