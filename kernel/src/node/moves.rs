@@ -3,7 +3,8 @@
 //! A *pull* walks through partitions of one old replica, a chunk at a time, each in the order of its positions. Whatever the
 //! replica held when the pull began is met, as it was or in a later version. One question to each replica is under way at a time, and its
 //! answer has a bound in bytes; and so many bytes come in a second, on the average ([`Limits::move_bytes_per_s`]), for those who read and
-//! write come first. Nothing depends on an answer coming: it is asked for again.
+//! write come first. Where an answer takes longer than another did, somebody on its way has too much to do: nothing is asked for in
+//! several times that time (delay tells before loss does, as for LEDBAT, RFC 6817). Nothing depends on an answer coming: it is asked for again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -20,6 +21,9 @@ use crate::wire::cluster::{Part, Wanted, Word};
 
 /// Into how many answers what may come in a second is divided: none of them takes a node's whole attention for long.
 const ANSWERS_PER_S: u64 = 40;
+
+/// How many times as long as an answer was held up nothing is asked for.
+const YIELDS: u64 = 4;
 
 /// How long a pull waits before it asks again, and a node that is filled before it says so again.
 const AGAIN_US: u64 = 1_000_000;
@@ -50,6 +54,16 @@ struct Pull {
     refused: BTreeSet<PartitionId>,
     /// When that was asked, if no answer has come.
     asked_us: Option<u64>,
+    /// The least time that an answer took, and the time that the last one did.
+    took_us: Option<(u64, u64)>,
+}
+
+impl Pull {
+    /// When it asks again if no answer has come.
+    fn again_us(&self) -> Option<u64> {
+        let took_us = self.took_us.map_or(0, |(_, took_us)| took_us);
+        Some(self.asked_us? + AGAIN_US.max(took_us * YIELDS))
+    }
 }
 
 impl Fills {
@@ -83,15 +97,23 @@ impl Fills {
         self.pulls.get_mut(&node)?.wants.get_mut(&partition)
     }
 
-    /// So many bytes came.
-    fn came(&mut self, bytes: u64, now: Now, limits: &Limits) {
+    /// An answer of so many bytes came.
+    fn came(&mut self, node: NodeId, bytes: u64, now: Now, limits: &Limits) {
         let cost_us = bytes.saturating_mul(1_000_000) / limits.move_bytes_per_s;
         self.rest_us = self.rest_us.max(now.mono_us).saturating_add(cost_us);
+        let pull = self.pulls.get_mut(&node);
+        if let Some((pull, asked_us)) = pull.and_then(|pull| pull.asked_us.map(|asked_us| (pull, asked_us))) {
+            let took_us = now.mono_us - asked_us;
+            let least_us = pull.took_us.map_or(took_us, |(least_us, _)| least_us.min(took_us));
+            pull.took_us = Some((least_us, took_us));
+            let held_up_us = took_us - least_us;
+            self.rest_us = self.rest_us.max(now.mono_us + held_up_us * YIELDS);
+        }
     }
 
     /// When something here is due.
     pub fn wake_us(&self) -> Option<u64> {
-        let pulls = self.pulls.values().filter_map(|pull| Some(pull.asked_us? + AGAIN_US));
+        let pulls = self.pulls.values().filter_map(Pull::again_us);
         let rests = Some(self.rest_us).filter(|_| self.stirred && !self.open.is_empty());
         let told = self
             .told_us
@@ -130,7 +152,7 @@ impl Node {
             return;
         }
         for pull in self.fills.pulls.values_mut() {
-            if pull.asked_us.is_some_and(|asked_us| asked_us + AGAIN_US <= now.mono_us) {
+            if pull.again_us().is_some_and(|again_us| again_us <= now.mono_us) {
                 pull.asked_us = None;
                 self.fills.stirred = true;
             }
@@ -231,7 +253,7 @@ impl Node {
     pub(super) fn take_parts(&mut self, node: NodeId, parts: &[Part<'_>], now: Now) {
         let rows = parts.iter().flat_map(|part| &part.rows);
         let bytes = rows.map(|(key, record)| (key.len() + record.len()) as u64).sum();
-        self.fills.came(bytes, now, &self.config.limits);
+        self.fills.came(node, bytes, now, &self.config.limits);
         let (mut is_awaited, mut is_refused) = (false, false);
         for part in parts {
             let Some((since, from)) = self.fills.wanted(node, part.partition) else {
