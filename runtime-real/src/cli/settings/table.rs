@@ -267,6 +267,12 @@ pub const TABLE: &[Setting] = &[
         Field::Duration(|c| &mut c.limits.anti_entropy_ms),
         "Time between two comparisons of everything with a peer",
     ),
+    setting(
+        "move-rate",
+        "SIZE",
+        Field::Size64(|c| &mut c.limits.move_bytes_per_s),
+        "Bytes a second that this node takes over while partitions move to it",
+    ),
 ];
 
 impl Setting {
