@@ -20,9 +20,6 @@ use crate::wire::op::{Op, Ops};
 use crate::wire::server::{Outcome, Refusal};
 use crate::wire::{Code, Consistency};
 
-/// A wait for the ticket of the step that it began in.
-pub(super) const THIS_STEP: Ticket = Ticket(u64::MAX);
-
 /// A write's name, what became of it, and what it is about.
 type Outlined<'a> = (
     (&'a str, Option<Result<Consistency, Refusal>>),
@@ -131,18 +128,17 @@ impl Node {
             return;
         }
         if !here.is_empty() {
-            self.waits.wait(Wait {
+            let wait = Wait {
                 of: (number, here),
                 level: Consistency::Eventual,
                 partition: None,
                 placement: Default::default(),
                 keys: Vec::new(),
-                ticket: Some(THIS_STEP),
                 has: Default::default(),
                 needs: BTreeMap::new(),
-                fresh: false,
                 shows: None,
-            });
+            };
+            self.waits.wait(wait, false);
         }
         let mut groups: BTreeMap<_, (Vec<usize>, Vec<RecordKey>)> = BTreeMap::new();
         for (at, key, level) in replicate {
@@ -154,18 +150,17 @@ impl Node {
             let Some(state) = self.membership.state() else {
                 continue;
             };
-            self.waits.wait(Wait {
+            let wait = Wait {
                 of: (number, at),
                 level,
                 partition: Some(partition),
                 placement: state.placement(partition).clone(),
                 keys,
-                ticket: Some(THIS_STEP),
                 has: Default::default(),
                 needs: BTreeMap::new(),
-                fresh: true,
                 shows: None,
-            });
+            };
+            self.waits.wait(wait, true);
         }
         let mut asked: BTreeMap<NodeId, (Vec<usize>, Vec<Op<'_>>)> = BTreeMap::new();
         for (at, node, op) in elsewhere {
@@ -383,11 +378,6 @@ impl Node {
     /// The waits that began in this step wait for its ticket; if nothing is to be waited for, what they are about is durable.
     pub(super) fn set_tickets(&mut self, ticket: Option<Ticket>) {
         let own = self.membership.id();
-        for wait in self.waits.waits_mut().filter(|wait| wait.ticket == Some(THIS_STEP)) {
-            wait.ticket = ticket;
-            if ticket.is_none() {
-                wait.has.insert(own);
-            }
-        }
+        self.waits.writes.set_tickets(ticket, own);
     }
 }

@@ -281,7 +281,7 @@ impl Node {
         self.set_tickets(waits_for);
         self.settle_waits(now);
         self.settle_orders(now);
-        if !self.store.staged().is_empty() || self.waits.is_fresh() || !self.owed().is_empty() {
+        if !self.store.staged().is_empty() || self.waits.writes.is_fresh() || !self.owed().is_empty() {
             self.forward();
         }
         self.confirm();

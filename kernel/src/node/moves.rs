@@ -239,7 +239,7 @@ impl Node {
     }
 
     /// Whether this node has taken over from a majority of the old replicas, as far as it is one of the target.
-    fn has_filled(&self, id: PartitionId, since: u64) -> bool {
+    pub(super) fn has_filled(&self, id: PartitionId, since: u64) -> bool {
         let own = self.membership.id();
         let done = self.fills.done.get(&(id, since));
         let placement = self.membership.state().map(|state| state.placement(id));

@@ -282,7 +282,9 @@ impl Peers {
                 .into_iter()
                 .flatten()
         });
-        let begun = self.unheard().map(|(_, link)| link.pinged_us + limits.heartbeat_ms * 1_000);
+        let begun = self
+            .unheard()
+            .map(|(_, link)| link.pinged_us + limits.heartbeat_ms * 1_000);
         dials.chain(links).chain(begun).min()
     }
 }

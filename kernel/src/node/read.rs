@@ -10,7 +10,6 @@ use crate::crdt::Record;
 use crate::env::{ConnId, NodeId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
-use crate::node::coordinate::THIS_STEP;
 use crate::node::waits::{Asker, Parts, Reading, Shown, Wait};
 use crate::partition::PartitionId;
 use crate::session::{self, Floor, Kind, Request, Shows};
@@ -237,19 +236,19 @@ impl Node {
             self.hlc.observe(record.version().stamp);
             self.store.merge(key.clone(), record.clone());
         }
-        self.waits.wait(Wait {
+        let fresh = newest.is_some();
+        let wait = Wait {
             of: (of, Vec::new()),
             level: Consistency::Quorum,
             partition: Some(partition),
             placement,
             // Where nobody has anything there is nothing to write back.
             keys: newest.iter().map(|_| key.clone()).collect(),
-            ticket: Some(THIS_STEP),
             has,
             needs: BTreeMap::new(),
-            fresh: newest.is_some(),
             shows: Some(Box::new(Shown { key, record: newest })),
-        });
+        };
+        self.waits.wait(wait, fresh);
     }
 
     /// Shows what a read by quorum found.

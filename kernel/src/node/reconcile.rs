@@ -31,19 +31,23 @@ struct Taken {
 
 impl Node {
     /// The partitions that this node shows another what it holds of: both are replicas; or the other is, and this one is not any more and
-    /// has something left that it gives away. What moves to either of them is not compared before it is there: the move brings it, and no
-    /// faster than moves go.
+    /// has something left that it gives away.
     fn shared_with(&self, peer: NodeId) -> Vec<PartitionId> {
         let own = self.membership.id();
         let left = |id: PartitionId| !self.holds(own, id) && self.store.partition(id).iter().next().is_some();
-        let shares = |id: &PartitionId| self.has_whole(peer, *id) && (self.has_whole(own, *id) || left(*id));
+        let shares = |id: &PartitionId| self.holds(peer, *id) && (self.has_whole(*id) || left(*id));
         PartitionId::all().filter(shares).collect()
     }
 
-    /// Whether a node is a replica of a partition, and not only about to be.
-    fn has_whole(&self, node: NodeId, id: PartitionId) -> bool {
-        let state = self.membership.state();
-        state.is_some_and(|state| state.placement(id).replicas.contains(&node))
+    /// Whether this node is a replica of a partition, or is about to be and has been filled. What moves to it is not compared before: the
+    /// move brings it, and no faster than moves go.
+    fn has_whole(&self, id: PartitionId) -> bool {
+        let own = self.membership.id();
+        let placement = self.membership.state().map(|state| state.placement(id));
+        placement.is_some_and(|placement| {
+            let is_filled = || placement.holds(own) && self.has_filled(id, placement.since);
+            placement.replicas.contains(&own) || is_filled()
+        })
     }
 
     /// Whether a node is a replica of a partition, or is about to be.
@@ -205,10 +209,8 @@ impl Node {
         let Some(peer) = link.remote().map(|remote| remote.id).filter(|_| !late) else {
             return;
         };
-        let own = self.membership.id();
         let (mut differing, mut same) = (Vec::new(), Vec::new());
-        let shares = |id| self.has_whole(own, id) && (self.has_whole(peer, id) || !self.holds(peer, id));
-        for (id, theirs) in digests.iter().filter(|(id, _)| shares(*id)) {
+        for (id, theirs) in digests.iter().filter(|(id, _)| self.has_whole(*id)) {
             if self.store.partition(id).digest() != theirs {
                 differing.push(id);
             } else if !self.holds(peer, id) {

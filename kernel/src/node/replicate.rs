@@ -21,15 +21,13 @@ impl Node {
         };
         let own = self.membership.id();
         let epoch = self.membership.epoch();
-        let mut again: BTreeMap<NodeId, BTreeSet<RecordKey>> = BTreeMap::new();
-        for wait in self.waits.waits_mut().filter(|wait| wait.fresh || !owed.is_empty()) {
-            for node in wait.placement.holders().filter(|node| *node != own) {
-                if wait.is_to_be_sent(node, &owed) {
-                    again.entry(node).or_default().extend(wait.keys.iter().cloned());
-                }
-            }
+        let writes = &self.waits.writes;
+        let to_be_sent = writes.to_be_sent(&owed, own);
+        let mut awaited: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
+        for (number, node) in &to_be_sent {
+            awaited.entry(*node).or_default().push(*number);
         }
-        let nobody = BTreeSet::new();
+        let changed: BTreeSet<&RecordKey> = self.store.staged().iter().map(|change| &change.key).collect();
         let mut links: Vec<(NodeId, ConnId)> = self.peers.nodes().collect();
         if self.config.mutants.is(Mutant::HashOrder) {
             let mut conns: Vec<ConnId> = links.iter().map(|(_, conn)| *conn).collect();
@@ -45,9 +43,9 @@ impl Node {
             if let Some(link) = self.peers.link(conn).filter(|_| owed.contains(&node)) {
                 link.owes = false;
             }
-            let must = again.get(&node).unwrap_or(&nobody);
+            let awaited = awaited.get(&node);
             let from_here = self.source != Some(conn) || self.config.mutants.is(Mutant::EchoChanges);
-            if (staged == 0 || !from_here) && must.is_empty() {
+            if (staged == 0 || !from_here) && awaited.is_none() {
                 continue;
             }
             let place = self.tickets.0 << 32 ^ conn.0;
@@ -57,7 +55,7 @@ impl Node {
                 self.taken.note(Rare::SkipForward);
                 self.peers.falls_behind(conn);
                 if let Some(link) = self.peers.link(conn) {
-                    link.owes |= !must.is_empty();
+                    link.owes |= awaited.is_some();
                 }
                 continue;
             }
@@ -66,13 +64,15 @@ impl Node {
                 .store
                 .staged()
                 .iter()
-                .filter(|change| from_here && holds(&change.key) && !must.contains(&change.key));
+                .filter(|change| from_here && holds(&change.key));
             let mut rows: Vec<(RecordKey, Record)> =
                 new.map(|change| (change.key.clone(), change.record.clone())).collect();
-            rows.extend(
-                must.iter()
-                    .filter_map(|key| Some((key.clone(), Record::new(&self.store.get(key)?)))),
-            );
+            // What is waited for, and was there before this step or came from that node.
+            let numbers = awaited.into_iter().flatten();
+            let keys = numbers.flat_map(|number| self.waits.writes.keys(*number));
+            let old: BTreeSet<&RecordKey> = keys.filter(|key| !from_here || !changed.contains(key)).collect();
+            let held = |key: &&RecordKey| Some(((*key).clone(), Record::new(&self.store.get(key)?)));
+            rows.extend(old.iter().filter_map(held));
             if rows.is_empty() {
                 continue;
             }
@@ -84,7 +84,7 @@ impl Node {
                 self.config.limits.chunk_bytes,
                 || {
                     self.numbers += 1;
-                    (!must.is_empty()).then(|| {
+                    awaited.is_some().then(|| {
                         numbers.push(self.numbers);
                         self.numbers
                     })
@@ -98,16 +98,7 @@ impl Node {
                 self.outbox.push(conn, frame, Shows::State);
             }
         }
-        for wait in self.waits.waits_mut().filter(|wait| wait.fresh || !owed.is_empty()) {
-            for node in wait.placement.clone().holders() {
-                if let Some(numbers) = sent.get(&node).filter(|numbers| !numbers.is_empty())
-                    && wait.is_to_be_sent(node, &owed)
-                {
-                    wait.needs.insert(node, numbers.iter().copied().collect());
-                }
-            }
-            wait.fresh = false;
-        }
+        self.waits.writes.were_sent(&to_be_sent, &sent);
         self.peers.count_missed(staged);
     }
 
@@ -136,31 +127,21 @@ impl Node {
         let Some(state) = self.membership.state() else {
             return;
         };
-        for wait in self.waits.waits_mut() {
-            let Some(partition) = wait.partition else {
-                continue;
-            };
-            let placement = state.placement(partition);
-            if *placement != wait.placement {
-                // Who has confirmed to an earlier version may count no more, and who counts now may lack it.
-                wait.placement = placement.clone();
-                wait.has.retain(|node| *node == own);
-                wait.needs.clear();
-            }
-            wait.fresh = true;
-        }
+        self.waits
+            .writes
+            .send_again(own, |partition| state.placement(partition).clone());
     }
 
     /// All commits up to a ticket are durable here.
     pub(super) fn own_copy_durable(&mut self, upto: Ticket) {
         let own = self.membership.id();
-        self.waits.durable(upto, own);
+        self.waits.writes.durable(upto, own);
     }
 
     /// Answers what has been waited for long enough, or successfully.
     pub(super) fn settle_waits(&mut self, now: Now) {
         let own = self.membership.id();
-        for wait in self.waits.take_done(own) {
+        for wait in self.waits.writes.take_done(own) {
             if let Some(shown) = &wait.shows {
                 self.show(wait.of.0, shown, now);
                 continue;

@@ -5,20 +5,23 @@
 //! operations. A part is settled by a *wait* (replicas make a write durable), by an *ask* (another node sees to it), or at once.
 //! When all parts are settled the request is answered; when its time is over, what is open is answered with what is known.
 
+mod unconfirmed;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Placement, Tally};
+use crate::cluster::Tally;
 use crate::crdt::Record;
-use crate::env::{ConnId, NodeId, Ticket};
+use crate::env::{ConnId, NodeId};
 use crate::hlc::Stamp;
 use crate::partition::PartitionId;
 use crate::session::Floor;
 use crate::store::RecordKey;
 use crate::wire::Consistency;
 use crate::wire::server::Refusal;
+pub use unconfirmed::{Shown, Unconfirmed, Wait};
 
 /// Everything that is being waited for.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -26,7 +29,8 @@ pub struct Waits {
     numbers: u64,
     gatherings: BTreeMap<u64, Gathering>,
     deadlines: BTreeSet<(u64, u64)>,
-    waits: BTreeMap<u64, Wait>,
+    /// The waits for replicas.
+    pub writes: Unconfirmed,
     asks: BTreeMap<u64, Ask>,
     reads: BTreeMap<u64, Reading>,
     /// The writes of each client that were not answered yet, in the order in which they came: so they are answered.
@@ -75,6 +79,10 @@ pub struct Gathering {
     /// How many parts are not settled.
     open: usize,
     deadline_us: u64,
+    /// What is waited for on its behalf, some of which may be over.
+    waits: Vec<u64>,
+    asks: Vec<u64>,
+    reads: Vec<u64>,
 }
 
 /// What a request consists of.
@@ -102,62 +110,6 @@ pub struct Part {
     pub outcome: Option<Result<Consistency, Refusal>>,
     /// What it is about, if its client is to be shown nothing older.
     pub about: Option<(RecordKey, Stamp)>,
-}
-
-/// Writes that wait for replicas.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Wait {
-    /// The request, and which of its operations.
-    pub of: (u64, Vec<usize>),
-    /// How many replicas must have it.
-    pub level: Consistency,
-    /// Where it lies, if it matters who holds it.
-    pub partition: Option<PartitionId>,
-    /// Its replicas, as this node knows them.
-    pub placement: Placement,
-    /// What was written.
-    pub keys: Vec<RecordKey>,
-    /// With which ticket it is durable here.
-    pub ticket: Option<Ticket>,
-    /// Who has all of it on disk.
-    pub has: BTreeSet<NodeId>,
-    /// Which frames others have not confirmed yet.
-    pub needs: BTreeMap<NodeId, BTreeSet<u64>>,
-    /// It is still to be sent to those who hold it and do not have it.
-    pub fresh: bool,
-    /// For a read: what is shown once it is done.
-    pub shows: Option<Box<Shown>>,
-}
-
-/// What a read by quorum found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
-    /// The key.
-    pub key: RecordKey,
-    /// The greatest version that a majority had.
-    pub record: Option<Record>,
-}
-
-impl Wait {
-    /// Whether it is to be sent to a node: it is new to all who do not have it, and otherwise to those who were owed something.
-    pub fn is_to_be_sent(&self, node: NodeId, owed: &BTreeSet<NodeId>) -> bool {
-        let owes = owed.contains(&node) && !self.needs.contains_key(&node);
-        (self.fresh || owes) && !self.has.contains(&node)
-    }
-
-    /// How many replicas have it, and how many must.
-    pub fn tally(&self, own: NodeId) -> Tally {
-        let has = |node: NodeId| self.has.contains(&node);
-        match self.level {
-            Consistency::Eventual => Tally {
-                have: usize::from(has(own)),
-                need: 1,
-                of: 1,
-            },
-            Consistency::Quorum => self.placement.majority(has),
-            Consistency::Strong => self.placement.all(has),
-        }
-    }
 }
 
 /// Something that another node was asked on behalf of a request.
@@ -206,20 +158,30 @@ impl Waits {
             parts,
             open,
             deadline_us,
+            waits: Vec::new(),
+            asks: Vec::new(),
+            reads: Vec::new(),
         };
         self.gatherings.insert(number, gathering);
         number
     }
 
-    /// Writes wait for replicas.
-    pub fn wait(&mut self, wait: Wait) {
+    /// Writes wait for replicas, and for the commit of this step. `fresh`: they are to be sent to those who hold them and do not have
+    /// them.
+    pub fn wait(&mut self, wait: Wait, fresh: bool) {
         let number = self.number();
-        self.waits.insert(number, wait);
+        if let Some(gathering) = self.gatherings.get_mut(&wait.of.0) {
+            gathering.waits.push(number);
+        }
+        self.writes.add(number, wait, fresh);
     }
 
     /// Another node was asked; its answer names the number that is returned.
     pub fn ask(&mut self, ask: Ask) -> u64 {
         let number = self.number();
+        if let Some(gathering) = self.gatherings.get_mut(&ask.of.0) {
+            gathering.asks.push(number);
+        }
         self.asks.insert(number, ask);
         number
     }
@@ -227,6 +189,9 @@ impl Waits {
     /// Replicas are asked what they have; their answers name the number that is returned.
     pub fn read(&mut self, reading: Reading) -> u64 {
         let number = self.number();
+        if let Some(gathering) = self.gatherings.get_mut(&reading.of) {
+            gathering.reads.push(number);
+        }
         self.reads.insert(number, reading);
         number
     }
@@ -267,28 +232,6 @@ impl Waits {
         self.reads.remove(&request)
     }
 
-    /// The waits, in the order in which they began.
-    pub fn waits_mut(&mut self) -> impl Iterator<Item = &mut Wait> {
-        self.waits.values_mut()
-    }
-
-    /// Whether anything is still to be sent.
-    pub fn is_fresh(&self) -> bool {
-        self.waits.values().any(|wait| wait.fresh)
-    }
-
-    /// Takes the waits that are over: enough replicas have what they are about.
-    pub fn take_done(&mut self, own: NodeId) -> Vec<Wait> {
-        let done = |wait: &Wait| wait.tally(own).is_enough();
-        let numbers: Vec<u64> = self
-            .waits
-            .iter()
-            .filter(|(_, wait)| done(wait))
-            .map(|(number, _)| *number)
-            .collect();
-        numbers.iter().filter_map(|number| self.waits.remove(number)).collect()
-    }
-
     /// Settles operations of a request. It is returned once all are.
     pub fn settle(
         &mut self,
@@ -312,9 +255,9 @@ impl Waits {
     pub fn end(&mut self, number: u64) -> Option<Gathering> {
         let gathering = self.gatherings.remove(&number)?;
         self.deadlines.remove(&(gathering.deadline_us, number));
-        self.waits.retain(|_, wait| wait.of.0 != number);
-        self.asks.retain(|_, ask| ask.of.0 != number);
-        self.reads.retain(|_, reading| reading.of != number);
+        gathering.waits.iter().for_each(|wait| _ = self.writes.remove(*wait));
+        gathering.asks.iter().for_each(|ask| _ = self.asks.remove(ask));
+        gathering.reads.iter().for_each(|read| _ = self.reads.remove(read));
         Some(gathering)
     }
 
@@ -368,15 +311,14 @@ impl Waits {
 
     /// What the replicas of a request have of what it waits for, for people: the wait that lacks most.
     pub fn progress(&self, number: u64, own: NodeId) -> Option<Tally> {
-        let waits = self.waits.values().filter(|wait| wait.of.0 == number);
+        let numbers = &self.gatherings.get(&number)?.waits;
+        let waits = numbers.iter().filter_map(|number| self.writes.get(*number));
         waits.map(|wait| wait.tally(own)).min_by_key(|tally| tally.have)
     }
 
     /// Takes what a node was asked: it cannot be reached any more. What it was to confirm it will not.
     pub fn lost(&mut self, node: NodeId) -> Vec<Ask> {
-        for wait in self.waits.values_mut() {
-            wait.needs.remove(&node);
-        }
+        self.writes.lost(node);
         let numbers: Vec<u64> = self
             .asks
             .iter()
@@ -384,32 +326,6 @@ impl Waits {
             .map(|(number, _)| *number)
             .collect();
         numbers.iter().filter_map(|number| self.asks.remove(number)).collect()
-    }
-
-    /// A node confirms frames.
-    pub fn confirmed(&mut self, node: NodeId, numbers: &[u64]) {
-        for wait in self.waits.values_mut() {
-            let Some(needs) = wait.needs.get_mut(&node) else {
-                continue;
-            };
-            numbers.iter().for_each(|number| {
-                needs.remove(number);
-            });
-            if needs.is_empty() {
-                wait.needs.remove(&node);
-                wait.has.insert(node);
-            }
-        }
-    }
-
-    /// All commits up to a ticket are durable.
-    pub fn durable(&mut self, upto: Ticket, own: NodeId) {
-        for wait in self.waits.values_mut() {
-            if wait.ticket.is_some_and(|ticket| ticket <= upto) {
-                wait.ticket = None;
-                wait.has.insert(own);
-            }
-        }
     }
 
     /// Takes all requests: what this node had in memory is gone.
@@ -420,6 +336,7 @@ impl Waits {
         all.extend(core::mem::take(&mut self.settled).into_values());
         all.sort_by_key(|gathering| gathering.number);
         self.queues.clear();
+        self.writes = Unconfirmed::default();
         all
     }
 }

@@ -19,7 +19,7 @@ impl Node {
             Word::Pull { most, wanted } => return self.pulled(conn, most, &wanted),
             Word::Parts(parts) => self.take_parts(node, &parts, now),
             Word::Covered(partitions) => self.covered(conn, &partitions),
-            Word::Taken(numbers) => self.waits.confirmed(node, &numbers),
+            Word::Taken(numbers) => self.waits.writes.confirmed(node, &numbers),
             Word::Ask {
                 request,
                 epoch,

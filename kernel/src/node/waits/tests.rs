@@ -1,7 +1,10 @@
 use super::*;
+use crate::cluster::Placement;
 use crate::env::Limits;
+use crate::env::Ticket;
 use crate::wire::Code;
 use crate::wire::cluster::refusal;
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use proptest::prelude::*;
 
@@ -40,6 +43,20 @@ fn read() -> Parts {
     }
 }
 
+/// It begins in a step whose ticket is 7. Its number.
+fn begin(waits: &mut Waits, wait: Wait) -> u64 {
+    waits.wait(wait, true);
+    waits.writes.set_tickets(Some(Ticket(7)), OWN);
+    waits.numbers
+}
+
+/// All that is to be sent is, to each of these nodes in frames of these numbers.
+fn send(waits: &mut Waits, frames: &[(u64, &[u64])]) {
+    let frames = frames.iter().map(|(node, frames)| (NodeId(*node), frames.to_vec()));
+    let all = waits.writes.to_be_sent(&BTreeSet::new(), OWN);
+    waits.writes.were_sent(&all, &frames.collect());
+}
+
 /// A wait for a partition with these replicas, moving to those.
 fn wait(of: (u64, Vec<usize>), level: Consistency, replicas: &[u64], target: &[u64]) -> Wait {
     let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect();
@@ -53,10 +70,8 @@ fn wait(of: (u64, Vec<usize>), level: Consistency, replicas: &[u64], target: &[u
             since: 1,
         },
         keys: vec![key()],
-        ticket: Some(Ticket(7)),
         has: BTreeSet::new(),
         needs: BTreeMap::new(),
-        fresh: true,
         shows: None,
     }
 }
@@ -144,17 +159,17 @@ fn the_first_whose_time_is_over_is_named_and_what_is_known_of_it() {
         (waits.wake_us(), waits.overdue(199), waits.overdue(200)),
         (Some(200), None, Some(soon))
     );
-    waits.wait(wait((soon, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]));
-    waits.wait(wait((soon, vec![1]), Consistency::Strong, &[1, 2, 3], &[]));
-    waits.durable(Ticket(6), OWN);
+    begin(&mut waits, wait((soon, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]));
+    begin(&mut waits, wait((soon, vec![1]), Consistency::Strong, &[1, 2, 3], &[]));
+    waits.writes.durable(Ticket(6), OWN);
     assert_eq!(waits.progress(soon, OWN).unwrap().have, 0, "a later commit carries it");
-    waits.durable(Ticket(7), OWN);
+    waits.writes.durable(Ticket(7), OWN);
     let tally = waits.progress(soon, OWN).unwrap();
     assert_eq!((tally.have, tally.of), (1, 3));
     assert_eq!(waits.progress(late, OWN), None);
     waits.end(soon).unwrap();
     assert!(
-        waits.waits_mut().next().is_none(),
+        waits.writes.to_be_sent(&BTreeSet::new(), OWN).is_empty(),
         "nothing is waited for on its behalf"
     );
     assert_eq!(waits.wake_us(), Some(300));
@@ -164,35 +179,39 @@ fn the_first_whose_time_is_over_is_named_and_what_is_known_of_it() {
 fn who_has_confirmed_every_frame_has_it() {
     let mut waits = Waits::default();
     let number = waits.gather(client(1), writes(1), 1, 100);
-    let mut quorum = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]);
-    quorum.needs = [(NodeId(2), [10, 11].into()), (NodeId(3), [12].into())].into();
-    waits.wait(quorum);
-    waits.confirmed(NodeId(2), &[11, 12, 99]);
-    waits.confirmed(NodeId(4), &[10, 11]);
-    waits.confirmed(NodeId(3), &[10]);
-    let has = |waits: &mut Waits| waits.waits_mut().next().unwrap().has.clone();
+    let quorum = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]);
+    let at = begin(&mut waits, quorum);
+    assert!(waits.writes.is_fresh());
+    send(&mut waits, &[(2, &[10, 11]), (3, &[12]), (4, &[13])]);
+    assert!(!waits.writes.is_fresh());
+    waits.writes.confirmed(NodeId(2), &[11, 12, 99]);
+    waits.writes.confirmed(NodeId(4), &[10, 11]);
+    waits.writes.confirmed(NodeId(3), &[10]);
+    let has = |waits: &mut Waits| waits.writes.get(at).unwrap().has.clone();
     assert!(has(&mut waits).is_empty());
-    waits.confirmed(NodeId(2), &[10]);
+    waits.writes.confirmed(NodeId(2), &[10]);
     assert_eq!(has(&mut waits), [NodeId(2)].into());
-    assert!(waits.take_done(OWN).is_empty(), "one of three");
-    waits.durable(Ticket(8), OWN);
-    let done = waits.take_done(OWN);
+    assert!(waits.writes.take_done(OWN).is_empty(), "one of three");
+    waits.writes.durable(Ticket(8), OWN);
+    let done = waits.writes.take_done(OWN);
     assert_eq!(done.len(), 1);
-    assert!(waits.take_done(OWN).is_empty());
+    assert!(waits.writes.take_done(OWN).is_empty());
 }
 
 #[test]
 fn during_a_move_both_majorities_are_needed() {
     let mut waits = Waits::default();
     let number = waits.gather(client(1), writes(1), 1, 100);
-    let mut moving = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[3, 4, 5]);
-    moving.has = [1, 2].map(NodeId).into();
-    waits.wait(moving);
-    assert!(waits.take_done(OWN).is_empty(), "nobody of the new ones");
-    waits.waits_mut().next().unwrap().has = [3, 4].map(NodeId).into();
-    assert!(waits.take_done(OWN).is_empty(), "one of the old ones");
-    waits.waits_mut().next().unwrap().has = [1, 3, 4].map(NodeId).into();
-    assert_eq!(waits.take_done(OWN).len(), 1);
+    let moving = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[3, 4, 5]);
+    begin(&mut waits, moving);
+    send(&mut waits, &[(2, &[2]), (3, &[3]), (4, &[4]), (5, &[5])]);
+    waits.writes.durable(Ticket(7), OWN);
+    waits.writes.confirmed(NodeId(2), &[2]);
+    assert!(waits.writes.take_done(OWN).is_empty(), "nobody of the new ones");
+    waits.writes.confirmed(NodeId(4), &[4]);
+    assert!(waits.writes.take_done(OWN).is_empty(), "one of the new ones");
+    waits.writes.confirmed(NodeId(5), &[5]);
+    assert_eq!(waits.writes.take_done(OWN).len(), 1);
 }
 
 #[test]
@@ -207,15 +226,24 @@ fn a_node_that_is_lost_answers_nothing_and_confirms_nothing() {
         of: (number, vec![1]),
         node: NodeId(3),
     });
-    let mut quorum = wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]);
-    quorum.needs = [(NodeId(2), [10].into())].into();
-    waits.wait(quorum);
+    let at = begin(
+        &mut waits,
+        wait((number, vec![0]), Consistency::Quorum, &[1, 2, 3], &[]),
+    );
+    send(&mut waits, &[(2, &[10]), (3, &[11])]);
     assert!(waits.answered(at_two, NodeId(3)).is_none(), "another was asked");
     let lost = waits.lost(NodeId(2));
     assert_eq!(lost.iter().map(|ask| ask.of.1.clone()).collect::<Vec<_>>(), [vec![0]]);
     assert!(waits.answered(at_two, NodeId(2)).is_none());
-    waits.confirmed(NodeId(2), &[10]);
-    assert!(waits.waits_mut().all(|wait| wait.has.is_empty()), "of its old link");
+    waits.writes.confirmed(NodeId(2), &[10]);
+    assert!(waits.writes.get(at).unwrap().has.is_empty(), "of its old link");
+    let owed = [NodeId(2), NodeId(3)].into();
+    let again = waits.writes.to_be_sent(&owed, OWN);
+    assert_eq!(
+        again,
+        [(at, NodeId(2))],
+        "the other has yet to confirm what it was sent"
+    );
     assert_eq!(waits.answered(at_three, NodeId(3)).unwrap().of.1, [1]);
     assert!(waits.answered(at_three, NodeId(3)).is_none(), "once");
 }
@@ -269,4 +297,33 @@ proptest! {
         prop_assert_eq!(answered, all);
         prop_assert!(!waits.is_queued(CONN));
     }
+}
+
+#[test]
+fn where_the_placement_is_another_who_had_it_is_asked_again() {
+    let mut waits = Waits::default();
+    let number = waits.gather(client(1), writes(1), 1, 100);
+    let partition = PartitionId::new(3);
+    let quorum = Wait {
+        partition,
+        ..wait((number, vec![0]), Consistency::Strong, &[1, 2, 3], &[])
+    };
+    let at = begin(&mut waits, quorum);
+    send(&mut waits, &[(2, &[10]), (3, &[11])]);
+    waits.writes.durable(Ticket(7), OWN);
+    waits.writes.confirmed(NodeId(2), &[10]);
+    let same = waits.writes.get(at).unwrap().placement.clone();
+    waits.writes.send_again(OWN, |_| same.clone());
+    let to_be_sent = |waits: &Waits| waits.writes.to_be_sent(&BTreeSet::new(), OWN);
+    assert_eq!(to_be_sent(&waits), [(at, NodeId(3))]);
+    let other = Placement { since: 2, ..same };
+    waits.writes.send_again(OWN, |_| other.clone());
+    assert_eq!(to_be_sent(&waits), [(at, NodeId(2)), (at, NodeId(3))]);
+    waits.writes.confirmed(NodeId(3), &[11]);
+    assert_eq!(waits.writes.get(at).unwrap().has, [OWN].into(), "to an earlier version");
+    send(&mut waits, &[(2, &[20]), (3, &[21])]);
+    waits.writes.confirmed(NodeId(2), &[20]);
+    assert!(waits.writes.take_done(OWN).is_empty());
+    waits.writes.confirmed(NodeId(3), &[21]);
+    assert_eq!(waits.writes.take_done(OWN).len(), 1);
 }
