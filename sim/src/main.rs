@@ -1,6 +1,8 @@
 //! The simulator on a command line: one run, a swarm of them, the plan of a seed.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +43,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Whoever reads what is printed may have read enough: `sim plan --seed 1 | head`.
+    let end = Arc::new(AtomicBool::new(true));
+    if let Err(error) = signal_hook::flag::register_conditional_default(signal_hook::consts::SIGPIPE, end) {
+        eprintln!("cannot watch for who stops to read: {error}");
+    }
     let code = match Arguments::parse().command {
         Command::Run(command) => command.run(),
         Command::Plan(command) => command.run(),

@@ -87,13 +87,15 @@ pub enum Spot {
     MinorityGone,
     /// No majority was left.
     MajorityGone,
+    /// A node was there again after it had been removed.
+    RemovedReturned,
     /// A client was offline with something to say.
     Offline,
 }
 
 impl Spot {
     /// All of them.
-    pub const ALL: [Spot; 40] = [
+    pub const ALL: [Spot; 41] = [
         Spot::FrameLost,
         Spot::FrameDoubled,
         Spot::FrameOvertaken,
@@ -133,6 +135,7 @@ impl Spot {
         Spot::OlderRefused,
         Spot::MinorityGone,
         Spot::MajorityGone,
+        Spot::RemovedReturned,
         Spot::Offline,
     ];
 
@@ -178,6 +181,7 @@ impl Spot {
             Spot::OlderRefused => "older-refused",
             Spot::MinorityGone => "minority-gone",
             Spot::MajorityGone => "majority-gone",
+            Spot::RemovedReturned => "removed-returned",
             Spot::Offline => "offline",
         }
     }

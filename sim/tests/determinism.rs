@@ -1,6 +1,6 @@
 //! The same seed gives the same run: twice in one process, in fresh processes, and whatever runs beside it.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn sim(arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
@@ -78,4 +78,18 @@ fn what_is_asked_wrongly_is_refused_with_two() {
         assert!(!refused.stderr.is_empty(), "{wrong}");
     }
     assert_eq!(sim("list").status.code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn who_reads_no_further_is_no_reason_to_panic() {
+    let mut sim = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(["run", "--seed", "1", "--steps"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the simulator starts");
+    drop(sim.stdout.take());
+    let out = sim.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&out.stderr), "");
 }

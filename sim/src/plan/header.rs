@@ -86,6 +86,8 @@ pub struct Header {
     pub anti_entropy_ms: u64,
     /// `Limits::redial_ms`.
     pub redial_ms: (u64, u64),
+    /// `NodeConfig::remove_after_ms`; 0: nobody is removed by itself.
+    pub remove_after_ms: u64,
 }
 
 impl Default for Header {
@@ -129,6 +131,7 @@ impl Default for Header {
             silence_ms: 1_000,
             anti_entropy_ms: 2_000,
             redial_ms: (50, 500),
+            remove_after_ms: 0,
         }
     }
 }
@@ -185,6 +188,7 @@ impl Header {
             ("silence_ms", Number(&mut self.silence_ms)),
             ("anti_entropy_ms", Number(&mut self.anti_entropy_ms)),
             ("redial_ms", Pair(&mut self.redial_ms)),
+            ("remove_after_ms", Number(&mut self.remove_after_ms)),
         ]
     }
 

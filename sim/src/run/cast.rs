@@ -43,6 +43,7 @@ pub(super) fn nodes(
 ) -> Factory<Node> {
     let (nodes, on, limits) = (header.nodes as usize, header.rare.clone(), limits.clone());
     let mutants = mutant.map_or_else(Mutants::default, Mutants::only);
+    let remove_after_ms = Some(header.remove_after_ms).filter(|after_ms| *after_ms > 0);
     let secret = header.secret.then(|| Secret::new(SECRET.as_bytes()));
     let keys = Streams::new(&SeededRng::from_u64(header.seed), "rare paths");
     Box::new(move |node: usize, boots: u64| {
@@ -57,6 +58,7 @@ pub(super) fn nodes(
             secret: secret.clone(),
             limits: limits.clone(),
             mutants,
+            remove_after_ms,
             ..NodeConfig::new(&format!("n{node}"))
         })
     })

@@ -227,7 +227,11 @@ impl Run<'_> {
             let host = &self.world.hosts()[node];
             let failed = host.disk().is_harmed() && matches!(host.phase(), Some(Phase::Failed { .. }));
             // An older disk was put in, from before the node was replaced: nobody counts it any more, and it joins anew.
-            if failed || host.phase() == Some(Phase::Removed) {
+            let removed = host.phase() == Some(Phase::Removed);
+            if removed && self.plan.header.remove_after_ms > 0 {
+                self.world.hit(Spot::RemovedReturned);
+            }
+            if failed || removed {
                 self.displaced.borrow_mut().insert(node);
                 self.world.replace_disk(node, Image::default());
                 self.world.boot(node);

@@ -7,6 +7,7 @@ use kernel::env::{Rare, SeededRng};
 
 use super::{Header, Plan};
 use crate::streams::{Draw, Streams};
+use themes::Theme;
 
 mod faults;
 mod levels;
@@ -20,11 +21,14 @@ pub(super) fn draw(seed: u64) -> Plan {
     strangers(&mut header, &mut streams("strangers").at(0, 0));
     hardships(&mut header, &mut streams("hardships").at(0, 0));
     let theme = themes::draw(&mut header, &mut streams("theme").at(0, 0));
+    let theme = theme.or_else(|| themes::given_up(&mut header, &mut streams("given up").at(0, 0)));
     let mut entries = Vec::new();
     workload::operations(&header, &streams("workload"), &mut entries);
     workload::watches(&header, &streams("watches"), &mut entries);
     workload::clock_put_right(&header, &streams("clock put right"), &mut entries);
-    faults::all(&header, &root, &mut entries);
+    if theme != Some(Theme::GivenUp) {
+        faults::all(&header, &root, &mut entries);
+    }
     if let Some(theme) = theme {
         themes::entries(theme, &header, &mut streams("theme").at(1, 0), &mut entries);
     }

@@ -25,6 +25,9 @@ pub(super) enum Theme {
     ClocksPutBack,
     /// Connections between nodes are gone at one end only, also when everything else is healed.
     HalfOpenLinks,
+    /// Nodes that do not answer for a while are removed, and there again later. Nothing else goes wrong, or nobody would be given up: those
+    /// who are left have to agree on it.
+    GivenUp,
 }
 
 /// Whether the seed has one, and what its header is like then.
@@ -64,9 +67,19 @@ pub(super) fn draw(header: &mut Header, rng: &mut Draw) -> Option<Theme> {
             header.client_skew_ms[0] = 2 * ahead_ms;
         }
         Theme::WatchedFailures => all_stay(header),
-        Theme::ClocksPutBack | Theme::HalfOpenLinks => {}
+        Theme::ClocksPutBack | Theme::HalfOpenLinks | Theme::GivenUp => {}
     }
     Some(theme)
+}
+
+/// Whether the seed, which has no other theme, is about nodes that are removed; and what its header is like then.
+pub(super) fn given_up(header: &mut Header, rng: &mut Draw) -> Option<Theme> {
+    if header.nodes < 4 || !rng.chance(300) {
+        return None;
+    }
+    header.remove_after_ms = pick(rng, &[300, 1_000]);
+    header.heal_us = header.heal_us.max(8_000_000);
+    Some(Theme::GivenUp)
 }
 
 /// Connections that lose nothing, by which everybody may be told of changes: what who watches holds is compared only then.
@@ -86,6 +99,7 @@ pub(super) fn entries(theme: Theme, header: &Header, rng: &mut Draw, entries: &m
         Theme::WatchedFailures => story.watched_failures(),
         Theme::ClocksPutBack => story.clocks_put_back(),
         Theme::HalfOpenLinks => story.half_open_links(),
+        Theme::GivenUp => story.given_up(),
     }
 }
 
@@ -189,6 +203,26 @@ impl Story<'_> {
                 let fault = FaultKind::HalfOpen.on(On::Link(knows, does_not));
                 self.add(at_us, Event::Fault(fault));
             }
+        }
+    }
+
+    /// One after the other, as long as there is time: it is down, or cut off with whoever is connected with it.
+    fn given_up(&mut self) {
+        let mut at_us = 1_000_000 + self.rng.below(1_500_000);
+        while at_us + 1_000_000 < self.header.heal_us {
+            let (node, for_us) = (self.node(), self.rng.between((2_500_000, 5_000_000)));
+            if self.rng.chance(500) {
+                let kind = pick(self.rng, &[FaultKind::Crash, FaultKind::Stop]);
+                self.add(at_us, Event::Fault(kind.on_node(node).for_us(for_us)));
+            } else {
+                for other in (0..self.header.nodes as usize).filter(|other| *other != node) {
+                    for (one, other) in [(node, other), (other, node)] {
+                        let link = On::Link(Endpoint::Node(one), Endpoint::Node(other));
+                        self.add(at_us, Event::Fault(FaultKind::Block.on(link).for_us(for_us)));
+                    }
+                }
+            }
+            at_us += for_us + self.rng.below(1_000_000);
         }
     }
 
