@@ -8,7 +8,7 @@ use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::node::gathering::{AskedOver, Gathering, News};
 use crate::partition::PartitionSet;
-use crate::query::{Ranked, Said};
+use crate::query::{Gone, Ranked, Said};
 use crate::session::{Asked, Kind, Name, Request, Shows, read_query, refusal_of_query};
 use crate::wire::Code;
 use crate::wire::cluster::{Word, refusal};
@@ -48,19 +48,19 @@ impl Node {
         let within = query.partitions(&self.config.routing, mutants);
         let plan = sub.explain.then(|| query.explain(&self.config.routing, mutants));
         if self.acts_for(within) && !self.lacks_told(conn, &query.map, within, now) {
+            let told = self.floors.of_map(conn, &query.map, now, limits);
+            let gone = told
+                .filter(|(_, floor)| floor.gone)
+                .map(|(key, floor)| (key, floor.stamp));
             let asked = Asked {
                 id: sub.id,
+                gone: Gone::of(gone, &self.store),
                 query,
                 within,
                 once,
                 explained: plan.map(|plan| Explained { plan, nodes: 1 }),
                 longest: limits.frame_bytes.min(kind.frame_bytes),
             };
-            let floors = self.floors.of_map(conn, &asked.query.map, now, limits);
-            for (key, floor) in floors.filter(|(_, floor)| floor.gone) {
-                self.expired
-                    .extend(self.store.expire(key, floor.stamp).then(|| key.clone()));
-            }
             self.subscriptions
                 .open(conn, asked, &self.store, limits, &mut self.outbox)?;
             self.tally.operations.add(Kind::Query, None);
@@ -204,16 +204,19 @@ impl Node {
             return Ok(());
         };
         let (query, once) = (gathering.query().of_source(), gathering.is_once());
-        // Later on it follows those who act as owners, whatever they lack of what was told.
-        let is_first = gathering.deadline_us.is_some();
+        // Later on it follows those who act as owners, whatever they lack of what was told. What is gone stays so.
+        let strict = gathering.deadline_us.is_some();
         let limits = &self.config.limits;
         let late_us = now.mono_us + (limits.request_ms * 250).max(1_000);
-        let floors = self.floors.of_map(name.0, &query.map, now, limits).filter(|_| is_first);
+        let floors = self
+            .floors
+            .of_map(name.0, &query.map, now, limits)
+            .filter(|(_, floor)| strict || floor.gone);
         let floors = floors.filter(|(key, _)| partitions.contains(self.store.partition_of(key)));
         if node == self.membership.id() {
             let floors: Vec<_> = floors.map(|(key, floor)| (key.clone(), floor)).collect();
             gathering.ask(node, None, request, partitions, late_us);
-            let (covers, rows) = self.open_source((None, request), query, partitions, once, &floors)?;
+            let (covers, rows) = self.open_source((None, request), query, partitions, once, (strict, &floors))?;
             return self.take_rows(name, node, 0, rows, Some(covers), now);
         }
         let Some(conn) = self.peers.to(node) else {
@@ -228,6 +231,7 @@ impl Node {
             query: &query_bytes(&query),
             partitions,
             once,
+            strict,
             floors: floors
                 .map(|(key, floor)| (key.key(), floor.stamp.to_bytes(), floor.gone))
                 .collect(),

@@ -42,11 +42,16 @@ impl Node {
         self.outbox.push(conn, hello, Shows::State);
     }
 
-    /// The other side lacks the hello or the proof: on a connection that loses frames both are said again.
-    fn introduce_again(&mut self, conn: ConnId) {
+    /// The other side lacks the hello or the proof: on a connection that loses frames both are said again, now and then.
+    fn introduce_again(&mut self, conn: ConnId, now: Now) {
         let Some(link) = self.peers.link(conn) else {
             return;
         };
+        let again_us = link.introduced_us + self.config.limits.heartbeat_ms * 500;
+        if again_us > now.mono_us {
+            return;
+        }
+        link.introduced_us = now.mono_us;
         let (is_dialler, nonce) = (link.dialled.is_some(), link.nonce);
         let asked = match &link.stage {
             Stage::Hello => None,
@@ -107,7 +112,7 @@ impl Node {
                 true
             }
             Some(PeerMessage::Again) if !ordered => {
-                self.introduce_again(conn);
+                self.introduce_again(conn, now);
                 true
             }
             Some(PeerMessage::Again) => false,
@@ -267,7 +272,7 @@ impl Node {
         link.pinged_us = 0;
         self.peers.is_up(conn, id);
         self.linked(conn, now);
-        if dialled && self.membership.is_member() {
+        if (dialled || self.fills.open() > 0) && self.membership.is_member() {
             self.begin_round(conn, now);
         }
         self.peers.tell(LinkNews { node: name, lost: None });

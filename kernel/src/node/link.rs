@@ -30,6 +30,8 @@ pub struct Link {
     pub taken: u64,
     /// When a heartbeat was last sent; before the link is up, when the other side was last asked to introduce itself again.
     pub pinged_us: u64,
+    /// When this side last introduced itself.
+    pub introduced_us: u64,
     /// The number of the last comparison that this side began; 0 before the first.
     pub round: u64,
     /// When this side begins the next one.
@@ -109,6 +111,7 @@ impl Link {
             confirmed: 0,
             taken: 0,
             pinged_us: now_us,
+            introduced_us: now_us,
             round: 0,
             round_due_us: None,
             behind: false,

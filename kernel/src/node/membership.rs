@@ -243,6 +243,9 @@ impl Node {
         self.reroute();
         self.judge_clock(now);
         self.aim_fills();
+        if self.fills.open() > 0 {
+            self.offer_rounds(now);
+        }
     }
 
     /// Who can be reached has changed.

@@ -20,6 +20,7 @@ mod lifecycle;
 mod link;
 mod membership;
 mod moves;
+mod pace;
 mod peers;
 mod read;
 mod reconcile;

@@ -3,8 +3,7 @@
 //! A *pull* walks through partitions of one old replica, a chunk at a time, each in the order of its positions. Whatever the
 //! replica held when the pull began is met, as it was or in a later version. One question to each replica is under way at a time, and its
 //! answer has a bound in bytes; and so many bytes come in a second, on the average ([`Limits::move_bytes_per_s`]), for those who read and
-//! write come first. Where an answer takes longer than another did, somebody on its way has too much to do: nothing is asked for in
-//! several times that time (delay tells before loss does, as for LEDBAT, RFC 6817). Nothing depends on an answer coming: it is asked for again.
+//! write come first, and less where answers are held up ([`Pace`]). Nothing depends on an answer coming: it is asked for again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::crdt::Record;
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now};
 use crate::node::Node;
+use crate::node::pace::Pace;
 use crate::partition::PartitionId;
 use crate::session::Shows;
 use crate::store::{RecordKey, change_bytes};
@@ -21,9 +21,6 @@ use crate::wire::cluster::{Part, Wanted, Word};
 
 /// Into how many answers what may come in a second is divided: none of them takes a node's whole attention for long.
 const ANSWERS_PER_S: u64 = 40;
-
-/// How many times as long as an answer was held up nothing is asked for.
-const YIELDS: u64 = 4;
 
 /// How long a pull waits before it asks again, and a node that is filled before it says so again.
 const AGAIN_US: u64 = 1_000_000;
@@ -54,15 +51,15 @@ struct Pull {
     refused: BTreeSet<PartitionId>,
     /// When that was asked, if no answer has come.
     asked_us: Option<u64>,
-    /// The least time that an answer took, and the time that the last one did.
-    took_us: Option<(u64, u64)>,
+    /// It was asked before.
+    again: bool,
+    pace: Pace,
 }
 
 impl Pull {
     /// When it asks again if no answer has come.
     fn again_us(&self) -> Option<u64> {
-        let took_us = self.took_us.map_or(0, |(_, took_us)| took_us);
-        Some(self.asked_us? + AGAIN_US.max(took_us * YIELDS))
+        Some(self.asked_us? + self.pace.patience_us(AGAIN_US))
     }
 }
 
@@ -97,23 +94,16 @@ impl Fills {
         self.pulls.get_mut(&node)?.wants.get_mut(&partition)
     }
 
-    /// An answer of so many bytes came.
-    fn came(&mut self, node: NodeId, bytes: u64, now: Now, limits: &Limits) {
+    /// So many bytes came.
+    fn came(&mut self, bytes: u64, now: Now, limits: &Limits) {
         let cost_us = bytes.saturating_mul(1_000_000) / limits.move_bytes_per_s;
         self.rest_us = self.rest_us.max(now.mono_us).saturating_add(cost_us);
-        let pull = self.pulls.get_mut(&node);
-        if let Some((pull, asked_us)) = pull.and_then(|pull| pull.asked_us.map(|asked_us| (pull, asked_us))) {
-            let took_us = now.mono_us - asked_us;
-            let least_us = pull.took_us.map_or(took_us, |(least_us, _)| least_us.min(took_us));
-            pull.took_us = Some((least_us, took_us));
-            let held_up_us = took_us - least_us;
-            self.rest_us = self.rest_us.max(now.mono_us + held_up_us * YIELDS);
-        }
     }
 
     /// When something here is due.
     pub fn wake_us(&self) -> Option<u64> {
-        let pulls = self.pulls.values().filter_map(Pull::again_us);
+        let due = |pull: &Pull| pull.again_us().or(pull.pace.rest_us());
+        let pulls = self.pulls.values().filter_map(due);
         let rests = Some(self.rest_us).filter(|_| self.stirred && !self.open.is_empty());
         let told = self
             .told_us
@@ -152,10 +142,13 @@ impl Node {
             return;
         }
         for pull in self.fills.pulls.values_mut() {
-            if pull.again_us().is_some_and(|again_us| again_us <= now.mono_us) {
+            let over = pull.pace.is_over(now.mono_us);
+            let late = pull.again_us().is_some_and(|again_us| again_us <= now.mono_us);
+            if late {
                 pull.asked_us = None;
-                self.fills.stirred = true;
+                pull.again = true;
             }
+            self.fills.stirred |= over || late;
         }
         if self.fills.rest_us <= now.mono_us && core::mem::take(&mut self.fills.stirred) {
             self.begin_pulls();
@@ -221,7 +214,8 @@ impl Node {
         let most = most.clamp(1, limits.chunk_bytes as u64);
         self.fills.pulls.retain(|_, pull| !pull.wants.is_empty());
         for (node, pull) in &mut self.fills.pulls {
-            let Some(conn) = self.peers.to(*node).filter(|_| pull.asked_us.is_none()) else {
+            let rests = pull.asked_us.is_some() || pull.pace.rest_us().is_some();
+            let Some(conn) = self.peers.to(*node).filter(|_| !rests) else {
                 continue;
             };
             pull.asked_us = Some(now.mono_us);
@@ -239,7 +233,7 @@ impl Node {
     }
 
     /// Whether this node has taken over from a majority of the old replicas, as far as it is one of the target.
-    pub(super) fn has_filled(&self, id: PartitionId, since: u64) -> bool {
+    fn has_filled(&self, id: PartitionId, since: u64) -> bool {
         let own = self.membership.id();
         let done = self.fills.done.get(&(id, since));
         let placement = self.membership.state().map(|state| state.placement(id));
@@ -253,7 +247,7 @@ impl Node {
     pub(super) fn take_parts(&mut self, node: NodeId, parts: &[Part<'_>], now: Now) {
         let rows = parts.iter().flat_map(|part| &part.rows);
         let bytes = rows.map(|(key, record)| (key.len() + record.len()) as u64).sum();
-        self.fills.came(node, bytes, now, &self.config.limits);
+        self.fills.came(bytes, now, &self.config.limits);
         let (mut is_awaited, mut is_refused) = (false, false);
         for part in parts {
             let Some((since, from)) = self.fills.wanted(node, part.partition) else {
@@ -285,7 +279,10 @@ impl Node {
             return;
         }
         if let Some(pull) = self.fills.pulls.get_mut(&node) {
-            pull.asked_us = None;
+            if let Some(asked_us) = pull.asked_us.take().filter(|_| !pull.again && bytes > 0) {
+                pull.pace.answered(now.mono_us.saturating_sub(asked_us), now.mono_us);
+            }
+            pull.again = false;
             self.fills.stirred = true;
         }
         if self.fills.at_once() == 0 {

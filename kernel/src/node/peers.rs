@@ -33,6 +33,8 @@ pub struct Peers {
     /// What the other side calls itself there, where the link does not know it.
     #[serde(skip)]
     called: Option<String>,
+    /// Those that lose frames and whose handshake is not done.
+    unheard: BTreeSet<ConnId>,
     /// Those whose handshake is done. Strangers who never finish one cost nothing but their entry above.
     up: BTreeSet<ConnId>,
     /// The same by node: there is one link to each.
@@ -122,8 +124,9 @@ impl Peers {
 
     /// Those of which a hello or a proof is awaited that may have been lost.
     fn unheard(&self) -> impl Iterator<Item = (ConnId, &Link)> {
-        let links = self.links.iter().map(|(conn, link)| (*conn, link));
-        links.filter(|(_, link)| !link.ordered && link.remote().is_none())
+        self.unheard
+            .iter()
+            .filter_map(|conn| Some((*conn, self.links.get(conn)?)))
     }
 
     /// Whether there is a link to a node, but for one.
@@ -169,12 +172,16 @@ impl Peers {
 
     /// A handshake begins.
     pub(super) fn begin(&mut self, conn: ConnId, link: Link) {
+        if !link.ordered {
+            self.unheard.insert(conn);
+        }
         self.links.insert(conn, link);
     }
 
     /// A handshake is done.
     pub(super) fn is_up(&mut self, conn: ConnId, node: NodeId) {
         self.up.insert(conn);
+        self.unheard.remove(&conn);
         self.nodes.insert(node, conn);
     }
 
@@ -215,6 +222,7 @@ impl Peers {
     pub fn lost(&mut self, conn: ConnId, now: Now, rng: &mut SeededRng, limits: &Limits) {
         let (reason, called) = (self.reason.take(), self.called.take());
         self.up.remove(&conn);
+        self.unheard.remove(&conn);
         self.nodes.retain(|_, link| *link != conn);
         if let Some(link) = self.links.remove(&conn) {
             let node = called.unwrap_or_else(|| link.stage.name().into());

@@ -34,19 +34,18 @@ impl Node {
     /// has something left that it gives away.
     fn shared_with(&self, peer: NodeId) -> Vec<PartitionId> {
         let own = self.membership.id();
-        let left = |id: PartitionId| !self.holds(own, id) && self.store.partition(id).iter().next().is_some();
-        let shares = |id: &PartitionId| self.holds(peer, *id) && (self.has_whole(*id) || left(*id));
+        let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
+        let shares = |id: &PartitionId| self.holds(peer, *id) && (self.holds(own, *id) || left(*id));
         PartitionId::all().filter(shares).collect()
     }
 
-    /// Whether this node is a replica of a partition, or is about to be and has been filled. What moves to it is not compared before: the
-    /// move brings it, and no faster than moves go.
-    fn has_whole(&self, id: PartitionId) -> bool {
-        let own = self.membership.id();
+    /// Whether a node is a replica of a partition, or is about to be and has been filled, as far as this node knows. Before that repairs
+    /// take from it what it was told, and bring it nothing: the move does, and no faster than moves go.
+    fn has_whole(&self, node: NodeId, id: PartitionId) -> bool {
         let placement = self.membership.state().map(|state| state.placement(id));
         placement.is_some_and(|placement| {
-            let is_filled = || placement.holds(own) && self.has_filled(id, placement.since);
-            placement.replicas.contains(&own) || is_filled()
+            let is_filled = || placement.holds(node) && self.is_filled(node, (id, placement.since));
+            placement.replicas.contains(&node) || is_filled()
         })
     }
 
@@ -77,13 +76,13 @@ impl Node {
     fn put_off_round(&mut self, conn: ConnId, now: Now) {
         let again = !self.config.mutants.is(Mutant::CompareOnce);
         let due_us = now.mono_us + self.config.limits.anti_entropy_ms * 1_000;
-        let gives_away = self.leftovers.any();
+        let gives_away = self.leftovers.any() || self.fills.open() > 0;
         if let Some(link) = self.peers.link(conn) {
             link.round_due_us = ((link.dialled.is_some() || gives_away) && again).then_some(due_us);
         }
     }
 
-    /// Who has something to give away begins rounds with everyone, whoever dialled.
+    /// Who has something to give away, or is filled and takes part in no round of others, begins rounds with everyone, whoever dialled.
     pub(super) fn offer_rounds(&mut self, now: Now) {
         let due_us = now.mono_us + self.config.limits.anti_entropy_ms * 1_000;
         for conn in self.peers.up() {
@@ -210,8 +209,13 @@ impl Node {
             return;
         };
         let (mut differing, mut same) = (Vec::new(), Vec::new());
-        for (id, theirs) in digests.iter().filter(|(id, _)| self.has_whole(*id)) {
-            if self.store.partition(id).digest() != theirs {
+        for (id, theirs) in digests
+            .iter()
+            .filter(|(id, _)| self.has_whole(self.membership.id(), *id))
+        {
+            // Who has nothing yet of what moves there has nothing to be taken.
+            let is_begun = theirs != 0 || self.has_whole(peer, id) || !self.holds(peer, id);
+            if self.store.partition(id).digest() != theirs && is_begun {
                 differing.push(id);
             } else if !self.holds(peer, id) {
                 same.push((id, theirs));
@@ -234,12 +238,12 @@ impl Node {
             && let Some(partition) = link.repairs.next(&self.config.limits)
         {
             let maps = self.store.partition(partition);
-            // Who is no replica gives, and takes nothing.
+            // Who is no replica, or is not filled yet, gives and takes nothing.
             let peer = link.remote().map(|remote| remote.id);
-            let placement = self.membership.state().map(|state| state.placement(partition));
-            let gives = peer
-                .zip(placement)
-                .is_some_and(|(peer, placement)| placement.holds(peer));
+            let gives = peer.is_some_and(|peer| self.has_whole(peer, partition));
+            let Some(link) = self.peers.link(conn) else {
+                return;
+            };
             let session = Session::new(partition, gives, maps, &self.config.limits, now.mono_us);
             let number = link.repairs.open(session);
             self.tally.repairs.begun += 1;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::env::{ConnId, Limits, Mutant, Mutants, Now};
 use crate::node::Node;
 use crate::partition::PartitionSet;
-use crate::query::{ChangeType, Live, Query, Ranked, Row, Said, net};
+use crate::query::{ChangeType, Gone, Live, Query, Ranked, Row, Said, net};
 use crate::session::{Conns, Floor, Outbox, Shows, refusal_of_query};
 use crate::store::{RecordKey, Store};
 use crate::wire::Code;
@@ -54,11 +54,11 @@ impl Source {
     fn change(&mut self, keys: &[&RecordKey], store: &Store, mutants: Mutants) -> Result<Vec<Said>, Refusal> {
         let mut events = Vec::new();
         for key in keys {
-            let value = store.live(key).and_then(|version| version.value);
+            let value = self.live.value(store, key);
             events.extend(self.live.change(key, value).map_err(|error| refusal_of_query(&error))?);
         }
         let said = net(events).into_iter().filter_map(|event| {
-            let value = store.live(&event.key).and_then(|version| version.value);
+            let value = self.live.value(store, &event.key);
             let left = event.change == ChangeType::Leave;
             if mutants.is(Mutant::LeaveLost) && left && value.is_some() {
                 return None;
@@ -201,16 +201,14 @@ impl Node {
         query: Query,
         partitions: PartitionSet,
         once: bool,
-        floors: &[(RecordKey, Floor)],
+        (strict, floors): (bool, &[(RecordKey, Floor)]),
     ) -> Result<(PartitionSet, Vec<Ranked>), Refusal> {
-        for (key, floor) in floors.iter().filter(|(_, floor)| floor.gone) {
-            self.expired
-                .extend(self.store.expire(key, floor.stamp).then(|| key.clone()));
-        }
+        let gone = floors.iter().filter(|(_, floor)| floor.gone);
+        let gone = Gone::of(gone.map(|(key, floor)| (key, floor.stamp)), &self.store);
         let (place, limits) = (self.membership.place(), &self.config.limits);
         let lacks = |(key, floor): &&(RecordKey, Floor)| {
             let held = self.store.get(key);
-            held.is_none_or(|version| version.stamp < floor.stamp)
+            strict && held.is_none_or(|version| version.stamp < floor.stamp)
         };
         let behind = floors
             .iter()
@@ -223,7 +221,7 @@ impl Node {
         let covers = held.difference(behind);
         let error = |error| refusal_of_query(&error);
         if once {
-            let rows = query.run(&self.store, &covers, limits).map_err(error)?;
+            let rows = query.run_but(&gone, &self.store, &covers, limits).map_err(error)?;
             return Ok((covers, rows.iter().map(|row| query.ranked(row)).collect()));
         }
         if self.sources.len() >= limits.sources {
@@ -232,7 +230,7 @@ impl Node {
                 "a node keeps as many parts of live queries as it may",
             ));
         }
-        let (live, rows) = Live::open(query, &self.store, &covers, limits).map_err(error)?;
+        let (live, rows) = Live::open_but(gone, query, &self.store, &covers, limits).map_err(error)?;
         let rows = rows.iter().map(|row| live.query().ranked(row)).collect();
         self.sources.keep(asking, live);
         Ok((covers, rows))
@@ -259,8 +257,9 @@ impl Node {
                 .map_err(|error| refusal_of_query(&error))
                 .and_then(|query| {
                     let floors = watch.floors(&limits);
+                    let floors = (watch.strict, &floors[..]);
                     let (covers, rows) =
-                        self.open_source((Some(conn), request), query, watch.partitions, watch.once, &floors)?;
+                        self.open_source((Some(conn), request), query, watch.partitions, watch.once, floors)?;
                     self.give_rows(conn, request, covers, rows)
                 })
         };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::window::{Window, event};
-use super::{Error, Query, Row};
+use super::{Error, Gone, Query, Row};
 use crate::env::Limits;
 use crate::partition::{PartitionBy, PartitionSet, partition_of_key};
 use crate::store::{RecordKey, Store};
@@ -81,6 +81,7 @@ pub fn net(events: Vec<Event>) -> Vec<Event> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Live {
     query: Query,
+    gone: Gone,
     /// The partitions whose records count, and how the map routes to them.
     within: PartitionSet,
     by: Option<PartitionBy>,
@@ -110,8 +111,23 @@ impl Live {
         within: &PartitionSet,
         limits: &Limits,
     ) -> Result<(Self, Vec<Row>), Error> {
-        let rows = query.run(store, within, limits)?;
+        Self::open_but(Gone::default(), query, store, within, limits)
+    }
+
+    /// The same, but for some versions, as long as they are the ones in the store.
+    ///
+    /// # Errors
+    /// As for [`Live::open`].
+    pub fn open_but(
+        gone: Gone,
+        query: Query,
+        store: &Store,
+        within: &PartitionSet,
+        limits: &Limits,
+    ) -> Result<(Self, Vec<Row>), Error> {
+        let rows = query.run_but(&gone, store, within, limits)?;
         let mut live = Self {
+            gone,
             window: query.has_window().then(|| Window::of(&query)),
             within: *within,
             by: store.routing().of_map(&query.map).cloned(),
@@ -127,11 +143,13 @@ impl Live {
             }
         } else if !live.query.is_empty() {
             let map = live.query.map.clone();
-            for row in store.map_rows(&map, within) {
+            let gone = core::mem::take(&mut live.gone);
+            for row in store.map_rows(&map, within).filter(|row| !gone.has(row)) {
                 if let Some(rank) = live.query.rank(row.key, row.value) {
                     live.insert(row.name(), rank.into())?;
                 }
             }
+            live.gone = gone;
         }
         Ok((live, rows))
     }
@@ -139,6 +157,14 @@ impl Live {
     /// The query.
     pub fn query(&self) -> &Query {
         &self.query
+    }
+
+    /// The value that a key has for it: what [`Live::change`] takes.
+    pub fn value<'s>(&self, store: &'s Store, key: &RecordKey) -> Option<&'s [u8]> {
+        let live = store
+            .live(key)
+            .filter(|version| !self.gone.has_version(key, version.stamp));
+        live.and_then(|version| version.value)
     }
 
     /// How many records match, in the answer or beyond its ends.

@@ -8,7 +8,7 @@ use core::str;
 use serde::{Deserialize, Serialize};
 
 use super::order::rank;
-use super::{Error, Query};
+use super::{Error, Gone, Query};
 use crate::env::Limits;
 use crate::msgpack::Writer;
 use crate::partition::PartitionSet;
@@ -40,11 +40,25 @@ impl Query {
     /// # Errors
     /// [`Error::TooManyRows`], [`Error::TooManyBytes`].
     pub fn run(&self, store: &Store, within: &PartitionSet, limits: &Limits) -> Result<Vec<Row>, Error> {
+        self.run_but(&Gone::default(), store, within, limits)
+    }
+
+    /// The same, but for some versions.
+    ///
+    /// # Errors
+    /// As for [`Query::run`].
+    pub fn run_but(
+        &self,
+        gone: &Gone,
+        store: &Store,
+        within: &PartitionSet,
+        limits: &Limits,
+    ) -> Result<Vec<Row>, Error> {
         let mut best = Best::new(self, limits);
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        for row in store.map_rows(&self.map, within) {
+        for row in store.map_rows(&self.map, within).filter(|row| !gone.has(row)) {
             if let Some(rank) = self.rank(row.key, row.value) {
                 best.offer(rank, &row)?;
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::env::{ConnId, Limits, Mutant, Mutants};
 use crate::msgpack::Reader;
 use crate::partition::PartitionSet;
-use crate::query::{self, ChangeType, Live, Query, Row, net};
+use crate::query::{self, ChangeType, Gone, Live, Query, Row, net};
 use crate::session::{Conns, Outbox, Shows};
 use crate::store::{RecordKey, Store};
 use crate::wire::Code;
@@ -33,6 +33,8 @@ pub struct Asked<'a> {
     pub query: Query,
     /// The partitions in which there can be records that match.
     pub within: PartitionSet,
+    /// What the client was told is gone.
+    pub gone: Gone,
     /// Only the answer is wanted.
     pub once: bool,
     /// How it is answered, if that is wanted too.
@@ -57,6 +59,7 @@ struct Subscription {
     query: Query,
     /// The partitions in which there can be records that match: this node acts as owner of all of them.
     within: PartitionSet,
+    gone: Gone,
     /// `None`: stale.
     live: Option<Live>,
 }
@@ -77,12 +80,12 @@ impl Subscription {
         };
         let mut events = Vec::new();
         for key in keys {
-            let value = store.live(key).and_then(|version| version.value);
+            let value = live.value(store, key);
             events.extend(live.change(key, value).map_err(|error| refusal_of_query(&error))?);
         }
         for event in net(events) {
             let left = event.change == ChangeType::Leave;
-            let value = store.live(&event.key).and_then(|version| version.value);
+            let value = live.value(store, &event.key);
             let moves_up = event.change == ChangeType::Enter && !keys.contains(&&event.key);
             if (mutants.is(Mutant::LeaveLost) && left && value.is_some())
                 || (mutants.is(Mutant::WindowNotRefilled) && moves_up)
@@ -129,23 +132,32 @@ impl Subscriptions {
             id,
             query,
             within,
+            gone,
             once,
             explained,
             longest,
         } = ask;
         if once {
             let rows = query
-                .run(store, &within, limits)
+                .run_but(&gone, store, &within, limits)
                 .map_err(|error| refusal_of_query(&error))?;
             return answer(conn, id, &projected(&query, rows), explained.as_ref(), longest, outbox);
         }
-        let (live, rows) =
-            Live::open(query.clone(), store, &within, limits).map_err(|error| refusal_of_query(&error))?;
+        let (live, rows) = Live::open_but(gone.clone(), query.clone(), store, &within, limits)
+            .map_err(|error| refusal_of_query(&error))?;
         answer(conn, id, &projected(&query, rows), explained.as_ref(), longest, outbox)?;
         let name: Name = (conn, id.into());
         self.by_map.entry(query.map.clone()).or_default().push(name.clone());
         let live = Some(live);
-        self.table.insert(name, Subscription { query, within, live });
+        self.table.insert(
+            name,
+            Subscription {
+                query,
+                within,
+                gone,
+                live,
+            },
+        );
         Ok(())
     }
 
@@ -278,7 +290,8 @@ impl Subscriptions {
                 continue;
             };
             let (conn, id) = &name;
-            let opened = Live::open(subscription.query.clone(), store, &subscription.within, limits)
+            let (query, gone) = (subscription.query.clone(), subscription.gone.clone());
+            let opened = Live::open_but(gone, query, store, &subscription.within, limits)
                 .map_err(|error| refusal_of_query(&error));
             let answered = opened.and_then(|(live, rows)| {
                 let rows = projected(&subscription.query, rows);

@@ -1,10 +1,9 @@
 //! What expires when, so that those who watch are told.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::hlc::Stamp;
 use crate::store::RecordKey;
 
 /// How many keys one step tells of: a million that expire in one millisecond must not hold up everything else.
@@ -14,8 +13,6 @@ pub const AT_ONCE: usize = 10_000;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Expiry {
     due: BTreeSet<(u64, RecordKey)>,
-    /// Those among them that somebody was told to be gone, by a clock that is ahead of this one: the version that it was said of.
-    gone: BTreeMap<RecordKey, Stamp>,
     now_ms: u64,
 }
 
@@ -23,7 +20,6 @@ impl Expiry {
     /// A key has another version: when its old one would have expired, and when its new one will.
     pub fn change(&mut self, key: &RecordKey, old_ms: Option<u64>, new_ms: Option<u64>) {
         if let Some(old_ms) = old_ms {
-            self.gone.remove(key);
             self.due.remove(&(old_ms, key.clone()));
         }
         if let Some(new_ms) = new_ms.filter(|new_ms| *new_ms > self.now_ms) {
@@ -40,25 +36,7 @@ impl Expiry {
         while self.is_due() && gone.len() < AT_ONCE {
             gone.extend(self.due.pop_first().map(|(_, key)| key));
         }
-        if !self.gone.is_empty() {
-            gone.iter().for_each(|key| _ = self.gone.remove(key));
-        }
         gone
-    }
-
-    /// A version that will expire by this clock has expired by another: from now on by this one, too.
-    pub fn expire(&mut self, key: &RecordKey, stamp: Stamp) {
-        self.gone.insert(key.detached(), stamp);
-    }
-
-    /// Whether that was said of this version.
-    pub fn is_gone(&self, key: &RecordKey, stamp: Stamp) -> bool {
-        self.gone.get(key) == Some(&stamp)
-    }
-
-    /// Whether that was said of any.
-    pub fn any_gone(&self) -> bool {
-        !self.gone.is_empty()
     }
 
     /// Whether there are keys that have expired and were not told of.

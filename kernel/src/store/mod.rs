@@ -106,6 +106,8 @@ pub struct MapRow<'s> {
     pub key: &'s [u8],
     /// The value as MessagePack.
     pub value: &'s [u8],
+    /// Of its version.
+    pub stamp: Stamp,
 }
 
 impl MapRow<'_> {
@@ -246,19 +248,7 @@ impl Store {
     /// The version of a key, if there is a value to be read.
     pub fn live(&self, key: &RecordKey) -> Option<Version<'_>> {
         let now_ms = self.expiry.now_ms();
-        let live = self.get(key).filter(|version| version.value_at(now_ms).is_some());
-        live.filter(|version| version.ttl_ms.is_none() || !self.expiry.is_gone(key, version.stamp))
-    }
-
-    /// Somebody was told, by a clock that is ahead, that this version of a key has expired: it is not read here any more either.
-    /// `true`: that is news.
-    pub fn expire(&mut self, key: &RecordKey, stamp: Stamp) -> bool {
-        let same = |version: &Version<'_>| version.stamp == stamp && version.ttl_ms.is_some();
-        let is_news = self.live(key).as_ref().is_some_and(same);
-        if is_news {
-            self.expiry.expire(key, stamp);
-        }
-        is_news
+        self.get(key).filter(|version| version.value_at(now_ms).is_some())
     }
 
     /// Whether `bytes` more (see [`change_bytes`]) can be staged.
@@ -437,20 +427,15 @@ impl Store {
     /// Every row of a map that can be read, of the partitions `within`. Partition by partition, in the order of their places.
     /// Only these rows are walked over.
     pub fn map_rows<'s>(&'s self, map: &'s str, within: &PartitionSet) -> impl Iterator<Item = MapRow<'s>> + use<'s> {
-        let (now_ms, some_gone) = (self.expiry.now_ms(), self.expiry.any_gone());
+        let now_ms = self.expiry.now_ms();
         let maps = within.iter().filter_map(move |id| self.partition(id).map(map));
         maps.flat_map(|held| held.iter()).filter_map(move |row| {
             let value = row.version.value_at(now_ms)?;
-            if some_gone
-                && row.version.ttl_ms.is_some()
-                && self.expiry.is_gone(&RecordKey::of_row(map, row.key), row.version.stamp)
-            {
-                return None;
-            }
             Some(MapRow {
                 map,
                 key: row.key,
                 value,
+                stamp: row.version.stamp,
             })
         })
     }

@@ -31,8 +31,9 @@ pub struct Watch<'a> {
     pub partitions: PartitionSet,
     /// Only the answer is wanted.
     pub once: bool,
-    /// Keys of the map with the stamps that the client has been told of, and whether that they are gone: a partition that lacks them
-    /// is not answered for.
+    /// A partition that lacks one of the `floors` is not answered for.
+    pub strict: bool,
+    /// Keys of the map with the stamps that the client has been told of, and whether that they are gone.
     #[serde(borrow)]
     pub floors: Vec<(&'a [u8], [u8; 16], bool)>,
 }

@@ -129,11 +129,20 @@ fn expiring(fast: usize, client: usize) -> (Net, String, Vec<usize>) {
 }
 
 fn rows(net: &mut Net, node: usize, key: &str) -> usize {
+    rows_on(net, node, crate::net::CLIENT_CONN, key)
+}
+
+fn rows_of_another(net: &mut Net, node: usize, key: &str) -> usize {
+    let conn = net.open(node, crate::host::EXCHANGE);
+    rows_on(net, node, conn, key)
+}
+
+fn rows_on(net: &mut Net, node: usize, conn: kernel::env::ConnId, key: &str) -> usize {
     let query = Query {
         predicate: Predicate::parse(&format!("_key = '{key}'"), &Default::default()).expect("a filter"),
         ..Query::of("m")
     };
-    ask_on(net, node, crate::net::CLIENT_CONN, &query).rows.len()
+    ask_on(net, node, conn, &query).rows.len()
 }
 
 #[test]
@@ -148,6 +157,11 @@ fn what_a_client_was_told_to_have_expired_no_slower_clock_shows_it_again() {
     net.heal();
     net.settle();
     assert_eq!(rows(&mut net, at[2], &key), 0, "by the slower one");
+    assert_eq!(
+        rows_of_another(&mut net, at[2], &key),
+        1,
+        "another client was told nothing"
+    );
 
     // The node that the client is connected with does.
     let (mut net, key, at) = expiring(0, 1);
@@ -157,4 +171,26 @@ fn what_a_client_was_told_to_have_expired_no_slower_clock_shows_it_again() {
     net.crash(at[0]);
     net.run(1_000);
     assert_eq!(rows(&mut net, at[1], &key), 0, "by the slower one");
+    assert_eq!(
+        rows_of_another(&mut net, at[1], &key),
+        1,
+        "another client was told nothing"
+    );
+}
+
+#[test]
+fn what_has_expired_does_not_enter_a_live_query_again_with_another_owner() {
+    // The faster clock is the owner's. The client watches at a node that is none of the first two.
+    let (mut net, key, at) = expiring(0, 2);
+    let (conn, query) = (crate::net::CLIENT_CONN, Query::of("m"));
+    let mut told = crate::queries::watch_on(&mut net, at[2], conn, &query);
+    net.run(1_000);
+    told.hear(&mut net, at[2], conn);
+    assert!(told.rows.is_empty());
+    assert_eq!(net.read(at[2], &key, ReadConsistency::Owner), ["nothing"]);
+    net.crash(at[0]);
+    net.run(2_000);
+    assert_eq!(net.read(at[2], &key, ReadConsistency::Owner), ["nothing"]);
+    told.hear(&mut net, at[2], conn);
+    assert!(told.rows.is_empty(), "{:?}", told.rows);
 }

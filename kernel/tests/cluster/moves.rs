@@ -227,10 +227,34 @@ fn no_more_bytes_come_in_a_second_than_the_limit_says() {
     net.until(|net| net.host(2).node.stats().members == 3 && net.moves(2) == 0);
     let seconds = (net.host(2).now.mono_us - begun_us) as f64 / 1e6;
     let per_s = (moved(&mut net) - before) as f64 / seconds;
+    for node in 0..3 {
+        let repaired = net.host(node).node.stats().repairs.record_bytes;
+        assert_eq!(repaired, 0, "what moves comes by no other way");
+    }
     assert!((10_000.0..24_000.0).contains(&per_s), "{per_s} in {seconds} s");
     net.settle();
     net.run(6_000);
     net.check_holders(&keys);
+}
+
+/// It acts as owner where it reaches nobody else: what it acknowledges is not for it alone.
+#[test]
+fn what_a_node_takes_before_it_is_filled_is_given_to_the_old_replicas_that_it_reaches() {
+    let (mut net, keys) = filled(3);
+    let mut slow = config(3);
+    slow.limits.move_bytes_per_s = 1;
+    net.add(slow);
+    net.until(|net| net.host(3).node.stats().members == 4 && net.moves(3) > 0);
+    let key = moving_to(&mut net, 3, &keys);
+    net.split(&[3], &[0, 1, 2]);
+    net.run(3_000);
+    assert_eq!(net.write(3, &key, 9, 77, Consistency::Eventual), ["ack PERSISTED"]);
+    net.crash(0);
+    net.crash(1);
+    net.heal();
+    net.run(9_000);
+    assert!(net.moves(2) > 0);
+    assert_eq!(net.read(2, &key, ReadConsistency::Any), ["value 77"]);
 }
 
 /// A fourth node reaches one of the three others alone. How many moves are open after a while.

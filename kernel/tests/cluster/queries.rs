@@ -26,7 +26,7 @@ pub struct Told {
 }
 
 impl Told {
-    fn hear(&mut self, net: &mut Net, node: usize, conn: ConnId) {
+    pub fn hear(&mut self, net: &mut Net, node: usize, conn: ConnId) {
         for frame in net.host(node).take(conn) {
             match ServerMessage::decode(&frame, 64).expect("a message") {
                 ServerMessage::QueryResp { results, .. } => {
@@ -108,12 +108,18 @@ pub fn ask_on(net: &mut Net, node: usize, conn: ConnId, query: &Query) -> Told {
 
 fn watch(net: &mut Net, node: usize, query: &Query) -> (ConnId, Told) {
     let conn = net.open(node, CLIENT);
+    let told = watch_on(net, node, conn, query);
+    (conn, told)
+}
+
+pub fn watch_on(net: &mut Net, node: usize, conn: ConnId, query: &Query) -> Told {
+    net.host(node).take(conn);
     net.host(node).receive(conn, &query_sub("q", query));
     net.run(50);
     let mut told = Told::default();
     told.hear(net, node, conn);
     assert_eq!((told.answers, told.updates), (1, 0), "{:?}", told.refused);
-    (conn, told)
+    told
 }
 
 fn expected(keys: impl Iterator<Item = u8>) -> BTreeMap<String, u8> {

@@ -60,6 +60,19 @@ impl WithinLimits {
     }
 }
 
+/// The names of what a client's frame asks for.
+fn asked_for(frame: &[u8], depth: usize) -> BTreeSet<String> {
+    match ClientMessage::decode(frame, depth) {
+        Ok(ClientMessage::Op(ops) | ClientMessage::Batch(ops)) => {
+            let ids = ops.map(|op| op.map_or_else(|bad| bad.id, |op| op.id));
+            ids.map(str::to_string).collect()
+        }
+        Ok(ClientMessage::Get(get)) => [get.id.to_string()].into(),
+        Ok(ClientMessage::QuerySub(sub)) => [sub.id.to_string()].into(),
+        _ => BTreeSet::new(),
+    }
+}
+
 impl Node {
     fn follow(&mut self, step: &Step<'_>, limits: &Limits) {
         self.was_full = self.full_client(step, limits);
@@ -207,15 +220,22 @@ impl Node {
         let full = self.was_full?;
         let answers = given(step).filter(|envelope| envelope.conn == full);
         let messages = answers.map(|envelope| ServerMessage::decode(&envelope.frame, limits.depth));
-        let refuses = |message: &Result<_, _>| {
-            matches!(
-                message,
-                Ok(ServerMessage::Error { .. } | ServerMessage::AuthFail { .. })
-            )
+        let Input::Received { frame, .. } = step.input else {
+            return None;
         };
-        // What else is said then are answers to earlier requests, whose time has come.
-        let refusals: Vec<bool> = messages.map(|message| refuses(&message)).collect();
-        let taken = !refusals.is_empty() && !refusals.contains(&true);
+        let asked = asked_for(frame, limits.depth);
+        // Answers to earlier requests, whose time has come, may come in the same step.
+        let is_answer = |message: &Result<ServerMessage<'_>, _>| match message {
+            Ok(ServerMessage::OpAck { last_id, beyond, .. }) => {
+                asked.contains(*last_id) || beyond.iter().any(|done| asked.contains(done.id))
+            }
+            Ok(ServerMessage::OpRejected { id, .. } | ServerMessage::Value { id, .. }) => asked.contains(*id),
+            Ok(ServerMessage::QueryResp { id, .. }) => asked.contains(*id),
+            Ok(ServerMessage::Error { .. } | ServerMessage::AuthFail { .. } | ServerMessage::QueryUpdate(_)) => false,
+            // What has no name answers what has none.
+            _ => asked.is_empty(),
+        };
+        let taken = messages.into_iter().any(|message| is_answer(&message));
         let most = limits.unsent_bytes;
         taken.then(|| {
             format!(

@@ -327,3 +327,125 @@ fn where_the_placement_is_another_who_had_it_is_asked_again() {
     waits.writes.confirmed(NodeId(3), &[21]);
     assert_eq!(waits.writes.take_done(OWN).len(), 1);
 }
+
+/// What happens to a wait.
+#[derive(Debug, Clone)]
+enum Act {
+    Begin(bool),
+    Send,
+    Confirm(u64, u64),
+    Durable,
+    Lose(u64),
+    Again(bool),
+    End(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => any::<bool>().prop_map(Act::Begin),
+        3 => Just(Act::Send),
+        6 => (2..=3_u64, 1..40_u64).prop_map(|(node, frame)| Act::Confirm(node, frame)),
+        2 => Just(Act::Durable),
+        1 => (2..=3_u64).prop_map(Act::Lose),
+        1 => any::<bool>().prop_map(Act::Again),
+        1 => (0..8_usize).prop_map(Act::End),
+    ]
+}
+
+proptest! {
+    /// Each act asks an index; this model asks every wait. In the end no index holds anything that is over.
+    #[test]
+    fn the_indexes_say_what_all_waits_say(acts in prop::collection::vec(act(), 1..80)) {
+        let mut waits = Waits::default();
+        // Of each: the request, who has it, which frames others owe a confirmation of, and whether it is fresh.
+        let mut model: BTreeMap<u64, (u64, BTreeSet<NodeId>, BTreeMap<NodeId, u64>, bool)> = BTreeMap::new();
+        let (mut frames, mut since, mut durable) = (0, 1, BTreeSet::new());
+        for act in acts {
+            match act {
+                Act::Begin(fresh) => {
+                    let of = waits.gather(client(1), writes(1), 1, 100);
+                    let begun = Wait {
+                        partition: PartitionId::new(3),
+                        placement: Placement { since, ..wait((0, vec![]), Consistency::Strong, &[1, 2, 3], &[]).placement },
+                        ..wait((of, vec![0]), Consistency::Strong, &[1, 2, 3], &[])
+                    };
+                    waits.wait(begun, fresh);
+                    waits.writes.set_tickets(Some(Ticket(7)), OWN);
+                    model.insert(waits.numbers, (of, BTreeSet::new(), BTreeMap::new(), fresh));
+                    durable.insert(waits.numbers);
+                }
+                Act::Send => {
+                    let mut sent = BTreeMap::new();
+                    for node in [2, 3].map(NodeId) {
+                        frames += 1;
+                        sent.insert(node, vec![frames]);
+                    }
+                    let all = waits.writes.to_be_sent(&BTreeSet::new(), OWN);
+                    let mut expected = Vec::new();
+                    for (number, (_, has, needs, fresh)) in &mut model {
+                        for node in [2, 3].map(NodeId) {
+                            if *fresh && !has.contains(&node) {
+                                needs.insert(node, sent[&node][0]);
+                                expected.push((*number, node));
+                            }
+                        }
+                        *fresh = false;
+                    }
+                    prop_assert_eq!(&all, &expected);
+                    waits.writes.were_sent(&all, &sent);
+                }
+                Act::Confirm(node, frame) => {
+                    waits.writes.confirmed(NodeId(node), &[frame]);
+                    for (_, has, needs, _) in model.values_mut() {
+                        if needs.get(&NodeId(node)) == Some(&frame) {
+                            needs.remove(&NodeId(node));
+                            has.insert(NodeId(node));
+                        }
+                    }
+                }
+                Act::Durable => {
+                    waits.writes.durable(Ticket(7), OWN);
+                    for number in core::mem::take(&mut durable) {
+                        model.entry(number).and_modify(|(_, has, ..)| _ = has.insert(OWN));
+                    }
+                }
+                Act::Lose(node) => {
+                    waits.lost(NodeId(node));
+                    model.values_mut().for_each(|(_, _, needs, _)| _ = needs.remove(&NodeId(node)));
+                }
+                Act::Again(other) => {
+                    since += u64::from(other);
+                    let placement = Placement { since, ..wait((0, vec![]), Consistency::Strong, &[1, 2, 3], &[]).placement };
+                    waits.writes.send_again(OWN, |_| placement.clone());
+                    for (_, has, needs, fresh) in model.values_mut() {
+                        *fresh = true;
+                        if other {
+                            has.retain(|node| *node == OWN);
+                            needs.clear();
+                        }
+                    }
+                }
+                Act::End(at) => {
+                    if let Some((of, ..)) = model.values().nth(at) {
+                        let of = *of;
+                        waits.end(of);
+                        model.retain(|_, (request, ..)| *request != of);
+                    }
+                }
+            }
+            let done: Vec<u64> = waits.writes.take_done(OWN).into_iter().map(|wait| wait.of.0).collect();
+            let is_done = |has: &BTreeSet<NodeId>| has.len() == 3;
+            let expected: Vec<u64> = model.values().filter(|(_, has, ..)| is_done(has)).map(|(of, ..)| *of).collect();
+            prop_assert_eq!(done, expected);
+            model.retain(|_, (_, has, ..)| !is_done(has));
+            for (number, (_, has, ..)) in &model {
+                prop_assert_eq!(&waits.writes.get(*number).unwrap().has, has);
+            }
+        }
+        let open: Vec<u64> = model.values().map(|(of, ..)| *of).collect();
+        open.into_iter().for_each(|of| _ = waits.end(of));
+        waits.writes.durable(Ticket(7), OWN);
+        waits.writes.take_done(OWN);
+        prop_assert!(waits.writes.is_empty(), "{:?}", waits.writes);
+    }
+}

@@ -87,6 +87,14 @@ impl Unconfirmed {
         self.waits.insert(number, wait);
     }
 
+    /// Whether nothing is waited for, and no index holds anything.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        let sets = [&self.fresh, &self.touched].map(BTreeSet::is_empty);
+        let indexes = self.tickets.is_empty() && self.needed.is_empty() && self.begun.is_empty();
+        self.waits.is_empty() && indexes && sets == [true; 2]
+    }
+
     /// One of them.
     pub fn get(&self, number: u64) -> Option<&Wait> {
         self.waits.get(&number)
@@ -142,7 +150,7 @@ impl Unconfirmed {
         self.waits.get(&number).map_or(&[], |wait| &wait.keys)
     }
 
-    /// All that was [to be sent](Waits::to_be_sent) was, as far as there are numbers of frames that were sent to a node.
+    /// All that was [to be sent](Self::to_be_sent) was, as far as there are numbers of frames that were sent to a node.
     pub fn were_sent(&mut self, all: &[(u64, NodeId)], frames: &BTreeMap<NodeId, Vec<u64>>) {
         for (number, node) in all {
             let frames = frames.get(node).filter(|frames| !frames.is_empty());
