@@ -373,11 +373,16 @@ impl Node {
             return;
         }
         if let Message::Learn { value, .. } = &message {
-            let foreign = self
-                .membership
-                .state()
-                .is_some_and(|state| state.cluster != value.cluster);
-            if foreign || !value.is_sound() {
+            let own = self.membership.state().map_or(value.cluster, |state| state.cluster);
+            if !value.is_sound() {
+                return;
+            }
+            if own != value.cluster {
+                let is_there = self.peers.remotes().any(|remote| remote.cluster == own);
+                if !self.membership.joined && !is_there {
+                    // It was asked to join a cluster that died before it had more members.
+                    self.begin_anew("this node joins another cluster than it was asked to join", now);
+                }
                 return;
             }
         }

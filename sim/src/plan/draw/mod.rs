@@ -20,6 +20,10 @@ pub(super) fn draw(seed: u64) -> Plan {
     let mut header = header(seed, &mut streams("header").at(0, 0));
     strangers(&mut header, &mut streams("strangers").at(0, 0));
     hardships(&mut header, &mut streams("hardships").at(0, 0));
+    if header.exchanges > 0 && header.latency_us.1 > 100_000 {
+        // An exchange asks one thing after the other, each of them on a connection of its own: that takes its time.
+        header.converge_us = header.converge_us.max(120_000_000);
+    }
     let theme = themes::draw(&mut header, &mut streams("theme").at(0, 0));
     let theme = theme.or_else(|| themes::given_up(&mut header, &mut streams("given up").at(0, 0)));
     let mut entries = Vec::new();
