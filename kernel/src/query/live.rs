@@ -161,9 +161,7 @@ impl Live {
 
     /// The value that a key has for it: what [`Live::change`] takes.
     pub fn value<'s>(&self, store: &'s Store, key: &RecordKey) -> Option<&'s [u8]> {
-        let live = store
-            .live(key)
-            .filter(|version| !self.gone.has_version(key, version.stamp));
+        let live = store.live(key).filter(|version| !self.gone.has_version(key, version));
         live.and_then(|version| version.value)
     }
 

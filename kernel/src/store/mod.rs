@@ -106,8 +106,8 @@ pub struct MapRow<'s> {
     pub key: &'s [u8],
     /// The value as MessagePack.
     pub value: &'s [u8],
-    /// Of its version.
-    pub stamp: Stamp,
+    /// Of its version, if that expires.
+    pub expiring: Option<Stamp>,
 }
 
 impl MapRow<'_> {
@@ -435,7 +435,7 @@ impl Store {
                 map,
                 key: row.key,
                 value,
-                stamp: row.version.stamp,
+                expiring: row.version.ttl_ms.map(|_| row.version.stamp),
             })
         })
     }
