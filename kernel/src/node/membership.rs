@@ -378,11 +378,6 @@ impl Node {
                 return;
             }
             if own != value.cluster {
-                let is_there = self.peers.remotes().any(|remote| remote.cluster == own);
-                if !self.membership.joined && !is_there {
-                    // It was asked to join a cluster that died before it had more members.
-                    self.begin_anew("this node joins another cluster than it was asked to join", now);
-                }
                 return;
             }
         }

@@ -228,3 +228,21 @@ fn with_few_replicas_what_a_removed_member_held_is_made_whole_as_well() {
         }
     }
 }
+
+/// It knows of a cluster that asked it to join, and whose only member has lost its disk: it is no member of that, and never will be.
+#[test]
+fn who_was_asked_to_join_by_a_cluster_that_is_dead_joins_another() {
+    let mut net = Net::of(1);
+    net.add(config(1));
+    net.until(|net| net.host(1).node.cluster().is_some());
+    assert!(!net.host(1).node.is_member());
+    let first = net.host(1).node.cluster().map(|state| state.cluster);
+    net.crash(0);
+    net.boot(0, Disk::default());
+    net.settle();
+    for node in 0..2 {
+        let state = net.host(node).node.cluster().expect("it is a member").clone();
+        assert_eq!(state.members.len(), 2);
+        assert_ne!(Some(state.cluster), first);
+    }
+}

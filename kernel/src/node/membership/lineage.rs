@@ -153,6 +153,22 @@ impl Node {
         }
     }
 
+    /// It was asked to join a cluster that nobody is there of any more, and is linked with another: it joins that, as another node than the
+    /// one that was asked.
+    pub(super) fn begin_elsewhere(&mut self, now: Now) {
+        let Some(state) = self.membership.state().filter(|_| !self.membership.joined) else {
+            return;
+        };
+        let (mut is_there, mut is_other) = (false, false);
+        for remote in self.peers.remotes() {
+            is_there |= remote.cluster == state.cluster;
+            is_other |= remote.cluster != 0 && remote.cluster != state.cluster;
+        }
+        if is_other && !is_there {
+            self.begin_anew("this node joins another cluster than the one that asked it to", now);
+        }
+    }
+
     /// This node is who it was no longer: it wants to become a member as another, with what it holds.
     pub(super) fn begin_anew(&mut self, reason: &str, now: Now) {
         if self.store.room_for(REGISTER_BYTES).is_err() {

@@ -156,6 +156,7 @@ impl Node {
 
     /// Proposes what there is to propose, when it is this node's turn.
     pub(in crate::node) fn membership_timers(&mut self, now: Now) {
+        self.begin_elsewhere(now);
         let before = self.membership.epoch();
         let mut out = Vec::new();
         let due = self.membership_wake_us().is_some_and(|due_us| due_us <= now.mono_us);
