@@ -24,6 +24,7 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::DropResurrected, "kernel/src/store/tests.rs"),
     (Mutant::WholeTooEarly, "kernel/tests/cluster/moves.rs"),
     (Mutant::SlowWatcherSkipped, "kernel/tests/node/queries.rs"),
+    (Mutant::HandshakeWithoutEnd, "kernel/tests/node/handshake.rs"),
     (Mutant::ClockAlwaysTrusted, "kernel/tests/cluster/clocks.rs"),
     (Mutant::SetBackDiskVotes, "kernel/tests/cluster/lineage.rs"),
 ];

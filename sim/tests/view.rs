@@ -263,7 +263,7 @@ fn records_are(told: &Told, held: &State) {
 
 #[test]
 fn fifty_thousand_events_of_five_nodes_are_as_good_as_few() {
-    let plan = eventful(5, 5, 1_200, 10_000);
+    let plan = eventful(5, 5, 1_400, 11_000);
     let wanted = Wanted {
         key: "users/k21",
         node: 4,

@@ -53,3 +53,33 @@ fn what_was_lost_of_a_handshake_is_said_again() {
         }
     }
 }
+
+/// How many connections a node has closed some time after a peer took one and said nothing.
+fn closed_by(config: NodeConfig) -> usize {
+    let (_, mut b) = pair(NodeConfig::new("a"), config);
+    while b.dials.is_empty() {
+        b.advance(100);
+    }
+    let (peer, _) = b.dials.pop().expect("it dials");
+    b.step(Input::Opened {
+        conn: ConnId(7),
+        kind: PEER,
+        peer: Some(peer),
+    });
+    let before = b.closed.len();
+    b.advance(Limits::default().silence_ms + 1);
+    b.closed.len() - before
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_is_given_up() {
+    assert_eq!(closed_by(NodeConfig::new("b")), 1);
+    #[cfg(feature = "testing")]
+    assert_eq!(
+        closed_by(NodeConfig {
+            mutants: kernel::env::Mutants::only(kernel::env::Mutant::HandshakeWithoutEnd),
+            ..NodeConfig::new("b")
+        }),
+        0
+    );
+}
