@@ -328,6 +328,9 @@ fn where_the_placement_is_another_who_had_it_is_asked_again() {
     assert_eq!(waits.writes.take_done(OWN).len(), 1);
 }
 
+/// The request, who has it, which frames others owe a confirmation of, and whether it is fresh.
+type Model = (u64, BTreeSet<NodeId>, BTreeMap<NodeId, u64>, bool);
+
 /// What happens to a wait.
 #[derive(Debug, Clone)]
 enum Act {
@@ -357,8 +360,7 @@ proptest! {
     #[test]
     fn the_indexes_say_what_all_waits_say(acts in prop::collection::vec(act(), 1..80)) {
         let mut waits = Waits::default();
-        // Of each: the request, who has it, which frames others owe a confirmation of, and whether it is fresh.
-        let mut model: BTreeMap<u64, (u64, BTreeSet<NodeId>, BTreeMap<NodeId, u64>, bool)> = BTreeMap::new();
+        let mut model: BTreeMap<u64, Model> = BTreeMap::new();
         let (mut frames, mut since, mut durable) = (0, 1, BTreeSet::new());
         for act in acts {
             match act {
