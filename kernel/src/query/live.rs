@@ -127,7 +127,7 @@ impl Live {
     ) -> Result<(Self, Vec<Row>), Error> {
         let rows = query.run_but(&gone, store, within, limits)?;
         let mut live = Self {
-            gone,
+            gone: Gone::default(),
             window: query.has_window().then(|| Window::of(&query)),
             within: *within,
             by: store.routing().of_map(&query.map).cloned(),
@@ -143,14 +143,13 @@ impl Live {
             }
         } else if !live.query.is_empty() {
             let map = live.query.map.clone();
-            let gone = core::mem::take(&mut live.gone);
             for row in store.map_rows(&map, within).filter(|row| !gone.has(row)) {
                 if let Some(rank) = live.query.rank(row.key, row.value) {
                     live.insert(row.name(), rank.into())?;
                 }
             }
-            live.gone = gone;
         }
+        live.gone = gone;
         Ok((live, rows))
     }
 
