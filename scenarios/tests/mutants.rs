@@ -59,6 +59,7 @@ const TABLE: &[(Mutant, u64)] = &[
     (EchoChanges, 3),
     (HashOrder, 3),
     (RedialStorm, 3),
+    (MovesUnthrottled, 3),
     (RememberedLogin, 66),
     (ClockIgnoresPeers, 3),
     (ClockNotRecovered, 3),

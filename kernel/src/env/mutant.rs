@@ -213,6 +213,8 @@ mutants! {
     StaleTableAccepted = "stale-table-accepted",
     /// A replica is filled from others that have not adopted the move yet.
     FillBeforePromise = "fill-before-promise",
+    /// A node asks for what moves to it as fast as it is answered.
+    MovesUnthrottled = "moves-unthrottled",
     /// A replica counts as filled once it has taken over from one of the old ones.
     WholeTooEarly = "whole-too-early",
     /// What is left of partitions that lie elsewhere is never dropped.

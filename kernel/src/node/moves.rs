@@ -72,7 +72,10 @@ impl Fills {
 
     /// What this node had in memory is gone, and with it what was taken over and is not durable: all is to be pulled again.
     pub fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            rest_us: self.rest_us,
+            ..Self::default()
+        };
     }
 
     /// Somebody may have adopted a move, or can be reached now.
@@ -247,7 +250,9 @@ impl Node {
     pub(super) fn take_parts(&mut self, node: NodeId, parts: &[Part<'_>], now: Now) {
         let rows = parts.iter().flat_map(|part| &part.rows);
         let bytes = rows.map(|(key, record)| (key.len() + record.len()) as u64).sum();
-        self.fills.came(bytes, now, &self.config.limits);
+        if !self.config.mutants.is(Mutant::MovesUnthrottled) {
+            self.fills.came(bytes, now, &self.config.limits);
+        }
         let (mut is_awaited, mut is_refused) = (false, false);
         for part in parts {
             let Some((since, from)) = self.fills.wanted(node, part.partition) else {

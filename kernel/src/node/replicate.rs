@@ -70,7 +70,8 @@ impl Node {
             // What is waited for, and was there before this step or came from that node.
             let numbers = awaited.into_iter().flatten();
             let keys = numbers.flat_map(|number| self.waits.writes.keys(*number));
-            let old: BTreeSet<&RecordKey> = keys.filter(|key| !from_here || !changed.contains(key)).collect();
+            let is_among = |key: &&RecordKey| from_here && changed.contains(key) && holds(key);
+            let old: BTreeSet<&RecordKey> = keys.filter(|key| !is_among(key)).collect();
             let held = |key: &&RecordKey| Some(((*key).clone(), Record::new(&self.store.get(key)?)));
             rows.extend(old.iter().filter_map(held));
             if rows.is_empty() {

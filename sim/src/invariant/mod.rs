@@ -34,6 +34,7 @@ mod failed_commit;
 mod linked;
 mod live_answers;
 mod logged_once;
+mod moves_throttled;
 mod no_echo;
 mod no_resurrection;
 mod nothing_invented;
@@ -64,6 +65,7 @@ pub use failed_commit::FailedCommit;
 pub use linked::{Linked, linked};
 pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
+pub use moves_throttled::MovesThrottled;
 pub use no_echo::NoEcho;
 pub use no_resurrection::NoResurrection;
 pub use nothing_invented::NothingInvented;
@@ -309,6 +311,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(AnsweredOnce::new(limits)),
         Box::new(AllAnswered::default()),
         Box::new(DialsApart::default()),
+        Box::new(MovesThrottled::new(limits)),
         Box::new(Linked),
         Box::new(QuorumReads::default()),
         Box::new(QuorumAcknowledged::default()),

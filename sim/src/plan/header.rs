@@ -88,6 +88,8 @@ pub struct Header {
     pub redial_ms: (u64, u64),
     /// `NodeConfig::remove_after_ms`; 0: nobody is removed by itself.
     pub remove_after_ms: u64,
+    /// `Limits::move_bytes_per_s`.
+    pub move_bytes_per_s: u64,
 }
 
 impl Default for Header {
@@ -132,6 +134,7 @@ impl Default for Header {
             anti_entropy_ms: 2_000,
             redial_ms: (50, 500),
             remove_after_ms: 0,
+            move_bytes_per_s: 4 << 20,
         }
     }
 }
@@ -189,6 +192,7 @@ impl Header {
             ("anti_entropy_ms", Number(&mut self.anti_entropy_ms)),
             ("redial_ms", Pair(&mut self.redial_ms)),
             ("remove_after_ms", Number(&mut self.remove_after_ms)),
+            ("move_bytes_per_s", Number(&mut self.move_bytes_per_s)),
         ]
     }
 

@@ -130,6 +130,7 @@ pub fn limits(header: &Header) -> Limits {
         // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
         repair_list_items: if header.chunk_bytes < 1_000 { 0 } else { 16 },
         redial_ms: header.redial_ms,
+        move_bytes_per_s: header.move_bytes_per_s,
         ..Limits::default()
     }
 }

@@ -19,6 +19,7 @@ pub fn lies() -> Vec<Case> {
         case("storage-rules", "the moon", misuses),
         case("damage-noticed", "that nothing befell", refuses_a_good_disk),
         case("dials-apart", "before it dials", dials_twice),
+        case("moves-throttled", "leaves time for others", no_time_passes),
         case("no-echo", "back to where it came from", sends_back),
         case("repairs-end", "holds all once it does", records_never_come),
     ]
@@ -35,6 +36,20 @@ fn dials_twice() -> Lie {
                 ..**step
             };
             next(&Seen::Stepped { step: &step, disk });
+        }
+        _ => next(seen),
+    })
+}
+
+/// By the node's clock everything happens at once.
+fn no_time_passes() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Stepped { step, disk } => {
+            let now = kernel::env::Now { mono_us: 0, ..step.now };
+            next(&Seen::Stepped {
+                step: &Step { now, ..**step },
+                disk,
+            });
         }
         _ => next(seen),
     })

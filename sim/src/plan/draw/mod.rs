@@ -20,6 +20,11 @@ pub(super) fn draw(seed: u64) -> Plan {
     let mut header = header(seed, &mut streams("header").at(0, 0));
     strangers(&mut header, &mut streams("strangers").at(0, 0));
     hardships(&mut header, &mut streams("hardships").at(0, 0));
+    let rate = &mut streams("move rate").at(0, 0);
+    if rate.chance(200) {
+        // So little that a record or two are all that comes at once.
+        header.move_bytes_per_s = pick(rate, &[2_000, 20_000]);
+    }
     if header.exchanges > 0 && header.latency_us.1 > 100_000 {
         // An exchange asks one thing after the other, each of them on a connection of its own: that takes its time.
         header.converge_us = header.converge_us.max(120_000_000);
