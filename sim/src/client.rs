@@ -173,9 +173,8 @@ impl Client {
     ) {
         let (value, ttl_ms) = value.unzip();
         let (value, ttl_ms) = (value.map(document), ttl_ms.flatten());
-        let wall_ms = (EPOCH_MS + at_us / 1_000).saturating_add_signed(self.config.skew_ms);
         let version = Version {
-            stamp: self.hlc.now(wall_ms),
+            stamp: self.hlc.now(self.wall_ms(at_us)),
             ttl_ms,
             value,
             writer: self.config.name.clone(),
@@ -193,10 +192,15 @@ impl Client {
             level,
             asked: false,
             not_before_us: 0,
+            anew: false,
         };
         self.pending.insert(self.next_id, pending);
         self.next_id += 1;
         self.pump(at_us, out);
+    }
+
+    fn wall_ms(&self, at_us: u64) -> u64 {
+        (EPOCH_MS + at_us / 1_000).saturating_add_signed(self.config.skew_ms)
     }
 
     /// Reads.

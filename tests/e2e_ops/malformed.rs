@@ -74,7 +74,7 @@ fn frames_of_peers() -> Vec<Bytes> {
     vec![
         peer::hello(&hello),
         peer::proof(&[2; 32]),
-        peer::digests(1, PartitionId::all().map(|id| (id, 3))),
+        peer::digests(1, 0, PartitionId::all().map(|id| (id, 3))),
         repair::ask(1, PartitionId::new(7).expect("one of 271"), &repair_ask()),
         peer::refused("no"),
         peer::ping(peer::Ping::default()),

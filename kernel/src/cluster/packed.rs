@@ -18,6 +18,8 @@ pub struct Packed {
     nodes: Vec<NodeId>,
     /// The places of replicas and target among them, and since when.
     placements: Vec<(Vec<u16>, Vec<u16>, u64)>,
+    floor: u64,
+    candidate: u64,
 }
 
 impl From<ClusterState> for Packed {
@@ -36,6 +38,8 @@ impl From<ClusterState> for Packed {
             members: state.members,
             nodes,
             placements,
+            floor: state.floor,
+            candidate: state.candidate,
         }
     }
 }
@@ -65,6 +69,8 @@ impl TryFrom<Packed> for ClusterState {
             replicas: packed.replicas,
             placements: placements.ok_or("a partition lies with a node that is not named")?,
             members: packed.members.clone(),
+            floor: packed.floor,
+            candidate: packed.candidate,
         };
         if !state.is_sound() {
             return Err("this is no state of a cluster".into());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::Placement;
 use crate::cluster::packed::Packed;
+use crate::crdt::floor::FLOOR_MAX;
 use crate::env::{Mutants, NodeId};
 use crate::partition::table::{Seat, Table};
 use crate::partition::{PARTITIONS, PartitionId};
@@ -32,6 +33,12 @@ pub struct ClusterState {
     pub members: Vec<Member>,
     /// Where each partition lies.
     pub placements: Vec<Placement>,
+    /// At or below this time ([`crate::hlc::Stamp::time`]) everything is settled ([`crate::crdt::floor`]): what a replica lacks there
+    /// was deleted.
+    pub floor: u64,
+    /// Who has adopted this admits nothing at or below this time. It becomes the floor once every member holds what the others had
+    /// admitted before; 0 where there is none.
+    pub candidate: u64,
 }
 
 /// A node that belongs to the cluster.
@@ -62,6 +69,10 @@ pub enum Change {
     Remove(NodeId),
     /// These moves are closed: each is named with the version that opened it.
     Close(Vec<(PartitionId, u64)>),
+    /// The floor is to rise to this time: nothing at or below it is admitted any more.
+    Settle(u64),
+    /// The candidate is the floor from now on: all members hold all there is at or below it.
+    Raise,
 }
 
 /// Why a change cannot be made.
@@ -109,6 +120,8 @@ impl ClusterState {
             replicas,
             members: alloc::vec![founder],
             placements: alloc::vec![placement; PARTITIONS.into()],
+            floor: 0,
+            candidate: 0,
         }
     }
 
@@ -126,10 +139,17 @@ impl ClusterState {
     pub fn is_sound(&self) -> bool {
         let ordered = self.members.windows(2).all(|pair| pair[0].id < pair[1].id);
         let placed = self.placements.iter().all(|placement| !placement.replicas.is_empty());
+        let floors = self.floor.max(self.candidate) <= FLOOR_MAX && (self.candidate == 0 || self.candidate > self.floor);
         ordered
             && placed
+            && floors
             && (1..=MEMBERS_MAX).contains(&self.members.len())
             && self.placements.len() == PARTITIONS.into()
+    }
+
+    /// Nothing that is stamped at or below this time is admitted.
+    pub fn promised(&self) -> u64 {
+        self.floor.max(self.candidate)
     }
 
     /// How many moves are open.
@@ -184,6 +204,15 @@ impl ClusterState {
                     }
                 }
                 return if closed { Ok(next) } else { Err(BadChange::Nothing) };
+            }
+            Change::Settle(candidate) => {
+                let rises = *candidate > self.floor.max(self.candidate) && *candidate <= FLOOR_MAX;
+                next.candidate = *candidate;
+                return if rises { Ok(next) } else { Err(BadChange::Nothing) };
+            }
+            Change::Raise => {
+                next.floor = core::mem::take(&mut next.candidate);
+                return if self.candidate > 0 { Ok(next) } else { Err(BadChange::Nothing) };
             }
         }
         next.place(version);

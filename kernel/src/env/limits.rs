@@ -70,6 +70,9 @@ pub struct Limits {
     pub requests: usize,
     /// Longest time that a request waits for other nodes before it is said what is known.
     pub request_ms: u64,
+    /// How long whoever was offline may come back with what it wrote before that is stamped anew: what was deleted, or has expired, is
+    /// remembered for as long at least, and then collected (see [`crate::crdt::floor`]).
+    pub offline_horizon_ms: u64,
     /// Most keys of which it is remembered what a client was told of them on its connection.
     pub session_keys: usize,
     /// How long it is remembered.
@@ -126,6 +129,7 @@ impl Default for Limits {
             move_bytes_per_s: 4 << 20,
             requests: 100_000,
             request_ms: 5_000,
+            offline_horizon_ms: 30 * 24 * 3_600_000,
             session_keys: 1_000,
             session_ms: 60_000,
             predicate_nodes: 10_000,
@@ -224,6 +228,7 @@ impl Limits {
             ("session_keys", size(self.session_keys), 0, SIZE),
             ("session_ms", self.session_ms, 0, TIME_MS),
             ("request_ms", self.request_ms, 1, TIME_MS),
+            ("offline_horizon_ms", self.offline_horizon_ms, 1, TIME_MS),
             ("repair_sessions", size(self.repair_sessions), 1, 1 << 10),
             ("repair_symbols", size(self.repair_symbols), 1, SYMBOLS),
             ("repair_bytes", size(self.repair_bytes), 1, SIZE),

@@ -219,6 +219,17 @@ mutants! {
     WholeTooEarly = "whole-too-early",
     /// What is left of partitions that lie elsewhere is never dropped.
     LeftoversKept = "leftovers-kept",
+    // What is settled.
+    /// A write is admitted whatever its stamp.
+    AdmitsBelowFloor = "admits-below-floor",
+    /// A member confirms a candidate for the floor as soon as all are clean, without comparing anything.
+    ConfirmsUncompared = "confirms-uncompared",
+    /// The floor rises once those have confirmed that can be reached.
+    FloorOfTheLiving = "floor-of-the-living",
+    /// A replica takes whatever it is shown, however long ago it was deleted there.
+    HintOlderThanTombstone = "hint-older-than-tombstone",
+    /// A node that was away while the floor rose keeps what it held below.
+    KeepsBelowFloor = "keeps-below-floor",
     // Repair.
     /// What one side holds behind the last item of the other's list is not compared.
     ListTailLost = "list-tail-lost",

@@ -30,6 +30,11 @@ impl Stamp {
         (millis <= MAX_MILLIS).then(|| Self::join(millis << 16 | u64::from(counter), writer))
     }
 
+    /// The last stamp of a time, which is in units of [`Stamp::time`]; `None` if no stamp can have it.
+    pub fn last_at(time: u64) -> Option<Self> {
+        Self::new(time >> 16, time as u16, WriterId(u64::MAX))
+    }
+
     pub(crate) fn join(time: u64, writer: WriterId) -> Self {
         Self(u128::from(time) << 64 | u128::from(writer.0))
     }

@@ -103,8 +103,7 @@ impl Node {
         }
         let mut told = self.floors.of_map(conn, map, now, &self.config.limits);
         told.any(|(key, floor)| {
-            let lacks = self.store.get(key).is_none_or(|version| version.stamp < floor.stamp);
-            lacks && within.contains(self.store.partition_of(key))
+            self.store.lacks(key, floor.stamp) && within.contains(self.store.partition_of(key))
         })
     }
 

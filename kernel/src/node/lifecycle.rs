@@ -141,7 +141,8 @@ impl Node {
 
     /// Whether requests are served.
     pub(super) fn serves(&self) -> bool {
-        self.state.is_serving() && !self.draining && self.membership.is_member() && self.membership.durable() > 0
+        let is_there = self.state.is_serving() && !self.draining;
+        is_there && self.membership.is_member() && self.membership.durable() > 0 && !self.is_below_floor()
     }
 
     /// What these clients asked for is durable, and they are told so.

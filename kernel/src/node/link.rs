@@ -44,6 +44,8 @@ pub struct Link {
     pub pulled: (u64, Vec<Waiting>),
     /// The number of the other side's last comparison that came; 0 before the first.
     pub heard_round: u64,
+    /// With that, the version of the cluster's state at which the other side knew all to be clean; 0 if it did not.
+    pub heard_clean: u64,
     /// What is repaired, by either side.
     pub repairs: Repairs,
 }
@@ -118,6 +120,7 @@ impl Link {
             owes: false,
             pulled: Default::default(),
             heard_round: 0,
+            heard_clean: 0,
             repairs: Repairs::default(),
         }
     }

@@ -242,6 +242,7 @@ impl Node {
         self.note_boots();
         self.reroute();
         self.judge_clock(now);
+        self.adopt_floor();
         self.aim_fills();
         if self.fills.open() > 0 {
             self.offer_rounds(now);
@@ -421,7 +422,7 @@ impl Node {
     }
 
     /// With whom there is something to compare may have changed: it is compared soon.
-    fn compare_again(&mut self) {
+    pub(super) fn compare_again(&mut self) {
         self.leftovers.look_again();
         for conn in self.peers.up() {
             if let Some(link) = self.peers.link(conn) {

@@ -27,6 +27,7 @@ mod reconcile;
 mod replicate;
 mod requests;
 mod scatter;
+mod settle;
 mod source;
 mod stats;
 mod tell;
@@ -57,6 +58,7 @@ use membership::Membership;
 use moves::Fills;
 use peers::Peers;
 use scatter::Scatter;
+use settle::Settling;
 use source::Sources;
 use stats::Tally;
 use waits::Waits;
@@ -95,6 +97,7 @@ pub struct Node {
     orders: Orders,
     fills: Fills,
     leftovers: Leftovers,
+    settling: Settling,
     /// Numbers of frames of changes that others confirm.
     numbers: u64,
     /// Which of those that others sent this step has taken.
@@ -128,6 +131,7 @@ impl Node {
             orders: Orders::default(),
             fills: Fills::default(),
             leftovers: Leftovers::default(),
+            settling: Settling::default(),
             numbers: 0,
             to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
@@ -248,6 +252,7 @@ impl Node {
             self.membership_timers(now);
             self.fill_timers(now);
             self.drop_leftovers(now);
+            self.settle_timers(now);
             self.settle_waits(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;
@@ -393,6 +398,7 @@ impl Node {
             self.membership_wake_us().filter(|_| serving && !self.draining),
             self.liveness.wake_us().filter(|_| serving && !self.draining),
             self.fills.wake_us().filter(|_| serving && !self.draining),
+            self.settling.wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
             self.orders.wake_us(),
             self.scatter.wake_us().filter(|_| serving && !self.draining),

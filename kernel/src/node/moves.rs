@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::crdt::Record;
+use crate::crdt::floor::is_collectable;
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now};
 use crate::node::Node;
 use crate::node::pace::Pace;
@@ -206,7 +207,7 @@ impl Node {
 
     /// The moves towards this node that are filled, each with the version that opened it.
     pub(super) fn filled_here(&self) -> impl Iterator<Item = (PartitionId, u64)> {
-        let open = self.fills.open.iter().copied();
+        let open = self.fills.open.iter().copied().filter(|_| !self.is_below_floor());
         open.filter(|(id, since)| self.has_filled(*id, *since))
     }
 
@@ -310,7 +311,9 @@ impl Node {
                 return false;
             }
             let version = record.version();
-            if !self.store.partition(part.partition).would_change(&key, &version) {
+            // What can be collected was, here and wherever this node is shown it.
+            let is_dead = is_collectable(&version, self.store.floor());
+            if is_dead || !self.store.partition(part.partition).would_change(&key, &version) {
                 continue;
             }
             let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());

@@ -45,7 +45,7 @@ impl Node {
         // Who is alone is the majority.
         if here && (get.consistency != ReadConsistency::Quorum || place.is_alone()) {
             let stamp = self.store.get(&key).map(|version| version.stamp);
-            let Ok(shown) = Floor::judge(floor, stamp) else {
+            let Ok(shown) = Floor::judge(floor, stamp, self.store.floor()) else {
                 let Refusal { code, reason } = behind();
                 self.desk(now).refuse_read(conn, code, reason, get.id);
                 return None;
@@ -99,7 +99,7 @@ impl Node {
         if get.consistency == ReadConsistency::Quorum {
             return self.read_by_quorum(asker, get.id, key, floor, now);
         }
-        let Ok(shown) = Floor::judge(floor, self.store.get(&key).map(|version| version.stamp)) else {
+        let Ok(shown) = Floor::judge(floor, self.store.get(&key).map(|version| version.stamp), self.store.floor()) else {
             return self.reply(conn, request, Reply::Refused(behind()), Shows::Nothing);
         };
         let found = shown.of(self.store.live(&key));
@@ -174,7 +174,7 @@ impl Node {
     pub(super) fn counts(&self, epoch: u64, partition: PartitionId) -> bool {
         let own = self.membership.id();
         let placement = self.membership.state().map(|state| state.placement(partition));
-        placement.is_some_and(|placement| placement.holds(own) && placement.since <= epoch)
+        placement.is_some_and(|placement| placement.holds(own) && placement.since <= epoch) && !self.is_below_floor()
     }
 
     /// A node says what it holds.
@@ -262,9 +262,9 @@ impl Node {
         }
         let now_ms = self.store.now_ms();
         let version = shown.record.as_ref().map(Record::version);
-        let judged = Floor::judge(floor, version.map(|version| version.stamp));
+        let judged = Floor::judge(floor, version.map(|version| version.stamp), self.store.floor());
         let held = self.store.get(&shown.key).map(|version| version.stamp);
-        if judged.is_err() && Floor::judge(floor, held).is_ok() {
+        if judged.is_err() && Floor::judge(floor, held, self.store.floor()).is_ok() {
             // It was written here in the meantime: a majority is to have that first.
             return self.ask_majority(number, shown.key.clone(), now);
         }
@@ -302,7 +302,7 @@ impl Node {
             _ => None,
         };
         match shown {
-            Some(_) => told > *floor && Floor::judge(told, shown) != Ok(session::Shown::Held),
+            Some(_) => told > *floor && Floor::judge(told, shown, 0) != Ok(session::Shown::Held),
             None => told.map(|told| told.stamp) > floor.map(|floor| floor.stamp),
         }
     }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::cluster::repair::{Answer, Ask, Next, Repaired, Session};
+use crate::crdt::floor::is_collectable;
 use crate::crdt::{Record, Version};
 use crate::env::{ConnId, Mutant, NodeId, Now};
 use crate::hlc;
@@ -58,6 +59,10 @@ impl Node {
     /// Begins to compare everything with the other side.
     pub(super) fn begin_round(&mut self, conn: ConnId, now: Now) {
         self.put_off_round(conn, now);
+        if self.is_below_floor() {
+            return;
+        }
+        let clean = self.all_clean();
         let Some(link) = self.peers.link(conn) else {
             return;
         };
@@ -68,7 +73,7 @@ impl Node {
         self.leftovers.look_again();
         let shared = peer.map(|peer| self.shared_with(peer)).unwrap_or_default().into_iter();
         let digests = shared.map(|id| (id, self.store.partition(id).digest()));
-        let frame = peer::digests(round, digests);
+        let frame = peer::digests(round, clean, digests);
         self.outbox.push(conn, frame, Shows::State);
     }
 
@@ -97,8 +102,8 @@ impl Node {
         match message {
             PeerMessage::Changes(changes) => self.take_sent(conn, changes, now),
             PeerMessage::Cluster(body) => self.heard_word(conn, body, now),
-            PeerMessage::Digests { round, digests } => {
-                self.take_digests(conn, round, digests, now);
+            PeerMessage::Digests { round, clean, digests } => {
+                self.take_digests(conn, (round, clean), digests, now);
                 true
             }
             PeerMessage::Repair { session, message } => match message {
@@ -173,6 +178,15 @@ impl Node {
                 continue;
             }
             let stamp = version.stamp;
+            if self.is_too_late(conn, stamp) {
+                taken.all = false;
+                continue;
+            }
+            if self.is_settled(stamp, held.get(&key).is_some()) {
+                // It was deleted here. Who shows it in a repair is done with it; who sends it as new is not told that it is taken.
+                taken.all &= repairs || is_collectable(&version, self.store.floor());
+                continue;
+            }
             let same_stamp = || held.get(&key).is_some_and(|held| held.stamp == stamp);
             if repairs && mutants.is(Mutant::CompareStampsOnly) && same_stamp() {
                 continue;
@@ -199,7 +213,10 @@ impl Node {
     }
 
     /// Compares digests with what is here, and begins to repair what differs.
-    fn take_digests(&mut self, conn: ConnId, round: u64, digests: Digests<'_>, now: Now) {
+    fn take_digests(&mut self, conn: ConnId, (round, clean): (u64, u64), digests: Digests<'_>, now: Now) {
+        if self.is_below_floor() {
+            return;
+        }
         let Some(link) = self.peers.link(conn) else {
             return;
         };
@@ -208,7 +225,8 @@ impl Node {
         let Some(peer) = link.remote().map(|remote| remote.id).filter(|_| !late) else {
             return;
         };
-        let (mut differing, mut same) = (Vec::new(), Vec::new());
+        link.heard_clean = clean;
+        let (mut differing, mut same, mut equal) = (Vec::new(), Vec::new(), Vec::new());
         for (id, theirs) in digests
             .iter()
             .filter(|(id, _)| self.has_whole(self.membership.id(), *id))
@@ -219,7 +237,14 @@ impl Node {
                 differing.push(id);
             } else if !self.holds(peer, id) {
                 same.push((id, theirs));
+            } else {
+                equal.push(id);
             }
+        }
+        if clean > 0 && clean == self.all_clean() {
+            self.compared(Some(peer), equal.iter().copied(), clean);
+            let partitions = equal;
+            self.outbox.push(conn, Word::Same { clean, partitions }.to_frame(), Shows::State);
         }
         if !same.is_empty() {
             let covered = Word::Covered(same);
@@ -241,10 +266,12 @@ impl Node {
             // Who is no replica, or is not filled yet, gives and takes nothing.
             let peer = link.remote().map(|remote| remote.id);
             let gives = peer.is_some_and(|peer| self.has_whole(peer, partition));
+            let clean = self.all_clean();
             let Some(link) = self.peers.link(conn) else {
                 return;
             };
-            let session = Session::new(partition, gives, maps, &self.config.limits, now.mono_us);
+            let clean = if link.heard_clean == clean { clean } else { 0 };
+            let session = Session::new(partition, gives, clean, maps, &self.config.limits, now.mono_us);
             let number = link.repairs.open(session);
             self.tally.repairs.begun += 1;
             self.go_on(conn, number, now);
@@ -276,7 +303,12 @@ impl Node {
         if over {
             self.repair_over(conn, number, now);
         } else if self.config.mutants.is(Mutant::FalseEnd) && session.asks_for_the_last() {
-            let end = repair::ask(number, partition, &Ask::End { whole: true });
+            let end = Ask::End {
+                whole: true,
+                gave: true,
+                clean: 0,
+            };
+            let end = repair::ask(number, partition, &end);
             self.outbox.push(conn, end, Shows::State);
             self.repair_over(conn, number, now);
         }
@@ -286,6 +318,10 @@ impl Node {
     fn repair_over(&mut self, conn: ConnId, number: u64, now: Now) {
         let over = self.peers.link(conn).and_then(|link| link.repairs.close(number));
         if let Some(repaired) = over {
+            if repaired.whole {
+                let partition = core::iter::once(repaired.partition);
+                self.compared(self.peers.node_at(conn), partition, repaired.clean);
+            }
             self.repaired(&repaired);
         }
         self.begin_repairs(conn, now);
@@ -301,6 +337,9 @@ impl Node {
     /// Answers the side that repairs a partition.
     fn answer_ask(&mut self, conn: ConnId, number: u64, partition: PartitionId, ask: Asked<'_>, now: Now) -> bool {
         self.put_off_round(conn, now);
+        if self.is_below_floor() {
+            return true;
+        }
         let limits = &self.config.limits;
         let is_full = self.conns.is_full(conn, limits);
         let as_of = self.store.latest_number();
@@ -310,12 +349,15 @@ impl Node {
         };
         let repairs = &mut link.repairs;
         let answer = match ask {
-            Asked::End { whole } => {
+            Asked::End { whole, gave, clean } => {
                 let given = repairs.view(number, partition, now.mono_us).map(|view| view.digest());
                 repairs.release(number);
                 let digest = maps.digest();
                 if whole && given == Some(digest) {
                     self.covered(conn, &[(partition, digest)]);
+                }
+                if gave {
+                    self.compared(self.peers.node_at(conn), core::iter::once(partition), clean);
                 }
                 return true;
             }

@@ -207,8 +207,7 @@ impl Node {
         let gone = Gone::of(gone.map(|(key, floor)| (key, floor.stamp)), &self.store);
         let (place, limits) = (self.membership.place(), &self.config.limits);
         let lacks = |(key, floor): &&(RecordKey, Floor)| {
-            let held = self.store.get(key);
-            strict && held.is_none_or(|version| version.stamp < floor.stamp)
+            strict && self.store.lacks(key, floor.stamp)
         };
         let behind = floors
             .iter()

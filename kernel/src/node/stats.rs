@@ -20,6 +20,12 @@ pub struct Stats {
     pub records: u64,
     /// Of those, the deleted ones.
     pub tombstones: u64,
+    /// The floor, as milliseconds since the Unix epoch: what was deleted, or has expired, by then is collected; 0 for none.
+    pub floor_ms: u64,
+    /// Nothing is admitted that was stamped by then: the floor, or what it is about to rise to.
+    pub promised_ms: u64,
+    /// Versions that were collected.
+    pub collected: u64,
     /// Bytes of all keys and versions in memory. What holds them together comes on top.
     pub record_bytes: u64,
     /// The last log entry that is durable.
@@ -239,6 +245,9 @@ impl Node {
             peers: self.peers.len() as u64,
             records: held.records,
             tombstones: held.tombstones,
+            floor_ms: self.store.floor() >> 16,
+            promised_ms: self.store.promised() >> 16,
+            collected: self.settling.collected(),
             record_bytes: held.bytes,
             committed: self.store.committed_number(),
             applied: self.store.applied_number(),

@@ -19,6 +19,8 @@ impl Node {
             Word::Pull { most, wanted } => return self.pulled(conn, most, &wanted),
             Word::Parts(parts) => self.take_parts(node, &parts, now),
             Word::Covered(partitions) => self.covered(conn, &partitions),
+            Word::Stands { version, confirms } => self.stands(node, version, confirms, now),
+            Word::Same { clean, partitions } => self.compared(Some(node), partitions.into_iter(), clean),
             Word::Taken(numbers) => self.waits.writes.confirmed(node, &numbers),
             Word::Ask {
                 request,

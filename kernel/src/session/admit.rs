@@ -4,7 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::crdt::Record;
-use crate::env::{Limits, Now};
+use crate::crdt::floor::is_at_or_below;
+use crate::env::{Limits, Mutant, Mutants, Now};
 use crate::hlc::{self, Stamp};
 use crate::store::{BadKey, NoRoom, RecordKey, Store, change_bytes};
 use crate::wire::Code;
@@ -46,6 +47,7 @@ pub fn admit(
     limits: &Limits,
     now: Now,
     clock: Stamp,
+    mutants: Mutants,
 ) -> Result<(RecordKey, Record), Refusal> {
     let stamp = op.version.stamp;
     if is_too_early(stamp, clock, now.wall_ms, limits.max_drift_ms) {
@@ -67,6 +69,13 @@ pub fn admit(
         .partition(store.partition_of(&key))
         .would_change(&key, &op.version);
     if would_change {
+        if is_at_or_below(stamp, store.promised()) && !mutants.is(Mutant::AdmitsBelowFloor) {
+            let reason = format!(
+                "the stamp is older than what may have been collected, at {} ms: the write needs a new one",
+                store.promised() >> 16
+            );
+            return refuse(Code::StampTooOld, reason);
+        }
         let bytes = change_bytes(key.as_bytes().len(), record.as_bytes().len());
         match store.room_for(bytes) {
             Ok(()) => {}

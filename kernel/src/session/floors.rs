@@ -10,6 +10,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::crdt::Version;
+use crate::crdt::floor::is_at_or_below;
 use crate::env::{ConnId, Limits, Now};
 use crate::hlc::Stamp;
 use crate::store::RecordKey;
@@ -26,12 +27,13 @@ pub struct Floor {
 
 impl Floor {
     /// What a client may be shown, of what a replica holds: nothing where that has gone; an error if the replica lacks what the client
-    /// was told of.
+    /// was told of. What is as old as `settled` ([`Store::floor`](crate::store::Store::floor)) and is not there was deleted.
     ///
     /// # Errors
     /// [`Behind`].
-    pub fn judge(floor: Option<Self>, held: Option<Stamp>) -> Result<Shown, Behind> {
+    pub fn judge(floor: Option<Self>, held: Option<Stamp>, settled: u64) -> Result<Shown, Behind> {
         match floor {
+            Some(floor) if held.is_none() && is_at_or_below(floor.stamp, settled) => Ok(Shown::Held),
             Some(floor) if held < Some(floor.stamp) => Err(Behind),
             Some(floor) if floor.gone && held == Some(floor.stamp) => Ok(Shown::Nothing),
             _ => Ok(Shown::Held),
@@ -159,12 +161,16 @@ mod tests {
     fn nothing_older_is_shown_and_what_was_gone_stays_gone() {
         let stamp = |ms| Stamp::new(ms, 0, WriterId(1)).unwrap();
         let floor = |ms, gone| Some(Floor { stamp: stamp(ms), gone });
-        assert_eq!(Floor::judge(None, None), Ok(Shown::Held));
-        assert_eq!(Floor::judge(floor(2, false), None), Err(Behind));
-        assert_eq!(Floor::judge(floor(2, true), Some(stamp(1))), Err(Behind));
-        assert_eq!(Floor::judge(floor(2, false), Some(stamp(2))), Ok(Shown::Held));
-        assert_eq!(Floor::judge(floor(2, true), Some(stamp(2))), Ok(Shown::Nothing));
-        assert_eq!(Floor::judge(floor(2, true), Some(stamp(3))), Ok(Shown::Held));
+        assert_eq!(Floor::judge(None, None, 0), Ok(Shown::Held));
+        assert_eq!(Floor::judge(floor(2, false), None, 0), Err(Behind));
+        assert_eq!(Floor::judge(floor(2, true), Some(stamp(1)), 0), Err(Behind));
+        assert_eq!(Floor::judge(floor(2, false), Some(stamp(2)), 0), Ok(Shown::Held));
+        assert_eq!(Floor::judge(floor(2, true), Some(stamp(2)), 0), Ok(Shown::Nothing));
+        assert_eq!(Floor::judge(floor(2, true), Some(stamp(3)), 0), Ok(Shown::Held));
+        let settled = |ms| stamp(ms).time();
+        assert_eq!(Floor::judge(floor(2, false), None, settled(2)), Ok(Shown::Held), "it was collected");
+        assert_eq!(Floor::judge(floor(2, false), None, settled(1)), Err(Behind));
+        assert_eq!(Floor::judge(floor(2, false), Some(stamp(1)), settled(2)), Err(Behind));
         assert!(floor(2, false) < floor(2, true) && floor(2, true) < floor(3, false));
     }
 }

@@ -165,7 +165,8 @@ impl Desk<'_> {
         let admitted = checked.and_then(|(key, coordinator)| match coordinator {
             Coordinator::Here => {
                 self.is_sure()?;
-                admit(op, key, self.store, self.limits, self.now, self.hlc.latest()).map(Some)
+                let clock = self.hlc.latest();
+                admit(op, key, self.store, self.limits, self.now, clock, self.mutants).map(Some)
             }
             Coordinator::At(node) => {
                 taken.elsewhere.push((at, node, *op));

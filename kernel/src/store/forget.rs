@@ -11,6 +11,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::crdt::Row;
+use crate::crdt::floor::{is_at_or_below, is_collectable};
+use crate::hlc::Stamp;
 use crate::partition::PartitionId;
 use crate::store::codec::{DROP_BYTES, forget_bytes};
 use crate::store::maps::{Maps, Position};
@@ -69,6 +72,51 @@ impl Store {
         self.staged_bytes += forget_bytes(key.as_bytes().len());
         self.staged.forgets.push(key.detached());
         true
+    }
+
+    /// From now on what lies at or below `floor` and is not here counts as deleted, and nothing new is to be admitted at or below
+    /// `promised`. Both are times ([`Stamp::time`](crate::hlc::Stamp::time)), and are not kept on disk here.
+    pub fn settle(&mut self, floor: u64, promised: u64) {
+        self.floor = floor;
+        self.promised = promised;
+    }
+
+    /// At or below this time everything is settled; 0 for nothing.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// At or below this time nothing new is admitted; 0 for nothing.
+    pub fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    /// Whether a version with this stamp, or one that wins over it, is neither here nor was it here and deleted.
+    pub fn lacks(&self, key: &RecordKey, stamp: Stamp) -> bool {
+        match self.get(key) {
+            Some(version) => version.stamp < stamp,
+            None => !is_at_or_below(stamp, self.floor),
+        }
+    }
+
+    /// Keys of a partition that can be forgotten at this floor, `most` of them at most: those of dead versions
+    /// ([`is_collectable`]), or with `all` of whatever lies at or below it. Takes time in proportion to its rows.
+    pub fn settled(&self, id: PartitionId, floor: u64, all: bool, most: usize) -> Vec<RecordKey> {
+        let held = self.partition(id).held();
+        if !all && held.tombstones + held.expiring == 0 {
+            return Vec::new();
+        }
+        let goes = |row: &Row<'_>| match all {
+            true => is_at_or_below(row.version.stamp, floor),
+            false => is_collectable(&row.version, floor),
+        };
+        let rows = self.partition(id).rows().filter(|(_, row)| goes(row));
+        rows.take(most).map(|(map, row)| RecordKey::of_row(map, row.key)).collect()
+    }
+
+    /// Gives back the memory of what was forgotten of a partition, if it is worth while.
+    pub fn compact(&mut self, id: PartitionId) {
+        self.partitions[id.index()].compact();
     }
 
     /// Takes all of a partition out of memory.

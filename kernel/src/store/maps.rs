@@ -81,6 +81,11 @@ impl Maps {
         }
     }
 
+    /// Gives back memory that what was forgotten had.
+    pub(super) fn compact(&mut self) {
+        self.maps.values_mut().for_each(LwwMap::compact);
+    }
+
     /// Takes out all there is.
     pub(super) fn take(&mut self) -> Self {
         let empty = Self::new(self.digest_key, self.mutants);

@@ -78,6 +78,10 @@ pub struct Store {
     room: u64,
     /// Something was refused for lack of room since the host was last asked.
     short: bool,
+    /// What lies at or below this and is not here was deleted.
+    floor: u64,
+    /// Nothing new is admitted at or below this.
+    promised: u64,
 }
 
 /// As many partitions as there are.
@@ -145,6 +149,8 @@ impl Store {
             behind: Behind::default(),
             room: 0,
             short: false,
+            floor: 0,
+            promised: 0,
         }
     }
 

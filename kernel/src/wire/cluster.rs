@@ -130,6 +130,21 @@ pub enum Word<'a> {
         /// Why.
         refusal: Refusal,
     },
+    /// Where the sender stands with the candidate for the floor that this version of the cluster's state has: it admits nothing at or
+    /// below it, and holds nothing that lies elsewhere.
+    Stands {
+        /// The version, which the sender has on disk.
+        version: u64,
+        /// It also holds all that the other replicas of its partitions had then, on disk.
+        confirms: bool,
+    },
+    /// These partitions were equal when the sender took the receiver's digests of them, and all were clean in this version of the state.
+    Same {
+        /// The version.
+        clean: u64,
+        /// The partitions.
+        partitions: Vec<PartitionId>,
+    },
     /// The sender has seen later data of the receiver than the receiver has, and does not link with it under its id.
     SetBack,
 }

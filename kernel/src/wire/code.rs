@@ -18,6 +18,8 @@ pub enum Code {
     NotPossible,
     /// The stamp is further ahead of this node's clock than allowed: a clock is wrong.
     ClockDrift,
+    /// The write is stamped before what is remembered of deletes: it needs a new stamp. Nothing was done.
+    StampTooOld,
     /// The operation's id is older than the window in which a retry is recognized: it may have been done long ago.
     RetryTooOld,
     /// This replica lacks what the session has seen. Nothing was done; ask again, or elsewhere.
@@ -44,13 +46,14 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Code; 17] = [
+    pub const ALL: [Code; 18] = [
         Code::BadRequest,
         Code::AuthRequired,
         Code::AuthFailed,
         Code::UnknownType,
         Code::NotPossible,
         Code::ClockDrift,
+        Code::StampTooOld,
         Code::RetryTooOld,
         Code::Behind,
         Code::TooLarge,
@@ -73,6 +76,7 @@ impl Code {
             Code::UnknownType => 404,
             Code::NotPossible => 406,
             Code::ClockDrift => 409,
+            Code::StampTooOld => 416,
             Code::RetryTooOld => 410,
             Code::Behind => 412,
             Code::TooLarge => 413,
@@ -101,6 +105,7 @@ impl Code {
             Code::UnknownType => "UnknownType",
             Code::NotPossible => "NotPossible",
             Code::ClockDrift => "ClockDrift",
+            Code::StampTooOld => "StampTooOld",
             Code::RetryTooOld => "RetryTooOld",
             Code::Behind => "Behind",
             Code::TooLarge => "TooLarge",
@@ -117,7 +122,7 @@ impl Code {
 
     /// Whether sending the same again can never help: what is refused so is done with.
     pub fn is_final(self) -> bool {
-        matches!(self, Code::BadRequest | Code::TooLarge)
+        matches!(self, Code::BadRequest | Code::TooLarge | Code::StampTooOld)
     }
 
     /// What to do about it.
@@ -129,6 +134,7 @@ impl Code {
             Code::UnknownType => "check the message's type against the protocol",
             Code::NotPossible => "look at what there is with `cluster status`, then ask for what can be done",
             Code::ClockDrift => "set the clock of the device that wrote, then write again",
+            Code::StampTooOld => "read what is there, then write again with a stamp of now",
             Code::RetryTooOld => "read what is there; if it was not done, ask for it as a new operation",
             Code::Behind => "wait a moment and ask again, or ask another node",
             Code::TooLarge => "split it, or make it smaller",

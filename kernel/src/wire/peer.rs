@@ -29,6 +29,10 @@ pub enum PeerMessage<'a> {
     Digests {
         /// The sender's number for the round.
         round: u64,
+        /// The version of the cluster's state at which the sender knew all members to be clean ([`Word::Stands`]); 0 if it did not.
+        ///
+        /// [`Word::Stands`]: super::cluster::Word::Stands
+        clean: u64,
         /// One for each partition.
         digests: Digests<'a>,
     },
@@ -192,6 +196,7 @@ struct Raw<'a> {
     proof: Option<&'a [u8]>,
     reason: Option<&'a str>,
     round: Option<u64>,
+    clean: Option<u64>,
     taken: Option<u64>,
     digests: Option<&'a [u8]>,
     rows: Option<&'a [u8]>,
@@ -223,6 +228,7 @@ impl<'a> Raw<'a> {
             "reason" => put(&mut raw.reason, "reason", reader, Reader::text),
             "taken" => put(&mut raw.taken, "taken", reader, Reader::u64),
             "round" => put(&mut raw.round, "round", reader, Reader::u64),
+            "clean" => put(&mut raw.clean, "clean", reader, Reader::u64),
             "digests" => put(&mut raw.digests, "digests", reader, Reader::bin),
             "rows" => put(&mut raw.rows, "rows", reader, Reader::raw),
             _ => Ok(false),
@@ -289,6 +295,7 @@ impl<'a> PeerMessage<'a> {
                 let raw = payload()?;
                 Ok(Self::Digests {
                     round: need(raw.round, "round")?,
+                    clean: need(raw.clean, "clean")?,
                     digests: Digests::read(need(raw.digests, "digests")?)?,
                 })
             }
@@ -416,14 +423,15 @@ pub fn cluster(body: &[u8]) -> Bytes {
 }
 
 /// Writes `DIGESTS` of these partitions, ascending.
-pub fn digests(round: u64, digests: impl Iterator<Item = (PartitionId, u128)>) -> Bytes {
+pub fn digests(round: u64, clean: u64, digests: impl Iterator<Item = (PartitionId, u128)>) -> Bytes {
     let mut bytes = Vec::new();
     for (id, digest) in digests {
         bytes.extend_from_slice(&(id.index() as u16).to_be_bytes());
         bytes.extend_from_slice(&digest.to_be_bytes());
     }
-    let mut out = message("DIGESTS", 2);
-    out.text("round").u64(round).text("digests").bin(&bytes);
+    let mut out = message("DIGESTS", 3);
+    out.text("round").u64(round).text("clean").u64(clean);
+    out.text("digests").bin(&bytes);
     out.into_bytes()
 }
 

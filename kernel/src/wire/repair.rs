@@ -6,7 +6,7 @@
 //! | `ITEMS_ASK` | `partition`, `from`: the number of the first |
 //! | `WANT` | `partition`, `at`: how many were answered, `items`: 9 bytes each |
 //! | `GIVE` | `partition`, `upto`: how many items this settles, `rows`: key and record |
-//! | `REPAIR_END` | `partition`, `whole` |
+//! | `REPAIR_END` | `partition`, `whole`, `gave`, `clean` |
 //! | `SYMBOLS` | `digest`, `total`, `asOf`: of the view; `batch`: of [`crate::reconcile`] |
 //! | `ITEMS` | `digest`, `total`, `asOf`, `from`, `items`: 24 bytes each, key hash and digest |
 //! | `RECORDS` | `at`, `upto`, `sum`, `rows` |
@@ -89,6 +89,10 @@ pub enum Asked<'a> {
     End {
         /// Whether all is there.
         whole: bool,
+        /// See [`Ask::End`].
+        gave: bool,
+        /// See [`Ask::End`].
+        clean: u64,
     },
 }
 
@@ -164,6 +168,8 @@ struct Raw<'a> {
     items: Option<&'a [u8]>,
     rows: Option<&'a [u8]>,
     whole: Option<bool>,
+    gave: Option<bool>,
+    clean: Option<u64>,
     all: Option<bool>,
     digest: Option<&'a [u8]>,
     total: Option<u64>,
@@ -185,6 +191,8 @@ impl<'a> Raw<'a> {
             "items" => put(&mut raw.items, "items", reader, Reader::bin),
             "rows" => put(&mut raw.rows, "rows", reader, Reader::raw),
             "whole" => put(&mut raw.whole, "whole", reader, Reader::bool),
+            "gave" => put(&mut raw.gave, "gave", reader, Reader::bool),
+            "clean" => put(&mut raw.clean, "clean", reader, Reader::u64),
             "all" => put(&mut raw.all, "all", reader, Reader::bool),
             "digest" => put(&mut raw.digest, "digest", reader, Reader::bin),
             "total" => put(&mut raw.total, "total", reader, Reader::u64),
@@ -233,6 +241,8 @@ impl<'a> Raw<'a> {
             },
             "REPAIR_END" => Asked::End {
                 whole: need(self.whole, "whole")?,
+                gave: need(self.gave, "gave")?,
+                clean: need(self.clean, "clean")?,
             },
             _ => return Err(Error::UnknownType),
         })
@@ -299,7 +309,7 @@ pub fn ask(session: u64, partition: PartitionId, ask: &Ask) -> Bytes {
         Ask::List { .. } => ("ITEMS_ASK", 3),
         Ask::Want { .. } => ("WANT", 4),
         Ask::Give { .. } => ("GIVE", 4),
-        Ask::End { .. } => ("REPAIR_END", 3),
+        Ask::End { .. } => ("REPAIR_END", 5),
     };
     let mut out = message(kind, fields);
     out.text("session").u64(session);
@@ -315,7 +325,10 @@ pub fn ask(session: u64, partition: PartitionId, ask: &Ask) -> Bytes {
             out.text("upto").u64(*upto);
             put_rows(&mut out, rows);
         }
-        Ask::End { whole } => _ = out.text("whole").bool(*whole),
+        Ask::End { whole, gave, clean } => {
+            out.text("whole").bool(*whole).text("gave").bool(*gave);
+            out.text("clean").u64(*clean);
+        }
     }
     out.into_bytes()
 }

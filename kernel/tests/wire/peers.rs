@@ -66,7 +66,7 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         peer::pong(9),
         peer::again(),
         word.to_frame(),
-        peer::digests(1, PartitionId::all().map(|id| (id, 7))),
+        peer::digests(1, 2, PartitionId::all().map(|id| (id, 7))),
     ];
     for frame in frames.into_iter().chain(of_a_repair()) {
         for len in 0..frame.len() {
@@ -121,7 +121,11 @@ fn of_a_repair() -> Vec<bytes::Bytes> {
             upto: 2,
             rows: rows.clone(),
         },
-        RepairAsk::End { whole: true },
+        RepairAsk::End {
+            whole: true,
+            gave: false,
+            clean: 7,
+        },
     ];
     let answers = [
         Answer::Symbols { seal, batch },
@@ -172,7 +176,7 @@ fn what_a_repair_says_is_what_is_heard() {
                         assert_eq!((at, items), (1, &[[0, 0, 5, 0, 0, 0, 0, 0, 0]][..]));
                     }
                     Asked::Give { upto, .. } => assert_eq!(upto, 2),
-                    Asked::End { whole } => assert!(whole),
+                    Asked::End { whole, gave, clean } => assert_eq!((whole, gave, clean), (true, false, 7)),
                 }
             }
             Repair::Answer(answer) => match answer {

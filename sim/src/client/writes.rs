@@ -1,13 +1,14 @@
 //! The writes of a client: stamped once, and asked with that stamp until they are done, or refused for good.
 
 use kernel::env::ConnId;
-use kernel::wire::Consistency;
+use kernel::wire::{Code, Consistency};
 use kernel::wire::client::{op, op_batch, sync_body};
 use kernel::wire::op::{Ask, Op};
 
 use super::reads::can_retry;
 use super::{Action, Client, Said};
 use crate::invariant::Write;
+use crate::model::Version;
 
 /// A write that is neither done nor refused yet.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Pending {
     /// Asked, on the line that is open now.
     pub asked: bool,
     pub not_before_us: u64,
+    /// It was stamped anew once: its first stamp was too old.
+    pub anew: bool,
 }
 
 impl Client {
@@ -118,13 +121,44 @@ impl Client {
         if for_good {
             // Its number stays where it was sent: an acknowledgement of those before it may name it as the last.
             self.refused += 1;
-            self.pending.remove(&id);
+            let refused = self.pending.remove(&id);
             self.drop_answered_frames();
+            let request = id;
+            out.push(self.says(conn, Said::Refused { request, for_good }));
+            if let Some(refused) = refused.filter(|_| code == u64::from(Code::StampTooOld.number())) {
+                self.write_anew(at_us, refused, out);
+            }
         } else {
             self.unframe(id);
+            let request = id;
+            out.push(self.says(conn, Said::Refused { request, for_good }));
         }
-        let request = id;
-        out.push(self.says(conn, Said::Refused { request, for_good }));
+    }
+
+    /// What was stamped so long ago that it may be older than a delete that nobody remembers is another write now. Who does not follow the
+    /// nodes' clocks may have nothing newer to say.
+    fn write_anew(&mut self, at_us: u64, refused: Pending, out: &mut Vec<Action>) {
+        if refused.anew || self.config.twin {
+            return;
+        }
+        let stamp = self.hlc.now(self.wall_ms(at_us));
+        let version = Version {
+            stamp,
+            ..refused.write.version
+        };
+        let write = Write {
+            version,
+            ..refused.write
+        };
+        out.push(Action::Wrote(write.clone()));
+        let pending = Pending {
+            write,
+            asked: false,
+            anew: true,
+            ..refused
+        };
+        self.pending.insert(self.next_id, pending);
+        self.next_id += 1;
     }
 
     /// Something was refused, and nobody knows what: all of it is asked again.

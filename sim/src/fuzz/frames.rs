@@ -297,7 +297,7 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
         }
         3 => {
             let ids = kernel::partition::PartitionId::all();
-            peer::digests(round, ids.map(|id| (id, id.index() as u128 % 3))).into()
+            peer::digests(round, u.arbitrary()?, ids.map(|id| (id, id.index() as u128 % 3))).into()
         }
         4 => repairs::ask(u, round)?,
         5 => repairs::answer(u, round)?,

@@ -37,7 +37,11 @@ pub(super) fn ask(u: &mut Unstructured<'_>, session: u64) -> Result<Vec<u8>> {
             upto: few,
             rows: vec![row(u)?],
         },
-        _ => Ask::End { whole: u.arbitrary()? },
+        _ => Ask::End {
+            whole: u.arbitrary()?,
+            gave: u.arbitrary()?,
+            clean: u.arbitrary()?,
+        },
     };
     Ok(repair::ask(session, partition, &ask).into())
 }

@@ -56,7 +56,7 @@ impl Followed {
                     self.asked = self.asked.max(at + items.len() as u64);
                     Ok(())
                 }
-                Asked::End { whole: true } if self.answered < self.asked => Err(format!(
+                Asked::End { whole: true, .. } if self.answered < self.asked => Err(format!(
                     "says that it holds all once it does; it asked for {} and got {}",
                     self.asked, self.answered
                 )),

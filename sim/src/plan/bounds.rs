@@ -26,6 +26,7 @@ fn bounds(name: &str) -> (u64, u64) {
         "log_bytes" | "chunk_bytes" | "apply_bytes" | "commit_bytes_in_flight" | "unsent_bytes" => (1, 1 << 30),
         "client_batch" => (1, 10_000),
         "move_bytes_per_s" => (1, 1 << 30),
+        "offline_horizon_ms" => (1, 1 << 40),
         // Timers of no time at all would stop the clock of the world.
         "heartbeat_ms" | "silence_ms" | "anti_entropy_ms" | "redial_ms" => (1, MOST_MS),
         "patience_us" => (1_000, MOST_US),

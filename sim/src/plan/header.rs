@@ -90,6 +90,8 @@ pub struct Header {
     pub remove_after_ms: u64,
     /// `Limits::move_bytes_per_s`.
     pub move_bytes_per_s: u64,
+    /// `Limits::offline_horizon_ms`.
+    pub offline_horizon_ms: u64,
 }
 
 impl Default for Header {
@@ -135,6 +137,7 @@ impl Default for Header {
             redial_ms: (50, 500),
             remove_after_ms: 0,
             move_bytes_per_s: 4 << 20,
+            offline_horizon_ms: 30 * 24 * 3_600_000,
         }
     }
 }
@@ -193,6 +196,7 @@ impl Header {
             ("redial_ms", Pair(&mut self.redial_ms)),
             ("remove_after_ms", Number(&mut self.remove_after_ms)),
             ("move_bytes_per_s", Number(&mut self.move_bytes_per_s)),
+            ("offline_horizon_ms", Number(&mut self.offline_horizon_ms)),
         ]
     }
 

@@ -131,6 +131,7 @@ pub fn limits(header: &Header) -> Limits {
         repair_list_items: if header.chunk_bytes < 1_000 { 0 } else { 16 },
         redial_ms: header.redial_ms,
         move_bytes_per_s: header.move_bytes_per_s,
+        offline_horizon_ms: header.offline_horizon_ms,
         ..Limits::default()
     }
 }

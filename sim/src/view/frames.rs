@@ -317,8 +317,8 @@ fn repair(session: u64, message: &Repair<'_>, keys: &[Vec<u8>]) -> String {
                 Asked::List { from } => format!("ITEMS_ASK of partition {partition}, from {from}"),
                 Asked::Want { at, items } => format!("WANT {} items of partition {partition}, from {at}", items.len()),
                 Asked::Give { .. } => format!("GIVE {}", shown(keys)),
-                Asked::End { whole: true } => format!("REPAIR_END of partition {partition}, whole"),
-                Asked::End { whole: false } => format!("REPAIR_END of partition {partition}"),
+                Asked::End { whole: true, .. } => format!("REPAIR_END of partition {partition}, whole"),
+                Asked::End { whole: false, .. } => format!("REPAIR_END of partition {partition}"),
             }
         }
         Repair::Answer(answer) => match answer {

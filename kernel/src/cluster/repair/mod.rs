@@ -95,6 +95,10 @@ pub enum Ask {
     End {
         /// Whether all that the view held is here now.
         whole: bool,
+        /// Whether the other side has said that it holds all that this side held when it began.
+        gave: bool,
+        /// The version of the cluster's state at which both sides knew all members to be clean when it began; 0 if they did not.
+        clean: u64,
     },
 }
 
@@ -182,6 +186,8 @@ pub struct Repaired {
     pub whole: bool,
     /// Whether the other side has said that it holds, durably, all that this side held when it began.
     pub gave: bool,
+    /// See [`Ask::End`].
+    pub clean: u64,
     /// Whether coded symbols were given up for the list.
     pub fell_back: bool,
     /// What it cost.

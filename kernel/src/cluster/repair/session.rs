@@ -27,6 +27,8 @@ pub struct Session {
     partition: PartitionId,
     /// Whether the other side is given what it lacks.
     gives: bool,
+    /// See [`Ask::End`].
+    clean: u64,
     phase: Phase,
     seal: Option<Seal>,
     /// Something that came was not taken, for lack of room.
@@ -92,12 +94,14 @@ pub enum Next {
 }
 
 impl Session {
-    /// A session that compares what `maps` hold now, of one partition. With `gives` the other side is also given what it lacks.
-    pub fn new(partition: PartitionId, gives: bool, maps: &Maps, limits: &Limits, now_us: u64) -> Self {
+    /// A session that compares what `maps` hold now, of one partition. With `gives` the other side is also given what it lacks. `clean` is
+    /// told at the end ([`Ask::End`]).
+    pub fn new(partition: PartitionId, gives: bool, clean: u64, maps: &Maps, limits: &Limits, now_us: u64) -> Self {
         let here = Encoder::new(maps.digest_key(), maps.items());
         Self {
             partition,
             gives,
+            clean,
             phase: Phase::Symbols(Box::new(Decoder::new(here, limits.repair_symbols))),
             seal: None,
             refused: false,
@@ -176,6 +180,8 @@ impl Session {
     fn end(&self) -> Ask {
         Ask::End {
             whole: self.ended.whole,
+            gave: self.ended.gave,
+            clean: self.clean,
         }
     }
 
@@ -350,6 +356,7 @@ impl Session {
             as_of: self.seal.map_or(0, |seal| seal.as_of),
             whole: self.ended.whole,
             gave: self.ended.gave,
+            clean: self.clean,
             fell_back: self.fell_back,
             account: self.account,
         }

@@ -143,7 +143,7 @@ fn run(
     limits: &Limits,
     mut between: impl FnMut(&mut Side, &mut Side),
 ) -> Repaired {
-    let mut session = Session::new(here.partition, gives, here.maps(), limits, 0);
+    let mut session = Session::new(here.partition, gives, 0, here.maps(), limits, 0);
     for _ in 0..10_000 {
         let ask = session.ask(here.maps(), limits, 0);
         let Some(answer) = there.answer(&ask, limits) else {
@@ -217,7 +217,7 @@ fn the_list_takes_over_where_symbols_do_not_do_and_where_they_lie() {
 
     // Symbols of a view with another sum: what comes apart is not all.
     let (mut here, mut there) = (Side::holding(&[(1, 7, 1)]), other(Side::holding(&[(2, 7, 1)])));
-    let mut session = Session::new(here.partition, true, here.maps(), &small(), 0);
+    let mut session = Session::new(here.partition, true, 0, here.maps(), &small(), 0);
     let ask = session.ask(here.maps(), &small(), 0);
     let Some(Answer::Symbols { seal, batch }) = there.answer(&ask, &small()) else {
         panic!("symbols");
@@ -240,7 +240,7 @@ fn the_list_takes_over_where_symbols_do_not_do_and_where_they_lie() {
 #[test]
 fn what_was_not_taken_is_not_whole() {
     let (here, mut there) = (Side::holding(&[]), other(Side::holding(&[(2, 7, 1)])));
-    let mut session = Session::new(here.partition, true, here.maps(), &small(), 0);
+    let mut session = Session::new(here.partition, true, 0, here.maps(), &small(), 0);
     let mut ask = session.ask(here.maps(), &small(), 0);
     for _ in 0..10 {
         match there.answer(&ask, &small()) {
@@ -250,7 +250,11 @@ fn what_was_not_taken_is_not_whole() {
         }
         ask = session.ask(here.maps(), &small(), 0);
     }
-    assert_eq!(ask, Ask::End { whole: false });
+    assert_eq!(ask, Ask::End {
+            whole: false,
+            gave: true,
+            clean: 0,
+        });
     assert!(!session.repaired().whole);
 }
 
@@ -293,7 +297,7 @@ fn sessions_and_views_of_a_link_are_bounded_and_end_in_silence() {
     repairs.differ(PartitionId::all().take(5));
     let mut begun = vec![];
     while let Some(id) = repairs.next(&limits) {
-        begun.push(repairs.open(Session::new(id, true, side.maps(), &limits, 0)));
+        begun.push(repairs.open(Session::new(id, true, 0, side.maps(), &limits, 0)));
     }
     assert_eq!((begun.len(), repairs.open_and_waiting()), (2, (2, 3)));
     repairs.differ(PartitionId::all().take(4));
@@ -323,7 +327,7 @@ fn an_answer_holds_no_more_than_it_may() {
     let limits = small();
     let rows: Vec<_> = (0..200).map(|n| (n, 7, 1)).collect();
     let (mut here, mut there) = (Side::holding(&[]), other(Side::holding(&rows)));
-    let mut session = Session::new(here.partition, true, here.maps(), &limits, 0);
+    let mut session = Session::new(here.partition, true, 0, here.maps(), &limits, 0);
     let mut kinds = BTreeMap::<String, usize>::new();
     loop {
         let ask = session.ask(here.maps(), &limits, 0);
@@ -370,7 +374,7 @@ proptest! {
         let (mut frozen_there, frozen_here) = (None, here.rows());
         let mut writes = writes.into_iter();
         let quiet = writes.len() == 0;
-        let mut session = Session::new(here.partition, true, here.maps(), &limits, 0);
+        let mut session = Session::new(here.partition, true, 0, here.maps(), &limits, 0);
         let mut late = Vec::new();
         let mut over = false;
         for _ in 0..100_000 {
@@ -407,7 +411,7 @@ proptest! {
     fn a_session_is_put_away_and_taken_up_again_anywhere(rows in prop::collection::vec((0u32..90, 1u64..12, 0u8..3), 0..90)) {
         let half = rows.len() / 2;
         let (mut here, mut there) = (Side::holding(&rows[..half]), other(Side::holding(&rows[half / 2..])));
-        let mut session = Session::new(here.partition, true, here.maps(), &small(), 0);
+        let mut session = Session::new(here.partition, true, 0, here.maps(), &small(), 0);
         loop {
             let bytes = postcard::to_allocvec(&session).unwrap();
             session = postcard::from_bytes(&bytes).unwrap();

@@ -1,5 +1,6 @@
 //! A floor as a number, and what lies at or below it.
 
+use crate::crdt::Version;
 use crate::hlc::{MAX_MILLIS, Stamp};
 
 /// The highest floor: the time of the last stamp that a write may carry.
@@ -13,21 +14,18 @@ pub fn is_at_or_below(stamp: Stamp, floor: u64) -> bool {
     floor > 0 && stamp.time() <= floor
 }
 
+/// Whether every replica may forget a version at this floor: a tombstone at or below it, and what was written and has expired at or
+/// below it. A function of the version and the floor, and of nobody's time: all forget the same.
+pub fn is_collectable(version: &Version<'_>, floor: u64) -> bool {
+    is_at_or_below(version.stamp, floor) && (version.is_tombstone() || version.is_expired(floor >> 16))
+}
+
 /// The newest floor that may be proposed at `wall_ms`: everything at or below it is older than the offline horizon.
 /// 0 if nothing can be so old.
 pub fn candidate(wall_ms: u64, horizon_ms: u64) -> u64 {
     // One below the first stamp of that millisecond: a write exactly at the horizon is still welcome.
     let horizon = wall_ms.min(MAX_MILLIS).saturating_sub(horizon_ms) << 16;
     horizon.saturating_sub(1)
-}
-
-/// A write is stamped, or its writer born, at or below what this replica has promised to admit nothing at: stamp it anew,
-/// under a new birth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the write is older than this partition takes (at or below {promised}): it needs a new stamp and birth")]
-pub struct BelowFloor {
-    /// The highest floor promised, in units of [`Stamp::time`].
-    pub promised: u64,
 }
 
 #[cfg(test)]

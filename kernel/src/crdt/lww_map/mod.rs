@@ -11,7 +11,7 @@ mod tests;
 
 use alloc::vec::Vec;
 
-use crate::crdt::floor::is_at_or_below;
+use crate::crdt::floor::{is_at_or_below, is_collectable};
 use crate::crdt::record::record_bytes;
 use crate::crdt::{DigestKey, Merged, Version};
 use crate::env::{Mutant, Mutants};
@@ -328,15 +328,16 @@ impl LwwMap {
             return;
         }
         self.floor = floor;
-        let floor_ms = floor >> 16;
-        // A function of the version and the floor, not of this replica's time: all replicas forget the same.
-        let dead = self.rows_where(|Row { version, .. }| {
-            is_at_or_below(version.stamp, floor) && (version.is_tombstone() || version.is_expired(floor_ms))
-        });
+        let dead = self.rows_where(|row| is_collectable(&row.version, floor));
         for (place, key) in &dead {
             self.remove(*place, key);
             gone(key);
         }
+        self.compact();
+    }
+
+    /// Gives back memory that what was forgotten had, if it is much.
+    pub(crate) fn compact(&mut self) {
         if self.is_sparse() {
             let mut smaller = Self::new(self.digest_key, self.mutants);
             for row in self.iter() {

@@ -76,6 +76,7 @@ impl Node {
         if stored.value.as_ref().is_some_and(|state| !state.is_sound()) {
             return Err(StorageError::Corrupt);
         }
+        self.find_floor(same)?;
         self.membership.joined = kept.joined;
         self.membership.boots = kept.boots;
         self.membership.booted = kept.booted;

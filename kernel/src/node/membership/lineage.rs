@@ -170,7 +170,7 @@ impl Node {
     }
 
     /// This node is who it was no longer: it wants to become a member as another, with what it holds.
-    pub(super) fn begin_anew(&mut self, reason: &str, now: Now) {
+    pub(in crate::node) fn begin_anew(&mut self, reason: &str, now: Now) {
         if self.store.room_for(REGISTER_BYTES).is_err() {
             return;
         }
@@ -191,6 +191,7 @@ impl Node {
         self.fills.forget();
         let id = NodeId(self.rng.next_u64());
         self.membership = Membership::new(self.config.mutants);
+        self.forget_floor();
         self.membership.contacts = contacts;
         self.store
             .put_system(CLUSTER_ROW, encode(&Stored::<ClusterState>::default()));

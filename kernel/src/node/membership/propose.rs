@@ -59,6 +59,11 @@ impl Node {
             .is_some_and(|nodes| nodes.contains(&node))
     }
 
+    /// There may be something to propose.
+    pub(in crate::node) fn membership_stirs(&mut self, now: Now) {
+        self.membership.since_us.get_or_insert(now.mono_us);
+    }
+
     /// Whether there may be something to propose. What it would be is looked at only then.
     fn may_change(&self) -> bool {
         let Membership {
@@ -82,12 +87,13 @@ impl Node {
             || !wishes.is_empty()
             || !applicants.is_empty()
             || !filled.is_empty()
+            || self.floor_change().is_some()
     }
 
     /// The next change that there is to propose, whoever sees to it.
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
-        let (own, to_remove) = (self.as_member(), self.to_remove());
+        let (own, to_remove, floor) = (self.as_member(), self.to_remove(), self.floor_change());
         let (membership, peers, liveness) = (&mut self.membership, &self.peers, &self.liveness);
         let has_failed = |id| liveness.state(id) == Health::Failed;
         let is_later = |one, other| peers.to(other).is_some_and(|other| peers.to(one) > Some(other));
@@ -129,6 +135,7 @@ impl Node {
             .find(|member| member.leaving && !state.is_used(member.id));
         let left = left.and_then(|member| state.after(&Change::Remove(member.id), version).ok());
         left.or_else(|| state.after(&Change::Remove(to_remove?), version).ok())
+            .or_else(|| state.after(&floor?, version).ok())
     }
 
     /// A member has failed, or is there again.

@@ -94,6 +94,14 @@ fn words() -> Vec<Word<'static>> {
             part(None, vec![], None),
         ]),
         Word::Covered(vec![(partition, 7)]),
+        Word::Stands {
+            version: u64::MAX,
+            confirms: true,
+        },
+        Word::Same {
+            clean: 3,
+            partitions: vec![partition],
+        },
         Word::Taken(vec![0, u64::MAX]),
         ask(None),
         ask(Some(([0xff; 16], true))),

@@ -25,6 +25,12 @@ pub(super) fn draw(seed: u64) -> Plan {
         // So little that a record or two are all that comes at once.
         header.move_bytes_per_s = pick(rate, &[2_000, 20_000]);
     }
+    let horizon = &mut streams("offline horizon").at(0, 0);
+    let settles = horizon.chance(200);
+    if settles {
+        // So near that what was deleted is collected while a plan runs.
+        header.offline_horizon_ms = pick(horizon, &[300, 1_000, 3_000]);
+    }
     if header.exchanges > 0 && header.latency_us.1 > 100_000 {
         // An exchange asks one thing after the other, each of them on a connection of its own: that takes its time.
         header.converge_us = header.converge_us.max(120_000_000);
@@ -40,6 +46,9 @@ pub(super) fn draw(seed: u64) -> Plan {
     }
     if let Some(theme) = theme {
         themes::entries(theme, &header, &mut streams("theme").at(1, 0), &mut entries);
+    }
+    if settles {
+        themes::settling(&header, &mut streams("settling").at(0, 0), &mut entries);
     }
     entries.sort_by_key(|entry| entry.at_us);
     levels::all(&streams("levels"), &mut entries);

@@ -103,6 +103,26 @@ pub(super) fn entries(theme: Theme, header: &Header, rng: &mut Draw, entries: &m
     }
 }
 
+/// Adds what tombstones are for: some keys are written, deleted and read all the time, by clients that come and go.
+pub(super) fn settling(header: &Header, rng: &mut Draw, entries: &mut Vec<Entry>) {
+    let mut story = Story { header, rng, entries };
+    for turn in 0..60 {
+        let (at_us, client, key) = (story.moment_us(), story.client(), story.rng.below(4));
+        match story.rng.below(5) {
+            0 | 1 => story.delete(at_us, client, key),
+            2 => story.get(at_us, client, key),
+            _ => story.put(at_us, client, key, turn),
+        }
+    }
+    // Away with what was written before, for longer than that is welcome.
+    for client in 0..header.clients as usize {
+        let (at_us, key) = (story.moment_us(), story.rng.below(4));
+        let away = FaultKind::Offline.on(On::Client(client)).for_us(header.offline_horizon_ms * 2_000);
+        story.add(at_us, Event::Fault(away));
+        story.put(at_us + 1_000, client, key, 5_000 + client as u64);
+    }
+}
+
 struct Story<'s> {
     header: &'s Header,
     rng: &'s mut Draw,
@@ -271,6 +291,12 @@ impl Story<'_> {
             level: Consistency::default(),
         };
         self.add(at_us, event);
+    }
+
+    fn delete(&mut self, at_us: u64, client: usize, key: u64) {
+        let (map, key) = ("m0".into(), format!("k{key}"));
+        let level = Consistency::default();
+        self.add(at_us, Event::Delete { client, map, key, level });
     }
 
     fn get(&mut self, at_us: u64, client: usize, key: u64) {

@@ -1,0 +1,393 @@
+//! How the floor rises: rule 1 of the promises, for the whole cluster at once.
+//!
+//! Tombstones, and what has expired, can be collected where nobody will ever admit something as old, or still has something as old that
+//! others lack ([`crate::crdt::floor`]). The members agree on that by three versions of the cluster's state:
+//!
+//! 1. *A candidate*: a time older than the offline horizon, proposed by a member that has something to collect. Whoever has adopted it
+//!    admits nothing that is stamped at or below it; its heartbeats say when that is durable.
+//! 2. *Confirmations.* A member that has adopted the candidate and holds nothing of what lies elsewhere says that it is *clean*. Once all
+//!    are, whatever is at or below the candidate lies with replicas, and no more of it comes to be. From then on each compares
+//!    each partition that it holds with each other replica of it, and *confirms*, durably, once each was equal, or was repaired whole.
+//! 3. *The floor.* When all members have confirmed, the candidate becomes the floor, and each collects at its own pace. A replica that
+//!    lacks something at or below the floor knows that it was deleted, whoever shows it.
+//!
+//! Whatever changes the state in between, such as a member that joins, begins the second step anew. Positions in logs, and who had what
+//! when, are not needed for that: to compare is to know. One member that is away holds it up, and nothing else.
+//!
+//! Who finds a floor above what it confirmed was away, with a disk that nobody knows of any more: what it holds at or below that floor
+//! may be what others have deleted. It forgets that before it shows any of it; if it is counted as a replica it begins anew first.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::liveness::Health;
+use crate::cluster::{Change, ClusterState};
+use crate::crdt::floor::{candidate, is_at_or_below};
+use crate::env::{ConnId, Mutant, NodeId, Now};
+use crate::hlc::{Stamp, Trust};
+use crate::machine::StorageError;
+use crate::node::Node;
+use crate::partition::{PARTITIONS, PartitionId};
+use crate::session::Shows;
+use crate::store::forget_bytes;
+use crate::wire::cluster::Word;
+
+/// The row in which it is kept what was confirmed.
+const FLOOR_ROW: &str = "floor";
+
+/// How often a member says where it stands while there is a candidate.
+const TELL_US: u64 = 1_000_000;
+/// How often it looks for something to collect, at most, and how many rows it looks at in one step.
+const LOOK_US: (u64, u64) = (250_000, 3_600_000_000);
+const LOOK_ROWS: u64 = 16_384;
+/// How many keys are forgotten in one step, at most.
+const FORGET_AT_ONCE: usize = 256;
+/// How long it waits where there is no room.
+const NO_ROOM_US: u64 = 1_000_000;
+
+/// Where this node stands with the floor.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Settling {
+    /// On disk: whatever any member admitted at or below this is here, or was deleted.
+    confirmed: u64,
+    /// The version of the cluster's state that all that follows is about.
+    version: u64,
+    /// Who is clean: has adopted it and holds nothing that lies elsewhere.
+    clean: BTreeSet<NodeId>,
+    /// What of this node's was compared, and with whom, since all were clean.
+    compared: BTreeSet<(PartitionId, NodeId)>,
+    /// Who has confirmed.
+    confirms: BTreeSet<NodeId>,
+    told_us: Option<u64>,
+    /// Something can be collected at this candidate.
+    wants: Option<u64>,
+    look_us: Option<u64>,
+    /// The next partition to look at, or to collect in.
+    at: u64,
+    /// It is collecting: nothing is to be done before this time.
+    collects_us: Option<u64>,
+    /// Versions that were collected.
+    collected: u64,
+}
+
+impl Settling {
+    /// Versions that were collected since the node was made.
+    pub fn collected(&self) -> u64 {
+        self.collected
+    }
+
+    /// When something here is due.
+    pub fn wake_us(&self) -> Option<u64> {
+        let told_us = self.told_us.map(|told_us| told_us + TELL_US);
+        [told_us, self.look_us, self.collects_us].into_iter().flatten().min()
+    }
+
+    fn has_all(&self, of: &BTreeSet<NodeId>, state: &ClusterState) -> bool {
+        state.members.iter().all(|member| of.contains(&member.id))
+    }
+}
+
+impl Node {
+    /// Takes what storage holds of it. `same`: it is this node's.
+    pub(super) fn find_floor(&mut self, same: bool) -> Result<(), StorageError> {
+        let row = self.store.system(FLOOR_ROW).filter(|_| same);
+        let row = row.map(|row| <[u8; 8]>::try_from(&row[..]).map_err(|_| StorageError::Corrupt));
+        let collected = self.settling.collected;
+        self.settling = Settling {
+            confirmed: u64::from_be_bytes(row.transpose()?.unwrap_or_default()),
+            collected,
+            ..Settling::default()
+        };
+        Ok(())
+    }
+
+    /// What it confirmed was said by another than it is now.
+    pub(super) fn forget_floor(&mut self) {
+        self.confirm_floor(0);
+        self.settling.version = 0;
+    }
+
+    fn confirm_floor(&mut self, floor: u64) {
+        self.settling.confirmed = floor;
+        let row = Bytes::copy_from_slice(&floor.to_be_bytes());
+        self.store.put_system(FLOOR_ROW, row);
+    }
+
+    /// The cluster's state is another one.
+    pub(super) fn adopt_floor(&mut self) {
+        let Some(state) = self.membership.state() else {
+            return self.store.settle(0, 0);
+        };
+        let (version, floor, promised) = (self.membership.epoch(), state.floor, state.promised());
+        if self.settling.version == version {
+            return;
+        }
+        let rises = floor > self.store.floor();
+        self.store.settle(floor, promised);
+        // Whatever this node stamps is to be admitted.
+        if let Some(stamp) = Stamp::last_at(promised) {
+            self.hlc.observe(stamp);
+        }
+        let Settling {
+            confirmed,
+            look_us,
+            at,
+            collects_us,
+            collected,
+            ..
+        } = self.settling;
+        self.settling = Settling {
+            confirmed,
+            version,
+            look_us,
+            at: if rises { 0 } else { at },
+            collects_us: if rises { Some(0) } else { collects_us },
+            collected,
+            ..Settling::default()
+        };
+    }
+
+    /// Whether this node holds what others may have collected: it shows nothing before that is gone.
+    pub(super) fn is_below_floor(&self) -> bool {
+        self.settling.confirmed < self.store.floor() && !self.config.mutants.is(Mutant::KeepsBelowFloor)
+    }
+
+    /// Whether a version that somebody shows must not be taken: what is not here was deleted. `is_new`: it comes as a new change.
+    pub(super) fn is_settled(&self, stamp: Stamp, is_held: bool) -> bool {
+        let takes = self.config.mutants.is(Mutant::HintOlderThanTombstone);
+        !is_held && is_at_or_below(stamp, self.store.floor()) && !takes
+    }
+
+    /// Whether who sends something as old as this may still do so: only what members had admitted before counts.
+    pub(super) fn is_too_late(&self, conn: ConnId, stamp: Stamp) -> bool {
+        let is_member = |node| self.membership.state().is_some_and(|state| state.member(node).is_some());
+        is_at_or_below(stamp, self.store.promised()) && !self.peers.node_at(conn).is_some_and(is_member)
+    }
+
+    /// The version of the state at which this node knows that all are clean; 0 if it does not.
+    pub(super) fn all_clean(&self) -> u64 {
+        let settling = &self.settling;
+        let state = self.membership.state().filter(|state| state.candidate > 0);
+        let is_clean = state.is_some_and(|state| settling.has_all(&settling.clean, state));
+        if is_clean { settling.version } else { 0 }
+    }
+
+    /// This node has all that a replica held of a partition since all were clean, in the version `clean`.
+    pub(super) fn compared(&mut self, node: Option<NodeId>, partitions: impl Iterator<Item = PartitionId>, clean: u64) {
+        if let Some(node) = node.filter(|_| clean > 0 && clean == self.all_clean()) {
+            self.settling.compared.extend(partitions.map(|id| (id, node)));
+        }
+    }
+
+    /// A member says where it stands.
+    pub(super) fn stands(&mut self, node: NodeId, version: u64, confirms: bool, now: Now) {
+        if version != self.settling.version {
+            return;
+        }
+        let settling = &mut self.settling;
+        let is_news = settling.clean.insert(node);
+        if is_news && self.all_clean() > 0 {
+            self.compare_again();
+        }
+        if confirms && self.settling.confirms.insert(node) {
+            self.membership_stirs(now);
+        }
+    }
+
+    /// The change of the state that is due for the sake of the floor.
+    pub(super) fn floor_change(&self) -> Option<Change> {
+        let (settling, state) = (&self.settling, self.membership.state()?);
+        if settling.version != self.membership.epoch() {
+            return None;
+        }
+        if state.candidate > 0 {
+            let living = |id| self.peers.to(id).is_some() || id == self.membership.id();
+            let without_the_rest = self.config.mutants.is(Mutant::FloorOfTheLiving)
+                && state.members.iter().all(|member| settling.confirms.contains(&member.id) || !living(member.id));
+            let all = settling.has_all(&settling.confirms, state) || without_the_rest;
+            return all.then_some(Change::Raise);
+        }
+        settling.wants.map(Change::Settle)
+    }
+
+    /// Does what is due.
+    pub(super) fn settle_timers(&mut self, now: Now) {
+        if !self.membership.is_member() || self.draining {
+            return;
+        }
+        self.stand(now);
+        self.look(now);
+        self.collect(now);
+    }
+
+    /// Finds out whether it is clean, and whether it can confirm, and says so.
+    fn stand(&mut self, now: Now) {
+        let own = self.membership.id();
+        let Some(state) = self.membership.state().filter(|state| state.candidate > 0) else {
+            self.settling.told_us = None;
+            return;
+        };
+        let (candidate, version) = (state.candidate, self.settling.version);
+        let is_due = self.settling.told_us.is_none_or(|told_us| told_us + TELL_US <= now.mono_us);
+        let mut is_news = false;
+        // A look at everything, now and then; what it waits for comes from others, and they say so.
+        if is_due && !self.settling.clean.contains(&own) {
+            let is_clean = state.moves() == 0 && self.membership.durable() >= version && !self.has_leftovers();
+            if is_clean && !self.is_below_floor() {
+                self.settling.clean.insert(own);
+                is_news = true;
+                if self.all_clean() > 0 {
+                    self.compare_again();
+                }
+            }
+        }
+        if !self.settling.confirms.contains(&own) && self.all_clean() > 0 && self.has_compared() {
+            if self.store.room_for(NO_ROOM_BYTES).is_err() {
+                self.store.fell_short();
+            } else {
+                self.confirm_floor(candidate);
+                self.settling.confirms.insert(own);
+                self.membership_stirs(now);
+                is_news = true;
+            }
+        }
+        if is_due || is_news {
+            self.settling.told_us = Some(now.mono_us);
+            let confirms = self.settling.confirms.contains(&own);
+            if self.settling.clean.contains(&own) {
+                let frame = Word::Stands { version, confirms }.to_frame();
+                let links: Vec<ConnId> = self.peers.nodes().map(|(_, conn)| conn).collect();
+                for conn in links {
+                    self.outbox.push(conn, frame.clone(), Shows::State);
+                }
+            }
+        }
+    }
+
+    fn has_leftovers(&self) -> bool {
+        let own = self.membership.id();
+        let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
+        PartitionId::all().any(|id| !self.holds(own, id) && left(id))
+    }
+
+    /// Whether each partition of this node was compared with each other replica.
+    fn has_compared(&self) -> bool {
+        if self.config.mutants.is(Mutant::ConfirmsUncompared) {
+            return true;
+        }
+        let own = self.membership.id();
+        let Some(state) = self.membership.state() else {
+            return false;
+        };
+        PartitionId::all().filter(|id| self.holds(own, *id)).all(|id| {
+            let mut others = state.placement(id).holders().filter(|node| *node != own);
+            others.all(|node| self.settling.compared.contains(&(id, node)))
+        })
+    }
+
+    /// Looks for something to collect, so many rows at a time, and then rests.
+    fn look(&mut self, now: Now) {
+        let horizon_ms = self.config.limits.offline_horizon_ms;
+        let rest_us = (horizon_ms.saturating_mul(1_000) / 8).clamp(LOOK_US.0, LOOK_US.1);
+        let look_us = *self.settling.look_us.get_or_insert(now.mono_us + rest_us);
+        if look_us > now.mono_us || self.settling.collects_us.is_some() {
+            return;
+        }
+        let floor = candidate(now.wall_ms, horizon_ms);
+        let mut looked = 0;
+        while let Some(id) = PartitionId::new(self.settling.at).filter(|_| looked < LOOK_ROWS) {
+            let held = self.store.partition(id).held();
+            if held.tombstones + held.expiring > 0 {
+                looked += held.records;
+                if !self.store.settled(id, floor, false, 1).is_empty() {
+                    self.want(floor, now);
+                    self.settling.at = PARTITIONS.into();
+                    break;
+                }
+            }
+            self.settling.at += 1;
+        }
+        let is_over = self.settling.at >= PARTITIONS.into();
+        if is_over {
+            self.settling.at = 0;
+        }
+        let pause_us = if is_over { rest_us } else { LOOK_US.0 };
+        self.settling.look_us = Some(now.mono_us + pause_us);
+    }
+
+    /// The floor may rise to this, if nothing stands in its way: a member that is away would hold it up, and so does a move.
+    fn want(&mut self, floor: u64, now: Now) {
+        let own = self.membership.id();
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        let is_there = |id| id == own || self.peers.to(id).is_some() && self.liveness.state(id) != Health::Failed;
+        let all = state.members.iter().all(|member| !member.leaving && is_there(member.id));
+        if all && state.moves() == 0 && floor > state.promised() && self.trust == Trust::Sure {
+            self.settling.wants = Some(floor);
+            self.membership_stirs(now);
+        }
+    }
+
+    /// Forgets what is settled, some of it in a step that stages nothing else: what every replica may forget; and of what this node has
+    /// not confirmed everything, which is gone before anything of it is shown.
+    fn collect(&mut self, now: Now) {
+        let is_due = self.settling.collects_us.is_some_and(|due_us| due_us <= now.mono_us);
+        if !is_due || self.store.has_staged() || self.membership.durable() < self.membership.epoch() {
+            return;
+        }
+        let (floor, purges) = (self.store.floor(), self.is_below_floor());
+        // What has expired by then is told to those who watch it first.
+        if self.store.expires_at_ms().is_some_and(|due_ms| due_ms <= floor >> 16) && !purges {
+            self.settling.collects_us = Some(now.mono_us + LOOK_US.0);
+            return;
+        }
+        if purges && self.is_counted() {
+            return self.begin_anew(
+                "the floor has risen without this node: it joins anew, without what was settled in the meantime",
+                now,
+            );
+        }
+        let mut forgotten = 0;
+        while let Some(id) = PartitionId::new(self.settling.at) {
+            let some = FORGET_AT_ONCE - forgotten;
+            let keys = self.store.settled(id, floor, purges, some);
+            for key in &keys {
+                if self.store.room_for(forget_bytes(key.as_bytes().len())).is_err() {
+                    self.store.fell_short();
+                    self.settling.collects_us = Some(now.mono_us + NO_ROOM_US);
+                    return;
+                }
+                self.store.forget(key);
+                self.settling.collected += 1;
+            }
+            if !keys.is_empty() {
+                self.store.compact(id);
+            }
+            forgotten += keys.len();
+            if keys.len() == some {
+                self.settling.collects_us = Some(now.mono_us);
+                return;
+            }
+            self.settling.at += 1;
+        }
+        if purges {
+            self.confirm_floor(floor);
+        }
+        self.settling.at = 0;
+        self.settling.collects_us = None;
+    }
+
+    /// Whether this node is a replica that others count, and there are others.
+    fn is_counted(&self) -> bool {
+        let own = self.membership.id();
+        let state = self.membership.state();
+        state.is_some_and(|state| {
+            state.members.len() > 1 && state.placements.iter().any(|placement| placement.replicas.contains(&own))
+        })
+    }
+}
+
+const NO_ROOM_BYTES: u64 = 1_024;
