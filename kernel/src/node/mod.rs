@@ -398,7 +398,7 @@ impl Node {
             self.membership_wake_us().filter(|_| serving && !self.draining),
             self.liveness.wake_us().filter(|_| serving && !self.draining),
             self.fills.wake_us().filter(|_| serving && !self.draining),
-            self.settling.wake_us().filter(|_| serving && !self.draining),
+            self.settle_wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
             self.orders.wake_us(),
             self.scatter.wake_us().filter(|_| serving && !self.draining),

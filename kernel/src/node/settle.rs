@@ -78,12 +78,6 @@ impl Settling {
         self.collected
     }
 
-    /// When something here is due.
-    pub fn wake_us(&self) -> Option<u64> {
-        let told_us = self.told_us.map(|told_us| told_us + TELL_US);
-        [told_us, self.look_us, self.collects_us].into_iter().flatten().min()
-    }
-
     fn has_all(&self, of: &BTreeSet<NodeId>, state: &ClusterState) -> bool {
         state.members.iter().all(|member| of.contains(&member.id))
     }
@@ -210,6 +204,26 @@ impl Node {
             return all.then_some(Change::Raise);
         }
         settling.wants.map(Change::Settle)
+    }
+
+    /// When something here is due, if nothing that is awaited comes first.
+    pub(super) fn settle_wake_us(&self) -> Option<u64> {
+        let Settling {
+            told_us,
+            look_us,
+            collects_us,
+            ..
+        } = self.settling;
+        if !self.membership.is_member() {
+            return None;
+        }
+        let is_durable = self.membership.durable() >= self.membership.epoch();
+        let told_us = told_us.map(|told_us| told_us + TELL_US);
+        let works_us = match collects_us {
+            Some(collects_us) => is_durable.then_some(collects_us),
+            None => look_us,
+        };
+        [told_us, works_us].into_iter().flatten().min()
     }
 
     /// Does what is due.
