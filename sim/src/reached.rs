@@ -89,13 +89,17 @@ pub enum Spot {
     MajorityGone,
     /// A node was there again after it had been removed.
     RemovedReturned,
+    /// The members agreed on a floor.
+    FloorRaised,
+    /// Something was forgotten that lay below it.
+    Collected,
     /// A client was offline with something to say.
     Offline,
 }
 
 impl Spot {
     /// All of them.
-    pub const ALL: [Spot; 41] = [
+    pub const ALL: [Spot; 43] = [
         Spot::FrameLost,
         Spot::FrameDoubled,
         Spot::FrameOvertaken,
@@ -136,6 +140,8 @@ impl Spot {
         Spot::MinorityGone,
         Spot::MajorityGone,
         Spot::RemovedReturned,
+        Spot::FloorRaised,
+        Spot::Collected,
         Spot::Offline,
     ];
 
@@ -182,6 +188,8 @@ impl Spot {
             Spot::MinorityGone => "minority-gone",
             Spot::MajorityGone => "majority-gone",
             Spot::RemovedReturned => "removed-returned",
+            Spot::FloorRaised => "floor-raised",
+            Spot::Collected => "collected",
             Spot::Offline => "offline",
         }
     }

@@ -139,7 +139,8 @@ impl ClusterState {
     pub fn is_sound(&self) -> bool {
         let ordered = self.members.windows(2).all(|pair| pair[0].id < pair[1].id);
         let placed = self.placements.iter().all(|placement| !placement.replicas.is_empty());
-        let floors = self.floor.max(self.candidate) <= FLOOR_MAX && (self.candidate == 0 || self.candidate > self.floor);
+        let floors =
+            self.floor.max(self.candidate) <= FLOOR_MAX && (self.candidate == 0 || self.candidate > self.floor);
         ordered
             && placed
             && floors
@@ -212,7 +213,11 @@ impl ClusterState {
             }
             Change::Raise => {
                 next.floor = core::mem::take(&mut next.candidate);
-                return if self.candidate > 0 { Ok(next) } else { Err(BadChange::Nothing) };
+                return if self.candidate > 0 {
+                    Ok(next)
+                } else {
+                    Err(BadChange::Nothing)
+                };
             }
         }
         next.place(version);

@@ -102,9 +102,7 @@ impl Node {
             return false;
         }
         let mut told = self.floors.of_map(conn, map, now, &self.config.limits);
-        told.any(|(key, floor)| {
-            self.store.lacks(key, floor.stamp) && within.contains(self.store.partition_of(key))
-        })
+        told.any(|(key, floor)| self.store.lacks(key, floor.stamp) && within.contains(self.store.partition_of(key)))
     }
 
     /// Ends a query of a client, if there is one of that name.

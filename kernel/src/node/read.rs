@@ -99,7 +99,11 @@ impl Node {
         if get.consistency == ReadConsistency::Quorum {
             return self.read_by_quorum(asker, get.id, key, floor, now);
         }
-        let Ok(shown) = Floor::judge(floor, self.store.get(&key).map(|version| version.stamp), self.store.floor()) else {
+        let Ok(shown) = Floor::judge(
+            floor,
+            self.store.get(&key).map(|version| version.stamp),
+            self.store.floor(),
+        ) else {
             return self.reply(conn, request, Reply::Refused(behind()), Shows::Nothing);
         };
         let found = shown.of(self.store.live(&key));

@@ -244,7 +244,8 @@ impl Node {
         if clean > 0 && clean == self.all_clean() {
             self.compared(Some(peer), equal.iter().copied(), clean);
             let partitions = equal;
-            self.outbox.push(conn, Word::Same { clean, partitions }.to_frame(), Shows::State);
+            self.outbox
+                .push(conn, Word::Same { clean, partitions }.to_frame(), Shows::State);
         }
         if !same.is_empty() {
             let covered = Word::Covered(same);

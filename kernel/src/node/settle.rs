@@ -44,7 +44,8 @@ const LOOK_US: (u64, u64) = (250_000, 3_600_000_000);
 const LOOK_ROWS: u64 = 16_384;
 /// How many keys are forgotten in one step, at most.
 const FORGET_AT_ONCE: usize = 256;
-/// How long it waits where there is no room.
+/// Bytes of the row, with what comes on top; and how long it waits where there is no room.
+const ROW_BYTES: u64 = 1_024;
 const NO_ROOM_US: u64 = 1_000_000;
 
 /// Where this node stands with the floor.
@@ -61,6 +62,8 @@ pub struct Settling {
     /// Who has confirmed.
     confirms: BTreeSet<NodeId>,
     told_us: Option<u64>,
+    /// There was no room to confirm: that is tried again then.
+    held_us: u64,
     /// Something can be collected at this candidate.
     wants: Option<u64>,
     look_us: Option<u64>,
@@ -156,7 +159,11 @@ impl Node {
 
     /// Whether who sends something as old as this may still do so: only what members had admitted before counts.
     pub(super) fn is_too_late(&self, conn: ConnId, stamp: Stamp) -> bool {
-        let is_member = |node| self.membership.state().is_some_and(|state| state.member(node).is_some());
+        let is_member = |node| {
+            self.membership
+                .state()
+                .is_some_and(|state| state.member(node).is_some())
+        };
         is_at_or_below(stamp, self.store.promised()) && !self.peers.node_at(conn).is_some_and(is_member)
     }
 
@@ -199,7 +206,10 @@ impl Node {
         if state.candidate > 0 {
             let living = |id| self.peers.to(id).is_some() || id == self.membership.id();
             let without_the_rest = self.config.mutants.is(Mutant::FloorOfTheLiving)
-                && state.members.iter().all(|member| settling.confirms.contains(&member.id) || !living(member.id));
+                && state
+                    .members
+                    .iter()
+                    .all(|member| settling.confirms.contains(&member.id) || !living(member.id));
             let all = settling.has_all(&settling.confirms, state) || without_the_rest;
             return all.then_some(Change::Raise);
         }
@@ -244,7 +254,10 @@ impl Node {
             return;
         };
         let (candidate, version) = (state.candidate, self.settling.version);
-        let is_due = self.settling.told_us.is_none_or(|told_us| told_us + TELL_US <= now.mono_us);
+        let is_due = self
+            .settling
+            .told_us
+            .is_none_or(|told_us| told_us + TELL_US <= now.mono_us);
         let mut is_news = false;
         // A look at everything, now and then; what it waits for comes from others, and they say so.
         if is_due && !self.settling.clean.contains(&own) {
@@ -257,9 +270,11 @@ impl Node {
                 }
             }
         }
-        if !self.settling.confirms.contains(&own) && self.all_clean() > 0 && self.has_compared() {
-            if self.store.room_for(NO_ROOM_BYTES).is_err() {
+        let held = self.settling.held_us > now.mono_us || self.settling.confirms.contains(&own);
+        if !held && self.all_clean() > 0 && self.has_compared() {
+            if self.store.room_for(ROW_BYTES).is_err() {
                 self.store.fell_short();
+                self.settling.held_us = now.mono_us + NO_ROOM_US;
             } else {
                 self.confirm_floor(candidate);
                 self.settling.confirms.insert(own);
@@ -338,7 +353,10 @@ impl Node {
             return;
         };
         let is_there = |id| id == own || self.peers.to(id).is_some() && self.liveness.state(id) != Health::Failed;
-        let all = state.members.iter().all(|member| !member.leaving && is_there(member.id));
+        let all = state
+            .members
+            .iter()
+            .all(|member| !member.leaving && is_there(member.id));
         if all && state.moves() == 0 && floor > state.promised() && self.trust == Trust::Sure {
             self.settling.wants = Some(floor);
             self.membership_stirs(now);
@@ -359,6 +377,8 @@ impl Node {
             return;
         }
         if purges && self.is_counted() {
+            // If there is no room for that it waits.
+            self.settling.collects_us = Some(now.mono_us + NO_ROOM_US);
             return self.begin_anew(
                 "the floor has risen without this node: it joins anew, without what was settled in the meantime",
                 now,
@@ -399,9 +419,11 @@ impl Node {
         let own = self.membership.id();
         let state = self.membership.state();
         state.is_some_and(|state| {
-            state.members.len() > 1 && state.placements.iter().any(|placement| placement.replicas.contains(&own))
+            state.members.len() > 1
+                && state
+                    .placements
+                    .iter()
+                    .any(|placement| placement.replicas.contains(&own))
         })
     }
 }
-
-const NO_ROOM_BYTES: u64 = 1_024;

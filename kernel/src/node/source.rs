@@ -206,9 +206,7 @@ impl Node {
         let gone = floors.iter().filter(|(_, floor)| floor.gone);
         let gone = Gone::of(gone.map(|(key, floor)| (key, floor.stamp)), &self.store);
         let (place, limits) = (self.membership.place(), &self.config.limits);
-        let lacks = |(key, floor): &&(RecordKey, Floor)| {
-            strict && self.store.lacks(key, floor.stamp)
-        };
+        let lacks = |(key, floor): &&(RecordKey, Floor)| strict && self.store.lacks(key, floor.stamp);
         let behind = floors
             .iter()
             .filter(lacks)

@@ -168,7 +168,11 @@ mod tests {
         assert_eq!(Floor::judge(floor(2, true), Some(stamp(2)), 0), Ok(Shown::Nothing));
         assert_eq!(Floor::judge(floor(2, true), Some(stamp(3)), 0), Ok(Shown::Held));
         let settled = |ms| stamp(ms).time();
-        assert_eq!(Floor::judge(floor(2, false), None, settled(2)), Ok(Shown::Held), "it was collected");
+        assert_eq!(
+            Floor::judge(floor(2, false), None, settled(2)),
+            Ok(Shown::Held),
+            "it was collected"
+        );
         assert_eq!(Floor::judge(floor(2, false), None, settled(1)), Err(Behind));
         assert_eq!(Floor::judge(floor(2, false), Some(stamp(1)), settled(2)), Err(Behind));
         assert!(floor(2, false) < floor(2, true) && floor(2, true) < floor(3, false));

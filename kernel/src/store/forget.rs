@@ -74,6 +74,11 @@ impl Store {
         true
     }
 
+    /// Whether anything can be forgotten at this floor. Takes time in proportion to all rows.
+    pub fn is_dead_at(&self, floor: u64) -> bool {
+        PartitionId::all().any(|id| !self.settled(id, floor, false, 1).is_empty())
+    }
+
     /// From now on what lies at or below `floor` and is not here counts as deleted, and nothing new is to be admitted at or below
     /// `promised`. Both are times ([`Stamp::time`](crate::hlc::Stamp::time)), and are not kept on disk here.
     pub fn settle(&mut self, floor: u64, promised: u64) {
@@ -111,7 +116,9 @@ impl Store {
             false => is_collectable(&row.version, floor),
         };
         let rows = self.partition(id).rows().filter(|(_, row)| goes(row));
-        rows.take(most).map(|(map, row)| RecordKey::of_row(map, row.key)).collect()
+        rows.take(most)
+            .map(|(map, row)| RecordKey::of_row(map, row.key))
+            .collect()
     }
 
     /// Gives back the memory of what was forgotten of a partition, if it is worth while.

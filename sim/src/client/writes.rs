@@ -1,9 +1,9 @@
 //! The writes of a client: stamped once, and asked with that stamp until they are done, or refused for good.
 
 use kernel::env::ConnId;
-use kernel::wire::{Code, Consistency};
 use kernel::wire::client::{op, op_batch, sync_body};
 use kernel::wire::op::{Ask, Op};
+use kernel::wire::{Code, Consistency};
 
 use super::reads::can_retry;
 use super::{Action, Client, Said};

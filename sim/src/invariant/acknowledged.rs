@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Invariant, Seen, Survivor};
 use crate::disk::VirtualDisk;
-use crate::model::{LogReader, State, merge, show, state_of};
+use crate::model::{LogReader, State, Version, merge, show, state_of};
 use crate::replicas::partition_of;
 
 /// See the module.
@@ -22,6 +22,13 @@ pub struct Acknowledged {
     lost: BTreeSet<usize>,
     /// What nodes had on disks that were taken from them: an answer may still be on its way.
     taken: BTreeMap<usize, State>,
+    /// Deletes, and what expires, that some node has forgotten: what was older is not missing.
+    collected: State,
+}
+
+/// Whether a state has a version, or one that wins over it.
+fn has(state: &State, key: &Bytes, version: &Version) -> bool {
+    state.get(key).is_some_and(|held| held >= version)
 }
 
 impl Acknowledged {
@@ -31,6 +38,12 @@ impl Acknowledged {
             return Ok(state);
         }
         for (_, entry) in reader.new_entries(disk)? {
+            for key in &entry.forgets {
+                let dead = |held: &&Version| held.value.is_none() || held.ttl_ms.is_some();
+                if let Some(held) = state.get(key).filter(dead) {
+                    merge(&mut self.collected, key, held);
+                }
+            }
             entry.follow(state);
         }
         Ok(state)
@@ -48,13 +61,13 @@ impl Invariant for Acknowledged {
                 self.follow(step.node, disk)?;
             }
             Seen::Acknowledged { node, write, disk, .. } => {
-                let has = |state: &State| state.get(&write.key).is_some_and(|held| *held >= write.version);
+                let has = |state: &State| has(state, &write.key, &write.version);
                 self.follow(*node, disk)?;
                 // Whoever coordinated it: the node that tells of it need not hold it.
                 let on_disk = self.durable.values().any(|(_, state)| has(state));
                 if on_disk {
                     merge(&mut self.promised, &write.key, &write.version);
-                } else if !self.taken.values().any(has) {
+                } else if !self.taken.values().any(has) && !has(&self.collected) {
                     let held = self.follow(*node, disk)?.get(&write.key);
                     let (written, held) = (show(&write.key, Some(&write.version)), show(&write.key, held));
                     return Err(format!(
@@ -77,10 +90,8 @@ impl Invariant for Acknowledged {
                         left.push(state);
                     }
                 }
-                self.promised.retain(|key, version| {
-                    let held = |state: &State| state.get(key).is_some_and(|held| held >= version);
-                    left.iter().any(held)
-                });
+                self.promised
+                    .retain(|key, version| left.iter().any(|state| has(state, key, version)));
             }
             Seen::Quiet { nodes, .. } => {
                 for Survivor {
@@ -90,8 +101,8 @@ impl Invariant for Acknowledged {
                     let state = state_of(disk)?;
                     let owed = |key: &Bytes| replica_of.holds(partition_of(key));
                     for (key, version) in self.promised.iter().filter(|(key, _)| owed(key)) {
-                        let held = state.get(key);
-                        if held.is_none_or(|held| held < version) {
+                        if !has(&state, key, version) && !has(&self.collected, key, version) {
+                            let held = state.get(key);
                             let (promised, held) = (show(key, Some(version)), show(key, held));
                             return Err(format!("{promised} was acknowledged; in the end n{node} has {held}"));
                         }

@@ -45,6 +45,7 @@ mod reads_durable;
 mod repairs_end;
 mod replies_in_order;
 mod session_guarantees;
+mod settled;
 mod spoken_time;
 mod storage_rules;
 mod strangers;
@@ -76,6 +77,7 @@ pub use reads_durable::ReadsDurable;
 pub use repairs_end::RepairsEnd;
 pub use replies_in_order::RepliesInOrder;
 pub use session_guarantees::SessionGuarantees;
+pub use settled::Settled;
 pub use spoken_time::SpokenTime;
 pub use storage_rules::StorageRules;
 pub use strangers::Strangers;
@@ -207,6 +209,8 @@ pub struct Survivor<'a> {
     pub links: Option<&'a [String]>,
     /// The partitions of which it is a replica.
     pub replica_of: &'a ReplicaOf,
+    /// Its floor, in units of [`Stamp::time`](kernel::hlc::Stamp::time).
+    pub floor: u64,
 }
 
 /// An envelope at the moment at which it leaves its node.
@@ -312,6 +316,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(AllAnswered::default()),
         Box::new(DialsApart::default()),
         Box::new(MovesThrottled::new(limits)),
+        Box::new(Settled::new(limits)),
         Box::new(Linked),
         Box::new(QuorumReads::default()),
         Box::new(QuorumAcknowledged::default()),

@@ -1,5 +1,7 @@
 //! What the nodes that are left have come to in the end.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use kernel::env::NodeId;
 use kernel::node::Node;
@@ -8,11 +10,18 @@ use kernel::wire::Consistency;
 
 use super::{End, Run, is_ready};
 use crate::client::Client;
+use crate::clock::EPOCH_MS;
 use crate::host::Host;
 use crate::invariant::{Violation, agree, linked};
 use crate::model::state_in;
+use crate::reached::Spot;
 use crate::replicas::{ReplicaOf, partition_of};
 use crate::world::AtRest;
+
+/// Beyond that nothing gets as old as the horizon while a plan runs.
+const LONG_MS: u64 = 60_000;
+/// How long a round may take by which members agree on a floor, links that are slow and full disks included.
+const COLLECTED_MS: u64 = 10_000;
 
 impl Run<'_> {
     /// The names of the nodes that a node has links with. Over datagrams handshakes fail now and then, and nothing is promised.
@@ -66,6 +75,40 @@ impl Run<'_> {
         })
     }
 
+    /// Takes note of how far the floor is.
+    pub(super) fn note_floors(&mut self) {
+        let stats = self.left().filter_map(Host::machine).map(Node::stats);
+        let (raised, collected) = stats.fold((false, false), |(raised, collected), stats| {
+            (raised || stats.floor_ms > 0, collected || stats.collected > 0)
+        });
+        for (spot, hit) in [(Spot::FloorRaised, raised), (Spot::Collected, collected)] {
+            if hit {
+                self.world.hit(spot);
+            }
+        }
+    }
+
+    /// Whether all that can be collected at their floors is, and what was deleted long ago is by now, wherever the members can agree
+    /// on that: all of them are left, and none doubts its clock.
+    pub(super) fn is_collected(&self) -> bool {
+        let nodes = || self.left().filter_map(Host::machine);
+        let at = |floor: u64| nodes().all(|node| !node.store().is_dead_at(floor));
+        let floors: BTreeSet<u64> = nodes().map(|node| node.store().floor()).collect();
+        let agree = floors.len() <= 1 && floors.iter().all(|floor| at(*floor));
+        let header = &self.plan.header;
+        let all = nodes().all(|node| {
+            let stats = node.stats();
+            stats.members == nodes().count() as u64 && !stats.clock_unsure
+        });
+        if header.offline_horizon_ms > LONG_MS || !all {
+            return agree;
+        }
+        let skew_ms = header.skew_ms.iter().map(|skew| skew.unsigned_abs()).max();
+        let wall_ms = (EPOCH_MS + self.world.now_us() / 1_000).saturating_sub(skew_ms.unwrap_or_default());
+        let settled_ms = wall_ms.saturating_sub(2 * header.offline_horizon_ms + COLLECTED_MS);
+        agree && at(settled_ms << 16)
+    }
+
     /// Whether no query waits for anybody's answer.
     pub(super) fn queries_are_settled(&self) -> bool {
         let mut left = self.left().filter_map(Host::machine);
@@ -81,6 +124,7 @@ impl Run<'_> {
             memory: state_in(node.store().rows()),
             links: self.links_of(node),
             replica_of: self.replica_of(number),
+            floor: node.store().floor(),
         });
         left.collect()
     }
@@ -136,6 +180,10 @@ impl Run<'_> {
         }
         if !self.all_watch() {
             return End::Stuck("somebody has no answer to what it watches".into());
+        }
+        if !self.is_collected() {
+            let standing = self.standing();
+            return End::Stuck(format!("what was deleted long ago is not collected; {standing}"));
         }
         if !self.queries_are_settled() {
             let standing = self.standing();

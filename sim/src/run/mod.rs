@@ -430,6 +430,7 @@ impl<'p> Run<'p> {
         let now_us = self.world.now_us();
         self.replace_unusable();
         self.note_members();
+        self.note_floors();
         let settled = now_us > last_entry_us
             && self.displaced_of_those_left() == 0
             && self.clients.iter().all(Client::is_idle)
@@ -451,6 +452,7 @@ impl<'p> Run<'p> {
         if self.quiet_since_us.is_some_and(long_enough)
             && self.left().all(|host| host.disk().is_idle())
             && self.are_linked()
+            && self.is_collected()
             && self
                 .answers_since_us
                 .is_some_and(|since_us| now_us - since_us >= on_their_way_us)

@@ -71,6 +71,8 @@ pub struct AtRest {
     pub links: Option<Vec<String>>,
     /// The partitions of which it is a replica.
     pub replica_of: ReplicaOf,
+    /// Its floor.
+    pub floor: u64,
 }
 
 /// Makes the machine of a node: its number, and how often it was booted before.
@@ -278,6 +280,7 @@ impl<M: Machine> World<M> {
             memory,
             links,
             replica_of,
+            floor,
         } in left
         {
             let (node, disk) = (*node, &self.hosts[*node].disk);
@@ -287,6 +290,7 @@ impl<M: Machine> World<M> {
                 memory,
                 links: links.as_deref(),
                 replica_of,
+                floor: *floor,
             });
         }
         let seen = Seen::Quiet { nodes: &nodes, views };

@@ -20,6 +20,7 @@ pub fn lies() -> Vec<Case> {
         case("damage-noticed", "that nothing befell", refuses_a_good_disk),
         case("dials-apart", "before it dials", dials_twice),
         case("moves-throttled", "leaves time for others", no_time_passes),
+        case("settled", "is remembered for", the_floor_is_near),
         case("no-echo", "back to where it came from", sends_back),
         case("repairs-end", "holds all once it does", records_never_come),
     ]
@@ -50,6 +51,18 @@ fn no_time_passes() -> Lie {
                 step: &Step { now, ..**step },
                 disk,
             });
+        }
+        _ => next(seen),
+    })
+}
+
+/// In the end every node takes all that there is for settled.
+fn the_floor_is_near() -> Lie {
+    Box::new(|seen, next| match seen {
+        Seen::Quiet { nodes, views } => {
+            let mut nodes = nodes.to_vec();
+            nodes.iter_mut().for_each(|survivor| survivor.floor = u64::MAX);
+            next(&Seen::Quiet { nodes: &nodes, views });
         }
         _ => next(seen),
     })

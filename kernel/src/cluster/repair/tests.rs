@@ -250,11 +250,14 @@ fn what_was_not_taken_is_not_whole() {
         }
         ask = session.ask(here.maps(), &small(), 0);
     }
-    assert_eq!(ask, Ask::End {
+    assert_eq!(
+        ask,
+        Ask::End {
             whole: false,
             gave: true,
             clean: 0,
-        });
+        }
+    );
     assert!(!session.repaired().whole);
 }
 

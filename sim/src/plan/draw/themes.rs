@@ -117,7 +117,9 @@ pub(super) fn settling(header: &Header, rng: &mut Draw, entries: &mut Vec<Entry>
     // Away with what was written before, for longer than that is welcome.
     for client in 0..header.clients as usize {
         let (at_us, key) = (story.moment_us(), story.rng.below(4));
-        let away = FaultKind::Offline.on(On::Client(client)).for_us(header.offline_horizon_ms * 2_000);
+        let away = FaultKind::Offline
+            .on(On::Client(client))
+            .for_us(header.offline_horizon_ms * 2_000);
         story.add(at_us, Event::Fault(away));
         story.put(at_us + 1_000, client, key, 5_000 + client as u64);
     }
@@ -296,7 +298,15 @@ impl Story<'_> {
     fn delete(&mut self, at_us: u64, client: usize, key: u64) {
         let (map, key) = ("m0".into(), format!("k{key}"));
         let level = Consistency::default();
-        self.add(at_us, Event::Delete { client, map, key, level });
+        self.add(
+            at_us,
+            Event::Delete {
+                client,
+                map,
+                key,
+                level,
+            },
+        );
     }
 
     fn get(&mut self, at_us: u64, client: usize, key: u64) {
