@@ -80,10 +80,6 @@ impl Settling {
     pub fn collected(&self) -> u64 {
         self.collected
     }
-
-    fn has_all(&self, of: &BTreeSet<NodeId>, state: &ClusterState) -> bool {
-        state.members.iter().all(|member| of.contains(&member.id))
-    }
 }
 
 impl Node {
@@ -167,11 +163,22 @@ impl Node {
         is_at_or_below(stamp, self.store.promised()) && !self.peers.node_at(conn).is_some_and(is_member)
     }
 
+    /// Whether these are all members.
+    fn are_all(&self, nodes: &BTreeSet<NodeId>, state: &ClusterState) -> bool {
+        let mut members = state.members.iter().map(|member| member.id);
+        members.all(|id| nodes.contains(&id) || self.is_left_out(id))
+    }
+
+    /// Whether a member is not waited for: none is.
+    fn is_left_out(&self, id: NodeId) -> bool {
+        self.config.mutants.is(Mutant::FloorOfTheLiving) && self.peers.to(id).is_none() && id != self.membership.id()
+    }
+
     /// The version of the state at which this node knows that all are clean; 0 if it does not.
     pub(super) fn all_clean(&self) -> u64 {
         let settling = &self.settling;
         let state = self.membership.state().filter(|state| state.candidate > 0);
-        let is_clean = state.is_some_and(|state| settling.has_all(&settling.clean, state));
+        let is_clean = state.is_some_and(|state| self.are_all(&settling.clean, state));
         if is_clean { settling.version } else { 0 }
     }
 
@@ -204,14 +211,7 @@ impl Node {
             return None;
         }
         if state.candidate > 0 {
-            let living = |id| self.peers.to(id).is_some() || id == self.membership.id();
-            let without_the_rest = self.config.mutants.is(Mutant::FloorOfTheLiving)
-                && state
-                    .members
-                    .iter()
-                    .all(|member| settling.confirms.contains(&member.id) || !living(member.id));
-            let all = settling.has_all(&settling.confirms, state) || without_the_rest;
-            return all.then_some(Change::Raise);
+            return self.are_all(&settling.confirms, state).then_some(Change::Raise);
         }
         settling.wants.map(Change::Settle)
     }
@@ -312,7 +312,7 @@ impl Node {
         };
         PartitionId::all().filter(|id| self.holds(own, *id)).all(|id| {
             let mut others = state.placement(id).holders().filter(|node| *node != own);
-            others.all(|node| self.settling.compared.contains(&(id, node)))
+            others.all(|node| self.settling.compared.contains(&(id, node)) || self.is_left_out(node))
         })
     }
 
@@ -352,7 +352,8 @@ impl Node {
         let Some(state) = self.membership.state() else {
             return;
         };
-        let is_there = |id| id == own || self.peers.to(id).is_some() && self.liveness.state(id) != Health::Failed;
+        let is_reached = |id| id == own || self.peers.to(id).is_some() && self.liveness.state(id) != Health::Failed;
+        let is_there = |id| is_reached(id) || self.is_left_out(id);
         let all = state
             .members
             .iter()

@@ -3,6 +3,7 @@
 
 mod admin;
 mod clocks;
+mod floor;
 mod forced;
 #[path = "../node/host.rs"]
 #[allow(dead_code)]

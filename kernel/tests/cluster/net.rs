@@ -11,7 +11,7 @@ use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
 use kernel::wire::{Consistency, ReadConsistency};
 
-use crate::host::{CLIENT, Disk, Host, PEER, put};
+use crate::host::{CLIENT, Disk, Host, PEER, delete, put};
 
 /// A connection: the node at each end, and its number there.
 type Line = [(usize, ConnId); 2];
@@ -327,6 +327,11 @@ impl Net {
         let mut op = put("1", key, ms, &[1]);
         op.version.ttl_ms = Some(ttl_ms);
         self.write_op(node, &op)
+    }
+
+    /// A delete.
+    pub fn delete(&mut self, node: usize, key: &str, ms: u64) -> Vec<String> {
+        self.write_op(node, &delete("1", key, ms))
     }
 
     fn write_op(&mut self, node: usize, op: &Op<'_>) -> Vec<String> {
