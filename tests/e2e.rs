@@ -11,6 +11,8 @@ mod cluster;
 mod crash;
 #[path = "e2e/exchange.rs"]
 mod exchange;
+#[path = "e2e/floor.rs"]
+mod floor;
 #[path = "e2e/members.rs"]
 mod members;
 #[path = "e2e/process.rs"]

@@ -56,6 +56,9 @@ impl ClusterState {
         let version = (self.generation() + 1) * GENERATION_VERSIONS + drawn % DRAWN * APART;
         let mut next = self.clone();
         next.born = version;
+        // Who was given up may come back with the only copy of something, however old. What was collected may be back as well, then.
+        next.floor = 0;
+        next.candidate = 0;
         next.members.retain(|member| left.contains(&member.id));
         let heir = next.members.first().expect("somebody is left").id;
         for placement in &mut next.placements {

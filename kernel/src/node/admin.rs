@@ -253,6 +253,8 @@ impl Node {
             epoch: self.membership.epoch(),
             replicas: state.replicas.into(),
             orphans: routes.orphans() as u64,
+            floor_ms: state.floor >> 16,
+            promised_ms: state.promised() >> 16,
             members: members.collect(),
             moves: self.open_moves(state),
             ..about

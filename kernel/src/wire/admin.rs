@@ -217,6 +217,10 @@ pub struct ClusterStatus {
     pub asked: NodeId,
     /// Partitions that nobody acts as owner of.
     pub orphans: u64,
+    /// The time up to which what was deleted is collected, in milliseconds since the Unix epoch; 0 for none.
+    pub floor_ms: u64,
+    /// The time that this is about to rise to; the same if it is not.
+    pub promised_ms: u64,
     /// The members, ascending by id.
     pub members: Vec<MemberStatus>,
     /// The moves that are open, ascending by partition.
@@ -263,7 +267,7 @@ pub struct MoveStatus {
 
 /// Writes `CLUSTER_RESP` with how the cluster is.
 pub fn cluster(status: &ClusterStatus) -> Bytes {
-    let mut out = message("CLUSTER_RESP", 9);
+    let mut out = message("CLUSTER_RESP", 11);
     out.text("cluster");
     cluster_id(status.cluster, &mut out);
     out.text("name").text(&status.name);
@@ -272,6 +276,8 @@ pub fn cluster(status: &ClusterStatus) -> Bytes {
     out.text("replicas").u64(status.replicas);
     out.text("asked").text(&hex(status.asked.0));
     out.text("orphans").u64(status.orphans);
+    out.text("floorMs").u64(status.floor_ms);
+    out.text("promisedMs").u64(status.promised_ms);
     out.text("members").list(status.members.len());
     for member in &status.members {
         out.map(9).text("id").text(&hex(member.id.0));

@@ -250,7 +250,7 @@ fn much_to_repair(mutants: Mutants) -> usize {
     let link = net.link(2, 0);
     let keys: Vec<String> = (0..300).map(|n| format!("k{n}")).collect();
     for key in &keys {
-        let name = RecordKey::new("m", key.as_bytes(), &Limits::default()).unwrap();
+        let name = RecordKey::new("m", key.as_bytes(), &Limits::default()).expect("short");
         let record = Record::new(&put("1", key, old_ms, &[3]).version);
         for frame in brings(&name, &record) {
             net.host(2).receive(link, &frame);

@@ -162,7 +162,8 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
         replicas: asked.replicas,
         weight: asked.weight,
         zone: asked.zone.clone().unwrap_or_default(),
-        remove_after_ms: asked.remove_after,
+        // A member that is silent for longer than that would keep tombstones from ever being collected.
+        remove_after_ms: Some(asked.remove_after.unwrap_or(asked.limits.offline_horizon_ms)),
         secret: secret.clone(),
         routing,
         limits: limits.clone(),

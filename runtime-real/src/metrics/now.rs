@@ -37,6 +37,16 @@ pub(super) fn registry(stats: &Stats, recording: Option<Recording>, mono_us: u64
         ),
         ("tombstones", "Keys that were deleted", stats.tombstones),
         (
+            "floor_seconds",
+            "The time, since the Unix epoch, up to which what was deleted or has expired is collected; 0 for none",
+            stats.floor_ms / 1_000,
+        ),
+        (
+            "collected_versions",
+            "Versions that were collected since the node was started",
+            stats.collected,
+        ),
+        (
             "record_bytes",
             "Bytes of keys and versions in memory",
             stats.record_bytes,

@@ -19,10 +19,20 @@ pub fn status(found: &Value) -> String {
         format!("replicas  {}", found["replicas"]),
         format!("orphans   {}", found["orphans"]),
         format!("moves     {moves}"),
+        format!("floor     {}", floor(found)),
         String::new(),
     ];
     lines.push(members(&found["members"]));
     lines.join("\n")
+}
+
+/// Up to when what was deleted is collected, in milliseconds since 1970.
+fn floor(found: &Value) -> String {
+    match (found["floorMs"].as_u64(), found["promisedMs"].as_u64()) {
+        (None | Some(0), None | Some(0)) => "none".to_owned(),
+        (floor, Some(next)) if floor < Some(next) => format!("{}, about to be {next}", floor.unwrap_or_default()),
+        (floor, _) => floor.unwrap_or_default().to_string(),
+    }
 }
 
 pub fn members(found: &Value) -> String {
@@ -223,11 +233,17 @@ cluster   orrery 00ab, generation 1, epoch 7
 replicas  3
 orphans   0
 moves     1
+floor     none
 
 node  id  addr  zone  weight  owned  held  state
 a     01  a:1         100     91     271   alive
 bee   02  b:1   z     100     0      271   leaving, not reached";
         assert_eq!(status(&found), expected);
+        let floors = |floor: u64, next: u64| super::floor(&json!({"floorMs": floor, "promisedMs": next}));
+        assert_eq!(
+            [floors(0, 7), floors(7, 7), floors(7, 9)],
+            ["0, about to be 7", "7", "7, about to be 9"]
+        );
         let found = json!({"cluster": null, "name": "orrery", "members": []});
         assert_eq!(status(&found), "cluster   orrery: the node does not belong to it yet");
     }

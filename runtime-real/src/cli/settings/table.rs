@@ -134,7 +134,15 @@ pub const TABLE: &[Setting] = &[
         "DURATION",
         Field::MaybeDuration(|c| &mut c.remove_after),
         "After how long a member that has failed is removed, so that what it held is made whole elsewhere; without it, that is for \
-         `cluster remove`. It stays while fewer others are there than a partition has replicas. The same on every node",
+         `cluster remove`, and happens after the offline horizon. It stays while fewer others are there than a partition has replicas. \
+         The same on every node",
+    ),
+    setting(
+        "offline-horizon",
+        "DURATION",
+        Field::Duration(|c| &mut c.limits.offline_horizon_ms),
+        "How long deletes and what has expired are remembered, at least: who was offline for longer stamps anew what it wrote before. \
+         The same on every node",
     ),
     setting(
         "cluster-secret-file",
