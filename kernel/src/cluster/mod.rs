@@ -3,6 +3,7 @@
 //! Two things are kept apart. Who *belongs* to the cluster, and where each partition lies, is agreed ([`ClusterState`], the value
 //! of a [`crate::register`]). Who is *alive* is each node's own opinion, and decides only which replica acts as owner now.
 
+pub mod agreed;
 mod forced;
 pub mod liveness;
 mod packed;

@@ -230,6 +230,11 @@ mutants! {
     HintOlderThanTombstone = "hint-older-than-tombstone",
     /// A node that was away while the floor rose keeps what it held below.
     KeepsBelowFloor = "keeps-below-floor",
+    // Named registers.
+    /// A replica accepts below a ballot that it has promised.
+    PromiseForgotten = "promise-forgotten",
+    /// A replica does not tell what it has accepted.
+    PromiseTellsNothing = "promise-tells-nothing",
     // Repair.
     /// What one side holds behind the last item of the other's list is not compared.
     ListTailLost = "list-tail-lost",

@@ -167,6 +167,7 @@ impl Node {
                     self.membership.committed(self.store.committed_number());
                 }
                 self.own_copy_durable(ticket);
+                self.agreement.durable(ticket);
                 self.done(flight.requests, now);
                 if self.flights.is_empty() {
                     self.hear_itself(now);
@@ -195,6 +196,7 @@ impl Node {
                     };
                     self.refuse(gathering, refused, now);
                 }
+                self.abandon_agreement(now);
                 // What was forwarded may never have left; peers compare everything when they are linked again.
                 for conn in self.conns.of_role(Role::Peer).collect::<Vec<_>>() {
                     self.peers.because("this node's storage failed");

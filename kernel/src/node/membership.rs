@@ -243,6 +243,7 @@ impl Node {
         self.reroute();
         self.judge_clock(now);
         self.adopt_floor();
+        self.agreement.begin_again();
         self.aim_fills();
         if self.fills.open() > 0 {
             self.offer_rounds(now);

@@ -4,6 +4,7 @@
 //! staged becomes one log entry, and every envelope is put where it may leave from.
 
 mod admin;
+mod agreement;
 mod alive;
 mod checkpoint;
 mod config;
@@ -51,6 +52,7 @@ pub use config::{BadConfig, NodeConfig};
 pub use stats::{LinkNews, LinkStats, QueryCounts, RepairCounts, Stats};
 
 use admin::Orders;
+use agreement::Agreement;
 use flight::{Flight, Flights};
 use leftovers::Leftovers;
 use lifecycle::State;
@@ -98,6 +100,7 @@ pub struct Node {
     fills: Fills,
     leftovers: Leftovers,
     settling: Settling,
+    agreement: Agreement,
     /// Numbers of frames of changes that others confirm.
     numbers: u64,
     /// Which of those that others sent this step has taken.
@@ -132,6 +135,7 @@ impl Node {
             fills: Fills::default(),
             leftovers: Leftovers::default(),
             settling: Settling::default(),
+            agreement: Agreement::default(),
             numbers: 0,
             to_confirm: BTreeMap::new(),
             hlc: Hlc::new(WriterId(0)),
@@ -254,6 +258,7 @@ impl Node {
             self.drop_leftovers(now);
             self.settle_timers(now);
             self.settle_waits(now);
+            self.agreement_timers(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;
             self.subscriptions
@@ -285,6 +290,7 @@ impl Node {
         let changed = self.store.has_staged();
         let waits_for = (changed || !self.flights.is_empty()).then(|| self.tickets.next());
         self.set_tickets(waits_for);
+        self.agreement.set_tickets(waits_for);
         self.settle_waits(now);
         self.settle_orders(now);
         if !self.store.staged().is_empty() || self.waits.writes.is_fresh() || !self.owed().is_empty() {
@@ -400,6 +406,7 @@ impl Node {
             self.fills.wake_us().filter(|_| serving && !self.draining),
             self.settle_wake_us().filter(|_| serving && !self.draining),
             self.waits.wake_us(),
+            self.agreement.wake_us().filter(|_| serving),
             self.orders.wake_us(),
             self.scatter.wake_us().filter(|_| serving && !self.draining),
             self.state.wake_us(),

@@ -140,6 +140,10 @@ impl Node {
                 self.change_cluster(conn, &asked, now);
                 None
             }
+            ClientMessage::Agreed(ask) => {
+                self.ask_register(conn, ask, now);
+                None
+            }
             ClientMessage::ClusterRepair => self.repair_now(conn),
             ClientMessage::Ping { timestamp } => {
                 self.tally.operations.add(Kind::Ping, None);
@@ -169,6 +173,7 @@ impl Node {
             }
             ClientMessage::Sync(ops) => desk.refuse_ops(conn, ops, true, code, reason),
             ClientMessage::Get(get) => desk.refuse(conn, code, reason.into(), get.id),
+            ClientMessage::Agreed(ask) => desk.refuse(conn, code, reason.into(), ask.id),
             _ => desk.refuse(conn, code, reason.into(), ""),
         }
     }

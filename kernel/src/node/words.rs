@@ -21,6 +21,14 @@ impl Node {
             Word::Covered(partitions) => self.covered(conn, &partitions),
             Word::Stands { version, confirms } => self.stands(node, version, confirms, now),
             Word::Same { clean, partitions } => self.compared(Some(node), partitions.into_iter(), clean),
+            Word::Propose {
+                request,
+                epoch,
+                key,
+                ballot,
+                value,
+            } => self.proposed(conn, request, epoch, key, ballot, value),
+            Word::Voted { request, ballot, vote } => self.voted(node, request, ballot, vote, now),
             Word::Taken(numbers) => self.waits.writes.confirmed(node, &numbers),
             Word::Ask {
                 request,

@@ -98,7 +98,7 @@ fn is_too_early(stamp: Stamp, clock: Stamp, wall_ms: u64, max_drift_ms: u64) -> 
 pub fn code_of(bad: &BadKey) -> Code {
     match bad {
         BadKey::LongMap { .. } | BadKey::LongKey { .. } => Code::TooLarge,
-        BadKey::NoMap | BadKey::MapText => Code::BadRequest,
+        BadKey::NoMap | BadKey::MapText | BadKey::Reserved => Code::BadRequest,
     }
 }
 

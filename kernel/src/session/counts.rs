@@ -21,6 +21,8 @@ pub enum Kind {
     Status,
     /// How the cluster is, or that it should be otherwise.
     Cluster,
+    /// To hold a lock, or to define something.
+    Agree,
     /// Whether it is there.
     Ping,
     /// To be let in.
@@ -31,7 +33,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Put,
         Kind::Delete,
         Kind::Write,
@@ -39,6 +41,7 @@ impl Kind {
         Kind::Query,
         Kind::Status,
         Kind::Cluster,
+        Kind::Agree,
         Kind::Ping,
         Kind::Auth,
         Kind::Frame,
@@ -54,6 +57,7 @@ impl Kind {
             Kind::Query => "query",
             Kind::Status => "status",
             Kind::Cluster => "cluster",
+            Kind::Agree => "agree",
             Kind::Ping => "ping",
             Kind::Auth => "auth",
             Kind::Frame => "frame",

@@ -15,6 +15,19 @@ pub struct RecordKey {
     bytes: Bytes,
 }
 
+/// What the names of maps begin with that no client can name.
+const RESERVED: &str = "$sys/";
+
+/// The map that holds what replicas have promised of each named register, and the one that holds what they have accepted.
+pub const PROMISED_MAP: &str = "$sys/promised";
+/// See [`PROMISED_MAP`].
+pub const ACCEPTED_MAP: &str = "$sys/accepted";
+
+/// Whether a map is one of the kernel's own.
+pub fn is_reserved(map: &str) -> bool {
+    map.starts_with(RESERVED)
+}
+
 /// Why a map name or a key is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
@@ -32,6 +45,9 @@ pub enum BadKey {
     /// The map's name holds a zero byte, or is not UTF-8.
     #[error("the map name holds a zero byte or is not UTF-8")]
     MapText,
+    /// The map is one of the kernel's own.
+    #[error("maps whose names begin with {RESERVED} are the node's own")]
+    Reserved,
     /// The key is too long.
     #[error("the key has {len} bytes, over {limit}")]
     LongKey {
@@ -49,6 +65,9 @@ impl RecordKey {
     /// [`BadKey`], if either is beyond its limit.
     pub fn new(map: &str, key: &[u8], limits: &Limits) -> Result<Self, BadKey> {
         check(map.as_bytes(), key, limits)?;
+        if map.starts_with(RESERVED) {
+            return Err(BadKey::Reserved);
+        }
         Ok(Self::of_row(map, key))
     }
 

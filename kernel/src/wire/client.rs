@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::msgpack::{Kind, Reader, Writer};
 use crate::wire::admin::{ChangeAsked, Locate};
+use crate::wire::agreed::AgreedAsk;
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::op::{Ask, Op, Ops, key, of_concern, write_key};
 use crate::wire::query::{QuerySub, read_unsub};
@@ -42,6 +43,8 @@ pub enum ClientMessage<'a> {
     ClusterLocate(Locate<'a>),
     /// `CLUSTER_REPAIR`: compare with your peers now, and say what repairs have cost. (An extension.)
     ClusterRepair,
+    /// `LOCK_REQUEST`, `LOCK_RELEASE`, and ours: `DEFINE`, `DEFINITION`.
+    Agreed(AgreedAsk<'a>),
     /// `PING`: are you there?
     Ping {
         /// The client's time, given back.
@@ -102,6 +105,10 @@ impl<'a> ClientMessage<'a> {
                 Ok(Self::Ping {
                     timestamp: need(timestamp, "timestamp")?,
                 })
+            }
+            Some(kind @ ("LOCK_REQUEST" | "LOCK_RELEASE" | "DEFINE" | "DEFINITION")) => {
+                let ask = AgreedAsk::read(kind, frame.payload()?)?;
+                ask.map(Self::Agreed).ok_or(Error::UnknownType)
             }
             Some(_) => Err(Error::UnknownType),
         }

@@ -145,8 +145,47 @@ pub enum Word<'a> {
         /// The partitions.
         partitions: Vec<PartitionId>,
     },
+    /// A ballot for the register of a name.
+    Propose {
+        /// The sender's number for it.
+        request: u64,
+        /// The version of the cluster's state that the sender acts by.
+        epoch: u64,
+        /// The register's key.
+        key: &'a [u8],
+        /// The ballot, a stamp.
+        ballot: [u8; 16],
+        /// What is to be accepted; without it a promise is asked for.
+        value: Option<&'a [u8]>,
+    },
+    /// The answer to a `Propose`.
+    Voted {
+        /// The number that was given.
+        request: u64,
+        /// The ballot.
+        ballot: [u8; 16],
+        /// The answer.
+        #[serde(borrow)]
+        vote: Vote<'a>,
+    },
     /// The sender has seen later data of the receiver than the receiver has, and does not link with it under its id.
     SetBack,
+}
+
+/// A replica's answer to a ballot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Vote<'a> {
+    /// It takes nothing below the ballot any more.
+    Promised {
+        /// The ballot by which it has accepted something; zero if it has not.
+        by: [u8; 16],
+        /// What that was.
+        accepted: &'a [u8],
+    },
+    /// It has accepted what it was asked to.
+    Accepted,
+    /// It takes nothing below this one.
+    No([u8; 16]),
 }
 
 /// What an [`Word::Ask`] is answered with.

@@ -26,6 +26,8 @@ pub enum Code {
     Behind,
     /// Something is over its limit.
     TooLarge,
+    /// Somebody else holds the lock. Nothing was done; ask again later.
+    Locked,
     /// This node is not a member of a cluster, or not yet. Nothing was done; ask another.
     NotMember,
     /// The protocol has it; this node cannot do it.
@@ -46,7 +48,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Code; 18] = [
+    pub const ALL: [Code; 19] = [
         Code::BadRequest,
         Code::AuthRequired,
         Code::AuthFailed,
@@ -57,6 +59,7 @@ impl Code {
         Code::RetryTooOld,
         Code::Behind,
         Code::TooLarge,
+        Code::Locked,
         Code::NotMember,
         Code::Unsupported,
         Code::NoQuorum,
@@ -80,6 +83,7 @@ impl Code {
             Code::RetryTooOld => 410,
             Code::Behind => 412,
             Code::TooLarge => 413,
+            Code::Locked => 423,
             Code::NotMember => 421,
             Code::Unsupported => 422,
             Code::NoQuorum => 424,
@@ -109,6 +113,7 @@ impl Code {
             Code::RetryTooOld => "RetryTooOld",
             Code::Behind => "Behind",
             Code::TooLarge => "TooLarge",
+            Code::Locked => "Locked",
             Code::NotMember => "NotMember",
             Code::Unsupported => "Unsupported",
             Code::NoQuorum => "NoQuorum",
@@ -138,6 +143,7 @@ impl Code {
             Code::RetryTooOld => "read what is there; if it was not done, ask for it as a new operation",
             Code::Behind => "wait a moment and ask again, or ask another node",
             Code::TooLarge => "split it, or make it smaller",
+            Code::Locked => "wait until it is given back, or its time is over, and ask again",
             Code::NotMember => "ask a member of the cluster, or wait until this node has joined",
             Code::Unsupported => "ask for what this node can do",
             Code::NoQuorum => "wait until more replicas can be reached, ask a node on their side, or ask for less",

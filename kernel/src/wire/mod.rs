@@ -66,6 +66,7 @@
 //! as floats, absent fields as null, and fields that nobody asked for: all are accepted.
 
 pub mod admin;
+pub mod agreed;
 pub mod client;
 pub mod cluster;
 mod code;

@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::agreed::Became;
 use crate::crdt::Version;
 use crate::hlc::Stamp;
 use crate::msgpack::{Reader, Writer};
+use crate::wire::agreed::read_answer;
 use crate::wire::fields::{Frame, each_field, need, put};
 use crate::wire::op::{Timestamp, write_key, write_record};
 use crate::wire::query::{Results, Update, read_resp, read_update};
@@ -288,6 +290,13 @@ pub enum ServerMessage<'a> {
         /// The map.
         payload: &'a [u8],
     },
+    /// `LOCK_GRANTED`, `LOCK_RELEASED` or `DEFINED`.
+    Agreed {
+        /// The client's name for what it asked.
+        id: &'a str,
+        /// What became of it.
+        became: Became,
+    },
     /// `CLUSTER_RESP`: the same, of what was asked about the cluster.
     Cluster {
         /// The map.
@@ -345,6 +354,10 @@ impl<'a> ServerMessage<'a> {
                 Ok(Self::QueryResp { id, results })
             }
             "QUERY_UPDATE" => Ok(Self::QueryUpdate(read_update(frame.payload()?)?)),
+            kind @ ("LOCK_GRANTED" | "LOCK_RELEASED" | "DEFINED") => {
+                let (id, became) = read_answer(kind, frame.payload()?)?;
+                Ok(Self::Agreed { id, became })
+            }
             "STATUS_RESP" => Ok(Self::Status {
                 payload: frame.payload()?.rest(),
             }),

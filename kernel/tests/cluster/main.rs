@@ -9,6 +9,7 @@ mod forced;
 #[allow(dead_code)]
 mod host;
 mod lineage;
+mod locks;
 mod membership;
 mod moves;
 mod net;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kernel::cluster::agreed::Became;
 use kernel::env::{ConnId, Limits, NodeId};
 use kernel::machine::{ConnKind, Input, Phase};
 use kernel::node::NodeConfig;
@@ -342,9 +343,13 @@ impl Net {
     }
 
     pub fn read(&mut self, node: usize, key: &str, consistency: ReadConsistency) -> Vec<String> {
+        self.read_of(node, "m", key, consistency)
+    }
+
+    pub fn read_of(&mut self, node: usize, map: &str, key: &str, consistency: ReadConsistency) -> Vec<String> {
         let get = Get {
             id: "r",
-            map: "m",
+            map,
             key: key.as_bytes(),
             consistency,
         };
@@ -364,6 +369,12 @@ impl Net {
             Ok(ServerMessage::Value { found, .. }) => match found {
                 Some((value, _)) => format!("value {}", value[0]),
                 None => "nothing".into(),
+            },
+            Ok(ServerMessage::Agreed { became, .. }) => match became {
+                Became::Granted { token, .. } => format!("granted {token}"),
+                Became::Released(success) => format!("released {success}"),
+                Became::Defined { version, value } => format!("defined {version} {value:?}"),
+                other => format!("{other:?}"),
             },
             other => format!("{other:?}"),
         });

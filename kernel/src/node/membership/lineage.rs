@@ -188,6 +188,7 @@ impl Node {
             };
             self.refuse(gathering, refusal(code, reason), now);
         }
+        self.abandon_agreement(now);
         self.fills.forget();
         let id = NodeId(self.rng.next_u64());
         self.membership = Membership::new(self.config.mutants);

@@ -102,6 +102,20 @@ fn words() -> Vec<Word<'static>> {
             clean: 3,
             partitions: vec![partition],
         },
+        Word::Propose {
+            request: 1,
+            epoch: 2,
+            key: b"lock/a",
+            ballot: [3; 16],
+            value: None,
+        },
+        Word::Propose {
+            request: 1,
+            epoch: 2,
+            key: b"lock/a",
+            ballot: [3; 16],
+            value: Some(b"value"),
+        },
         Word::Taken(vec![0, u64::MAX]),
         ask(None),
         ask(Some(([0xff; 16], true))),
@@ -119,6 +133,19 @@ fn words() -> Vec<Word<'static>> {
             record: Some(b"record"),
         },
     ];
+    let votes = [
+        Vote::Promised {
+            by: [1; 16],
+            accepted: b"value",
+        },
+        Vote::Accepted,
+        Vote::No([2; 16]),
+    ];
+    words.extend(votes.map(|vote| Word::Voted {
+        request: 9,
+        ballot: [4; 16],
+        vote,
+    }));
     words.extend(register.map(Word::Register));
     words.extend(replies.map(|reply| Word::Answer { request: 8, reply }));
     words

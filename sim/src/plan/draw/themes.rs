@@ -114,6 +114,13 @@ pub(super) fn settling(header: &Header, rng: &mut Draw, entries: &mut Vec<Entry>
             _ => story.put(at_us, client, key, turn),
         }
     }
+    // A node is away meanwhile, or comes back with an old disk.
+    if story.rng.chance(500) {
+        let (at_us, node) = (story.rng.below(header.heal_us / 2), story.node());
+        let kind = pick(story.rng, &[FaultKind::OldDisk, FaultKind::Stop]);
+        let for_us = 3 * header.offline_horizon_ms * 1_000;
+        story.add(at_us, Event::Fault(kind.on_node(node).for_us(for_us)));
+    }
     // Away with what was written before, for longer than that is welcome.
     for client in 0..header.clients as usize {
         let (at_us, key) = (story.moment_us(), story.rng.below(4));

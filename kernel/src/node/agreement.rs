@@ -1,0 +1,529 @@
+//! Named registers, each agreed by the replicas of the partition that its name lies in: locks and definitions ([`crate::cluster::agreed`]).
+//!
+//! CASPaxos (Rystsov, 2018), and any node proposes: it *prepares* a ballot with all replicas, learns from a majority what was accepted by
+//! the highest ballot, and asks all to *accept* what follows from that. What is read is accepted again, so that whoever asks later
+//! learns no less.
+//!
+//! **What a replica keeps** is a pair of maxima: the highest ballot that it promised, and what it accepted by the highest one. Ballots are
+//! stamps of the hybrid logical clock, so both are records like any other, in two maps that no client can name. The last writer wins;
+//! they move with their partition, are repaired, recovered and settled as records are. To copy one from one replica to another is
+//! to deliver a message late: a ballot that somebody else promised is one that this replica takes nothing below, and what
+//! somebody else accepted is one more thing to learn. Votes are never copied: counted is only who answers this ballot.
+//!
+//! **Majorities** are those of the placement: during a move of the old replicas and of the new ones. A replica that has adopted a move
+//! does not answer who has not, and who is new is filled from a majority of the old ones that have: as for writes by quorum.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::agreed::{Agreed, Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, Wish, decide};
+use crate::crdt::{Record, Version};
+use crate::env::{ConnId, Mutant, NodeId, Now, Ticket};
+use crate::hlc::{Stamp, Trust};
+use crate::msgpack::{Reader, Writer};
+use crate::node::Node;
+use crate::partition::PartitionId;
+use crate::session::{Kind, Shows};
+use crate::store::{ACCEPTED_MAP, PROMISED_MAP, RecordKey, change_bytes};
+use crate::wire::Code;
+use crate::wire::agreed::{AgreedAsk, answer};
+use crate::wire::cluster::{Vote, Word};
+use crate::wire::server::Refusal;
+
+/// The name under which its records are written.
+const WRITER: &str = "register";
+
+/// When what was asked is asked again, and how long a proposer waits at most that another one was faster than.
+const AGAIN_US: u64 = 500_000;
+const YIELD_US: u64 = 100_000;
+
+/// What this node proposes for its clients.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Agreement {
+    numbers: u64,
+    open: BTreeMap<u64, Attempt>,
+    /// Votes of this node itself: they count once what they rest on is durable.
+    own: Vec<OwnVote>,
+    /// All tickets up to this are settled.
+    settled: Ticket,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OwnVote {
+    request: u64,
+    ballot: Stamp,
+    voted: Voted,
+    /// Nothing before it was put into a flight.
+    ticket: Option<Ticket>,
+}
+
+/// What a replica answers to a ballot.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Voted {
+    /// It promised, and had accepted this.
+    Promised(Option<(Stamp, Bytes)>),
+    /// It accepted.
+    Accepted,
+    /// It takes nothing below this.
+    No(Stamp),
+}
+
+/// One thing that a client asked.
+#[derive(Debug, Serialize, Deserialize)]
+struct Attempt {
+    conn: ConnId,
+    by: Name,
+    wish: Wish,
+    name: Box<str>,
+    key: RecordKey,
+    ballot: Stamp,
+    phase: Phase,
+    votes: BTreeSet<NodeId>,
+    found: Option<(Stamp, Bytes)>,
+    /// Somebody was asked to accept something: it may have been done.
+    may_be_done: bool,
+    deadline_us: u64,
+    again_us: u64,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Phase {
+    /// It begins at `again_us`, or when what was asked before it of the same register is done.
+    Waiting,
+    Preparing,
+    Accepting {
+        value: Bytes,
+        became: Became,
+    },
+}
+
+impl Agreement {
+    /// When something here is due.
+    pub fn wake_us(&self) -> Option<u64> {
+        let due = |attempt: &Attempt| attempt.again_us.min(attempt.deadline_us);
+        let own = self
+            .own
+            .iter()
+            .any(|vote| vote.ticket.is_some_and(|ticket| ticket <= self.settled));
+        let first = self.open.values().map(due).min();
+        if own { Some(0) } else { first }
+    }
+
+    /// What this step's own votes rest on is durable with this ticket; without one it is already.
+    pub fn set_tickets(&mut self, ticket: Option<Ticket>) {
+        let ticket = ticket.unwrap_or(self.settled);
+        self.own
+            .iter_mut()
+            .for_each(|vote| _ = vote.ticket.get_or_insert(ticket));
+    }
+
+    /// All commits up to this ticket are durable.
+    pub fn durable(&mut self, upto: Ticket) {
+        self.settled = self.settled.max(upto);
+    }
+
+    /// The cluster's state is another one: all begins anew with those who are replicas now.
+    pub fn begin_again(&mut self) {
+        for attempt in self.open.values_mut() {
+            attempt.phase = Phase::Waiting;
+            attempt.again_us = 0;
+        }
+    }
+
+    fn is_first(&self, number: u64, key: &RecordKey) -> bool {
+        !self.open.range(..number).any(|(_, attempt)| attempt.key == *key)
+    }
+}
+
+fn held(value: &[u8]) -> Option<Agreed> {
+    let bytes = Reader::new(value).bin().ok()?;
+    postcard::from_bytes(bytes).ok()
+}
+
+fn value_of(agreed: &Agreed) -> Bytes {
+    let bytes = postcard::to_allocvec(agreed).expect("what is agreed has an encoding");
+    let mut out = Writer::new();
+    out.bin(&bytes);
+    out.into_bytes()
+}
+
+impl Node {
+    /// A client asks something of a lock or a definition.
+    pub(super) fn ask_register(&mut self, conn: ConnId, ask: AgreedAsk<'_>, now: Now) {
+        match self.open_attempt(conn, &ask, now) {
+            Ok(()) => self.agreement_timers(now),
+            Err(Refusal { code, reason }) => self.refuse_register(conn, ask.id, code, reason, now),
+        }
+    }
+
+    fn refuse_register(&mut self, conn: ConnId, id: &str, code: Code, reason: String, now: Now) {
+        let mut desk = self.desk(now);
+        desk.doing = Kind::Agree;
+        desk.refuse(conn, code, reason, id);
+    }
+
+    fn open_attempt(&mut self, conn: ConnId, ask: &AgreedAsk<'_>, now: Now) -> Result<(), Refusal> {
+        let limits = &self.config.limits;
+        let refuse = |code, reason: String| Err(Refusal { code, reason });
+        if ask.name.is_empty() || ask.name.len() > NAME_BYTES {
+            return refuse(Code::TooLarge, format!("the name is empty or over {NAME_BYTES} bytes"));
+        }
+        if ask.id.len() > limits.id_bytes || ask.owner.is_some_and(|owner| owner.len() > limits.id_bytes) {
+            return refuse(
+                Code::TooLarge,
+                format!("requestId or owner is over {} bytes", limits.id_bytes),
+            );
+        }
+        match &ask.wish {
+            Wish::Lock { ttl_ms } if !(1..=LOCK_MS_MAX).contains(ttl_ms) => {
+                return refuse(Code::BadRequest, format!("ttl is between 1 and {LOCK_MS_MAX} ms"));
+            }
+            Wish::Define { value, .. } if value.len() > DEFINITION_BYTES => {
+                return refuse(
+                    Code::TooLarge,
+                    format!("the definition is over {DEFINITION_BYTES} bytes"),
+                );
+            }
+            _ => {}
+        }
+        if self.trust != Trust::Sure {
+            return refuse(
+                Code::ClockUnsure,
+                "this node does not know whether its clock is right".into(),
+            );
+        }
+        if self.agreement.open.len() + self.waits.len() >= limits.requests {
+            return refuse(Code::Overloaded, "too many requests wait for other nodes".into());
+        }
+        let kind = if ask.wish.is_about_lock() { "lock" } else { "definition" };
+        let key = RecordKey::of_row(ACCEPTED_MAP, format!("{kind}/{}", ask.name).as_bytes());
+        let own = self.membership.id();
+        let tally = self.membership.state().map(|state| {
+            let placement = state.placement(self.store.partition_of(&key));
+            placement.majority(|node| node == own || self.peers.to(node).is_some())
+        });
+        if let Some(tally) = tally.filter(|tally| !tally.is_enough()) {
+            return Err(Refusal::no_quorum(tally.have, tally.of, tally.need));
+        }
+        let owner = match ask.owner {
+            Some(owner) => owner.into(),
+            None => format!("{:016x}/{}", self.boot_id().0, conn.0).into(),
+        };
+        let deadline_us = now.mono_us + limits.request_ms * 1_000;
+        self.agreement.numbers += 1;
+        let attempt = Attempt {
+            conn,
+            by: Name {
+                owner,
+                request: ask.id.into(),
+            },
+            wish: ask.wish.clone(),
+            name: ask.name.into(),
+            key,
+            ballot: Stamp::ZERO,
+            phase: Phase::Waiting,
+            votes: BTreeSet::new(),
+            found: None,
+            may_be_done: false,
+            deadline_us,
+            again_us: 0,
+        };
+        self.agreement.open.insert(self.agreement.numbers, attempt);
+        Ok(())
+    }
+
+    /// Does what is due: counts this node's own votes, begins, asks again, gives up.
+    pub(super) fn agreement_timers(&mut self, now: Now) {
+        let settled = self.agreement.settled;
+        let is_durable = |vote: &OwnVote| vote.ticket.is_some_and(|ticket| ticket <= settled);
+        let (durable, rest) = core::mem::take(&mut self.agreement.own)
+            .into_iter()
+            .partition(is_durable);
+        self.agreement.own = rest;
+        let own = self.membership.id();
+        for vote in Vec::<OwnVote>::into_iter(durable) {
+            self.count_vote(own, vote.request, vote.ballot, vote.voted, now);
+        }
+        let due = |(number, attempt): (&u64, &Attempt)| {
+            (attempt.again_us <= now.mono_us || attempt.deadline_us <= now.mono_us).then_some(*number)
+        };
+        let due: Vec<u64> = self.agreement.open.iter().filter_map(due).collect();
+        for number in due {
+            self.go_on_agreeing(number, now);
+        }
+    }
+
+    fn go_on_agreeing(&mut self, number: u64, now: Now) {
+        let Some(attempt) = self.agreement.open.get(&number) else {
+            return;
+        };
+        if attempt.deadline_us <= now.mono_us {
+            let (code, reason) = match attempt.may_be_done {
+                true => (
+                    Code::OutcomeUnknown,
+                    "too few replicas have answered: it may have been done",
+                ),
+                false => (
+                    Code::NotReady,
+                    "too few replicas have answered in time: nothing was done",
+                ),
+            };
+            let reason = reason.into();
+            return self.end_attempt(number, Err(Refusal { code, reason }), now);
+        }
+        if attempt.phase == Phase::Waiting {
+            if !self.agreement.is_first(number, &attempt.key) {
+                // Whoever is before it wakes it.
+                if let Some(attempt) = self.agreement.open.get_mut(&number) {
+                    attempt.again_us = attempt.deadline_us;
+                }
+                return;
+            }
+            let ballot = self.hlc.now(now.wall_ms);
+            if let Some(attempt) = self.agreement.open.get_mut(&number) {
+                attempt.ballot = ballot;
+                attempt.phase = Phase::Preparing;
+                attempt.votes.clear();
+                attempt.found = None;
+            }
+        }
+        self.ask_voters(number, now);
+    }
+
+    /// Asks all replicas that have not answered.
+    fn ask_voters(&mut self, number: u64, now: Now) {
+        let Some(attempt) = self.agreement.open.get_mut(&number) else {
+            return;
+        };
+        attempt.again_us = now.mono_us + AGAIN_US;
+        let value = match &attempt.phase {
+            Phase::Accepting { value, .. } => Some(value.clone()),
+            _ => None,
+        };
+        attempt.may_be_done |= value.is_some();
+        let (key, ballot, votes) = (attempt.key.clone(), attempt.ballot, attempt.votes.clone());
+        let (epoch, own) = (self.membership.epoch(), self.membership.id());
+        let partition = self.store.partition_of(&key);
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        let silent: Vec<NodeId> = state
+            .placement(partition)
+            .holders()
+            .filter(|node| !votes.contains(node))
+            .collect();
+        for node in silent {
+            if node == own {
+                if let Some(voted) = self.vote(&key, epoch, ballot, value.as_deref()) {
+                    self.agreement.own.push(OwnVote {
+                        request: number,
+                        ballot,
+                        voted,
+                        ticket: None,
+                    });
+                }
+            } else if let Some(conn) = self.peers.to(node) {
+                let word = Word::Propose {
+                    request: number,
+                    epoch,
+                    key: key.key(),
+                    ballot: ballot.to_bytes(),
+                    value: value.as_deref(),
+                };
+                self.outbox.push(conn, word.to_frame(), Shows::State);
+            }
+        }
+    }
+
+    /// This replica's answer to a ballot: what it has accepted, or the ballot that it takes nothing below. Nothing, if it has no room for
+    /// its promise, or is not the replica that the sender takes it for.
+    fn vote(&mut self, key: &RecordKey, epoch: u64, ballot: Stamp, value: Option<&[u8]>) -> Option<Voted> {
+        let partition: PartitionId = self.store.partition_of(key);
+        if !self.counts(epoch, partition) {
+            return None;
+        }
+        let promised = RecordKey::of_row(PROMISED_MAP, key.key());
+        let bytes = change_bytes(key.as_bytes().len(), value.map_or(0, <[u8]>::len) + WRITER.len() + 64);
+        if self.store.room_for(bytes).is_err() {
+            self.store.fell_short();
+            return None;
+        }
+        let accepted = self.store.get(key);
+        let accepted = accepted.map(|held| (held.stamp, Bytes::copy_from_slice(held.value.unwrap_or_default())));
+        let least = self.store.get(&promised).map(|held| held.stamp);
+        let least = least.max(accepted.as_ref().map(|(stamp, _)| *stamp));
+        let forgets = self.config.mutants.is(Mutant::PromiseForgotten) && value.is_some();
+        if let Some(least) = least.filter(|least| ballot < *least && !forgets) {
+            return Some(Voted::No(least));
+        }
+        self.hlc.observe(ballot);
+        let Some(value) = value else {
+            // Something that is no tombstone: nobody may forget it.
+            let nothing = Version::new(ballot, WRITER, Some(&[0xc0]));
+            self.store.merge(promised, Record::new(&nothing));
+            let tells = !self.config.mutants.is(Mutant::PromiseTellsNothing);
+            return Some(Voted::Promised(accepted.filter(|_| tells)));
+        };
+        let version = Version::new(ballot, WRITER, Some(value));
+        self.store.merge(key.clone(), Record::new(&version));
+        Some(Voted::Accepted)
+    }
+
+    /// Another node proposes.
+    pub(super) fn proposed(
+        &mut self,
+        conn: ConnId,
+        request: u64,
+        epoch: u64,
+        key: &[u8],
+        ballot: [u8; 16],
+        value: Option<&[u8]>,
+    ) {
+        if key.len() > NAME_BYTES + "definition/".len() {
+            return;
+        }
+        let key = RecordKey::of_row(ACCEPTED_MAP, key);
+        let at = Stamp::from_bytes(ballot);
+        let Some(voted) = self.vote(&key, epoch, at, value.filter(|value| !value.is_empty())) else {
+            return self.teach(conn);
+        };
+        let vote = match &voted {
+            Voted::Promised(accepted) => {
+                let (by, accepted) = accepted
+                    .as_ref()
+                    .map_or((Stamp::ZERO, &[][..]), |(by, value)| (*by, value));
+                let by = by.to_bytes();
+                Vote::Promised { by, accepted }
+            }
+            Voted::Accepted => Vote::Accepted,
+            Voted::No(least) => Vote::No(least.to_bytes()),
+        };
+        let word = Word::Voted { request, ballot, vote };
+        self.outbox.push(conn, word.to_frame(), Shows::State);
+    }
+
+    /// A replica answers a ballot of this node.
+    pub(super) fn voted(&mut self, node: NodeId, request: u64, ballot: [u8; 16], vote: Vote<'_>, now: Now) {
+        let voted = match vote {
+            Vote::Promised { by, accepted } => {
+                let by = Stamp::from_bytes(by);
+                let accepted = Some((by, Bytes::copy_from_slice(accepted)));
+                Voted::Promised(accepted.filter(|(by, value)| *by > Stamp::ZERO && !value.is_empty()))
+            }
+            Vote::Accepted => Voted::Accepted,
+            Vote::No(least) => Voted::No(Stamp::from_bytes(least)),
+        };
+        self.count_vote(node, request, Stamp::from_bytes(ballot), voted, now);
+    }
+
+    fn count_vote(&mut self, node: NodeId, number: u64, ballot: Stamp, voted: Voted, now: Now) {
+        let Some(attempt) = self.agreement.open.get_mut(&number) else {
+            return;
+        };
+        if attempt.ballot != ballot {
+            return;
+        }
+        match (voted, &attempt.phase) {
+            (_, Phase::Waiting) => return,
+            (Voted::No(least), _) => {
+                // Somebody else is at it: it is tried again above that, after a while.
+                self.hlc.observe(least);
+                attempt.phase = Phase::Waiting;
+                attempt.again_us = now.mono_us + 1 + self.rng.below(YIELD_US);
+                return;
+            }
+            (Voted::Promised(accepted), Phase::Preparing) => attempt.found = attempt.found.take().max(accepted),
+            (Voted::Accepted, Phase::Accepting { .. }) => {}
+            // An answer to the question before.
+            _ => return,
+        }
+        attempt.votes.insert(node);
+        let Some(state) = self.membership.state() else {
+            return;
+        };
+        let placement = state.placement(self.store.partition_of(&attempt.key));
+        if !placement.majority(|node| attempt.votes.contains(&node)).is_enough() {
+            return;
+        }
+        if let Phase::Accepting { became, .. } = &attempt.phase {
+            let became = became.clone();
+            return self.end_attempt(number, Ok(became), now);
+        }
+        let found = attempt.found.as_ref().map(|(_, value)| value.clone());
+        let known = found.as_deref().and_then(held);
+        let (now_ms, generation) = (ballot.millis(), state.generation());
+        let (next, became) = decide(&attempt.wish, &attempt.by, known.as_ref(), now_ms, generation);
+        let Some(value) = next.as_ref().map(value_of).or(found) else {
+            return self.end_attempt(number, Ok(became), now);
+        };
+        attempt.votes.clear();
+        attempt.phase = Phase::Accepting { value, became };
+        self.ask_voters(number, now);
+    }
+
+    fn end_attempt(&mut self, number: u64, result: Result<Became, Refusal>, now: Now) {
+        let Some(attempt) = self.agreement.open.remove(&number) else {
+            return;
+        };
+        // The next one that waits for this register begins.
+        let mut others = self.agreement.open.values_mut();
+        if let Some(next) = others.find(|other| other.key == attempt.key) {
+            next.again_us = 0;
+        }
+        let id = &attempt.by.request;
+        let refused = match result {
+            Ok(became) => match answer(id, &attempt.name, &became) {
+                Some(frame) => {
+                    self.tally.operations.add(Kind::Agree, None);
+                    return self.outbox.push(attempt.conn, frame, Shows::Nothing);
+                }
+                None => refusal_of(&became),
+            },
+            Err(refused) => refused,
+        };
+        if self.conns.get(attempt.conn).is_some() {
+            self.refuse_register(attempt.conn, id, refused.code, refused.reason, now);
+        }
+    }
+
+    /// What this node had in memory is gone: whether what it proposed is done is not known.
+    pub(super) fn abandon_agreement(&mut self, now: Now) {
+        self.agreement.own.clear();
+        let numbers: Vec<u64> = self.agreement.open.keys().copied().collect();
+        for number in numbers {
+            let may_be_done = self
+                .agreement
+                .open
+                .get(&number)
+                .is_some_and(|attempt| attempt.may_be_done);
+            let (code, reason) = match may_be_done {
+                true => (Code::OutcomeUnknown, "the node begins anew: it may have been done"),
+                false => (Code::NotReady, "the node begins anew: nothing was done"),
+            };
+            let reason = reason.into();
+            self.end_attempt(number, Err(Refusal { code, reason }), now);
+        }
+    }
+}
+
+fn refusal_of(became: &Became) -> Refusal {
+    match became {
+        Became::Held { until_ms } => Refusal {
+            code: Code::Locked,
+            reason: format!("somebody else holds the lock, until {until_ms} ms at the latest"),
+        },
+        Became::Other { version } => Refusal {
+            code: Code::NotPossible,
+            reason: format!("the definition has version {version}"),
+        },
+        _ => Refusal {
+            code: Code::NotPossible,
+            reason: "it cannot be done".into(),
+        },
+    }
+}
