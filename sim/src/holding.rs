@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use kernel::env::Limits;
 use kernel::partition::{PARTITIONS, PartitionId};
-use kernel::store::{Maps, RecordKey, Store};
+use kernel::store::{Maps, Store};
 
 use crate::model::{State, Version};
 
@@ -108,17 +107,16 @@ fn is_as_it_was(rows: &[(Bytes, Version)], maps: &Maps) -> bool {
 fn home(store: &Store, name: &Bytes) -> Option<PartitionId> {
     let end = name.iter().position(|byte| *byte == 0)?;
     let map = std::str::from_utf8(&name[..end]).ok()?;
-    let key = RecordKey::new(map, &name[end + 1..], &Limits::default()).ok()?;
-    Some(store.partition_of(&key))
+    Some(store.routing().partition(map, &name[end + 1..]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use kernel::crdt::{self, Record};
-    use kernel::env::{Mutant, Mutants, WriterId};
+    use kernel::env::{Limits, Mutant, Mutants, WriterId};
     use kernel::hlc::Stamp;
-    use kernel::store::StoreConfig;
+    use kernel::store::{RecordKey, StoreConfig};
 
     fn put(store: &mut Store, key: &str, ms: u64, value: &[u8]) {
         let limits = Limits::default();

@@ -96,9 +96,10 @@ enum Phase {
     /// It begins at `again_us`, or when what was asked before it of the same register is done.
     Waiting,
     Preparing,
+    /// What is to be accepted, and what becomes of each request that it is for: all that waited for the register go with the first.
     Accepting {
         value: Bytes,
-        became: Became,
+        outcomes: Vec<(u64, Became)>,
     },
 }
 
@@ -132,6 +133,20 @@ impl Agreement {
         for attempt in self.open.values_mut() {
             attempt.phase = Phase::Waiting;
             attempt.again_us = 0;
+        }
+    }
+
+    /// Nobody waits for the answers any more that were to go there.
+    pub fn gone(&mut self, conn: ConnId) {
+        let before = self.open.len();
+        self.open.retain(|_, attempt| attempt.conn != conn);
+        if self.open.len() < before {
+            // Whoever waited for one of them begins.
+            let waits = |attempt: &&mut Attempt| attempt.phase == Phase::Waiting;
+            self.open
+                .values_mut()
+                .filter(waits)
+                .for_each(|attempt| attempt.again_us = 0);
         }
     }
 
@@ -305,7 +320,6 @@ impl Node {
             Phase::Accepting { value, .. } => Some(value.clone()),
             _ => None,
         };
-        attempt.may_be_done |= value.is_some();
         let (key, ballot, votes) = (attempt.key.clone(), attempt.ballot, attempt.votes.clone());
         let (epoch, own) = (self.membership.epoch(), self.membership.id());
         let partition = self.store.partition_of(&key);
@@ -450,19 +464,34 @@ impl Node {
         if !placement.majority(|node| attempt.votes.contains(&node)).is_enough() {
             return;
         }
-        if let Phase::Accepting { became, .. } = &attempt.phase {
-            let became = became.clone();
-            return self.end_attempt(number, Ok(became), now);
+        if let Phase::Accepting { outcomes, .. } = &mut attempt.phase {
+            for (number, became) in core::mem::take(outcomes) {
+                self.end_attempt(number, Ok(became), now);
+            }
+            return;
         }
-        let found = attempt.found.as_ref().map(|(_, value)| value.clone());
-        let known = found.as_deref().and_then(held);
+        let (key, found) = (attempt.key.clone(), attempt.found.take().map(|(_, value)| value));
         let (now_ms, generation) = (ballot.millis(), state.generation());
-        let (next, became) = decide(&attempt.wish, &attempt.by, known.as_ref(), now_ms, generation);
+        let known = found.as_deref().and_then(held);
+        let (mut next, mut outcomes) = (None, Vec::new());
+        for (number, attempt) in self.agreement.open.iter_mut().filter(|(_, attempt)| attempt.key == key) {
+            let held = next.as_ref().or(known.as_ref());
+            let (changed, became) = decide(&attempt.wish, &attempt.by, held, now_ms, generation);
+            next = changed.or(next);
+            attempt.may_be_done = true;
+            outcomes.push((*number, became));
+        }
         let Some(value) = next.as_ref().map(value_of).or(found) else {
-            return self.end_attempt(number, Ok(became), now);
+            for (number, became) in outcomes {
+                self.end_attempt(number, Ok(became), now);
+            }
+            return;
+        };
+        let Some(attempt) = self.agreement.open.get_mut(&number) else {
+            return;
         };
         attempt.votes.clear();
-        attempt.phase = Phase::Accepting { value, became };
+        attempt.phase = Phase::Accepting { value, outcomes };
         self.ask_voters(number, now);
     }
 

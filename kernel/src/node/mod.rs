@@ -229,6 +229,7 @@ impl Node {
         self.close_queries(conn);
         self.sources_lost(conn);
         self.orders.gone(conn);
+        self.agreement.gone(conn);
         self.to_confirm.remove(&conn);
         self.waits.forget(conn);
         self.floors.close(conn);

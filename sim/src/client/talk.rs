@@ -69,6 +69,22 @@ pub enum Said {
         /// What is there.
         found: Option<Found>,
     },
+    /// The client asks for a lock, perhaps not for the first time.
+    AsksToLock {
+        /// The client's number for it.
+        request: u64,
+        /// The lock.
+        name: String,
+    },
+    /// The node says that it has it.
+    Granted {
+        /// The client's number for it.
+        request: u64,
+        /// The lock.
+        name: String,
+        /// The fencing token.
+        token: u64,
+    },
     /// The client asks what is in a map, and to be told what changes.
     AsksToWatch {
         /// The client's name for it.

@@ -2,10 +2,12 @@
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
+use kernel::cluster::agreed::Wish;
 use kernel::env::{NodeId, WriterId};
 use kernel::hlc::Stamp;
 use kernel::msgpack::Writer;
 use kernel::wire::admin::{self, ChangeAsked, Locate, Order};
+use kernel::wire::agreed::AgreedAsk;
 use kernel::wire::client::{self, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::query::query_unsub;
@@ -75,7 +77,8 @@ pub(super) fn from_client(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut 
 
 /// What whoever runs the cluster asks.
 fn about(u: &mut Unstructured<'_>) -> Result<Bytes> {
-    Ok(match u.int_in_range(0..=4)? {
+    Ok(match u.int_in_range(0..=6)? {
+        5 | 6 => agreed(u)?,
         0 => client::status(),
         4 => kernel::wire::repairs::asked(),
         1 => admin::cluster_asked(),
@@ -89,6 +92,24 @@ fn about(u: &mut Unstructured<'_>) -> Result<Bytes> {
             admin::change_asked(&ChangeAsked { order, node })
         }
     })
+}
+
+/// Something about a lock or a definition.
+fn agreed(u: &mut Unstructured<'_>) -> Result<Bytes> {
+    let wish = match u.int_in_range(0..=3)? {
+        0 => Wish::Lock {
+            ttl_ms: *u.choose(&[0, 1, 50, 30_000, u64::MAX])?,
+        },
+        1 => Wish::Unlock { token: u.arbitrary()? },
+        2 => Wish::Define {
+            value: value(u)?,
+            if_version: *u.choose(&[None, Some(0), Some(1)])?,
+        },
+        _ => Wish::Look,
+    };
+    let owner = *u.choose(&[None, Some("o"), Some("p")])?;
+    let (id, name) = (u.choose(&TEXTS)?, u.choose(&TEXTS)?);
+    Ok(AgreedAsk { id, name, owner, wish }.to_frame())
 }
 
 fn writes(u: &mut Unstructured<'_>, wall_ms: u64, next_id: &mut u64) -> Result<Built> {

@@ -78,6 +78,7 @@ impl Line {
                     .push_back(named.map(|id| (id.into(), Write::Open)).collect());
             }
             ClientMessage::Get(get) => *self.reads.entry(get.id.into()).or_default() += 1,
+            ClientMessage::Agreed(ask) => *self.reads.entry(ask.id.into()).or_default() += 1,
             ClientMessage::QuerySub(sub) => self.queries.entry(sub.id.into()).or_default().owed += 1,
             ClientMessage::QueryUnsub { id } => _ = self.queries.remove(*id),
             _ => {}
@@ -100,7 +101,7 @@ impl Line {
                 let is_final = Code::from_number(*code).is_some_and(Code::is_final);
                 (!self.settle(id, Write::Refused(is_final))).then_some(*id)
             }
-            ServerMessage::Value { id, .. } => (!self.read(id)).then_some(*id),
+            ServerMessage::Value { id, .. } | ServerMessage::Agreed { id, .. } => (!self.read(id)).then_some(*id),
             ServerMessage::Error { request, .. } if !request.is_empty() => {
                 (!self.read(request) && !self.end(request)).then_some(*request)
             }

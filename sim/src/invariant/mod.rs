@@ -31,6 +31,7 @@ mod dials_apart;
 mod digest_equality;
 mod expired_stays;
 mod failed_commit;
+mod fencing;
 mod linked;
 mod live_answers;
 mod logged_once;
@@ -63,6 +64,7 @@ pub use dials_apart::DialsApart;
 pub use digest_equality::DigestEquality;
 pub use expired_stays::ExpiredStays;
 pub use failed_commit::FailedCommit;
+pub use fencing::Fencing;
 pub use linked::{Linked, linked};
 pub use live_answers::LiveAnswers;
 pub use logged_once::LoggedOnce;
@@ -317,6 +319,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(DialsApart::default()),
         Box::new(MovesThrottled::new(limits)),
         Box::new(Settled::new(limits)),
+        Box::new(Fencing::default()),
         Box::new(Linked),
         Box::new(QuorumReads::default()),
         Box::new(QuorumAcknowledged::default()),

@@ -248,7 +248,7 @@ impl SessionGuarantees {
                 }
                 Ok(())
             }
-            Said::GivesUp => Ok(()),
+            Said::AsksToLock { .. } | Said::Granted { .. } | Said::GivesUp => Ok(()),
         }
     }
 }

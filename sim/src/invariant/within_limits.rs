@@ -68,6 +68,7 @@ fn asked_for(frame: &[u8], depth: usize) -> BTreeSet<String> {
             ids.map(str::to_string).collect()
         }
         Ok(ClientMessage::Get(get)) => [get.id.to_string()].into(),
+        Ok(ClientMessage::Agreed(ask)) => [ask.id.to_string()].into(),
         Ok(ClientMessage::QuerySub(sub)) => [sub.id.to_string()].into(),
         _ => BTreeSet::new(),
     }

@@ -91,6 +91,8 @@ fn check_event(event: &Event) -> Result<(), String> {
         }
         Event::Delete { map, key, .. } | Event::Get { map, key, .. } => check_names(map, key),
         Event::Watch { watch, .. } => check_names(&watch.map, ""),
+        Event::Lock { ttl_ms, .. } if *ttl_ms > MOST_MS => Err(format!("a lock is held for at most {MOST_MS} ms")),
+        Event::Lock { name, .. } => check_names("l", name),
         Event::Fault(fault) if fault.for_us > MOST_US => Err(format!("nothing lasts longer than {MOST_US}us")),
         Event::Fault(fault) if fault.by.unsigned_abs() > MOST_MS => Err(format!("no measure is beyond {MOST_MS}")),
         Event::Fault(fault) if fault.kind == super::FaultKind::CrashLoop && fault.by < 10 => {

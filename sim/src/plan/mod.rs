@@ -84,6 +84,15 @@ pub enum Event {
         /// What.
         watch: Watch,
     },
+    /// `lock c0 name 800`: a client asks for a lock, for so many milliseconds; what it holds for long it gives back at once.
+    Lock {
+        /// Who.
+        client: usize,
+        /// Which.
+        name: String,
+        /// For how long, in milliseconds.
+        ttl_ms: u64,
+    },
     /// Something goes wrong.
     Fault(Fault),
 }

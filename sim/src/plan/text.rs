@@ -83,6 +83,7 @@ impl fmt::Display for Event {
                 level,
             } => write!(f, "get c{client} {map} {key}{}", read(*level)),
             Event::Watch { client, watch } => write!(f, "watch c{client} {watch}"),
+            Event::Lock { client, name, ttl_ms } => write!(f, "lock c{client} {name} {ttl_ms}"),
             Event::Fault(fault) => fault.fmt(f),
         }
     }
@@ -191,6 +192,7 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
         "delete" => "delete c0 map key",
         "get" => "get c0 map key",
         "watch" => "watch c0 map above:50 down 3",
+        "lock" => "lock c0 name 800",
         _ => return Err(format!("nothing is called `{name}`")),
     };
     let shape = || format!("`{name}` is written `{example}`");
@@ -239,6 +241,11 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
             map: map.to_string(),
             key: key.to_string(),
             level: read(rest)?,
+        },
+        [who, lock, ttl_ms] if name == "lock" => Event::Lock {
+            client: client(who)?,
+            name: lock.to_string(),
+            ttl_ms: number(ttl_ms).ok().filter(|ms| *ms > 0).ok_or_else(shape)?,
         },
         [who, _, _, _, _] if name == "watch" => Event::Watch {
             client: client(who)?,

@@ -371,6 +371,10 @@ impl<'p> Run<'p> {
                 self.clients[*client].watch(at_us, watch.clone(), &mut self.actions);
                 self.act(*client);
             }
+            Event::Lock { client, name, ttl_ms } => {
+                self.clients[*client].lock(at_us, name, *ttl_ms, &mut self.actions);
+                self.act(*client);
+            }
             // After the healing nothing fails any more, whatever the plan says.
             Event::Fault(fault) if !self.healed => self.begin_fault(index, *fault),
             Event::Fault(_) => {}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kernel::cluster::agreed::{Became, Wish};
 use kernel::env::Limits;
 use kernel::wire::Code;
 use kernel::wire::client::ClientMessage;
@@ -98,6 +99,15 @@ impl Reader {
                 let key = name(at.map, at.key);
                 Summary::new(Kind::Read, format!("CLUSTER_LOCATE {}", words::key(&key)), vec![key])
             }
+            ClientMessage::Agreed(ask) => {
+                let word = match ask.wish {
+                    Wish::Lock { .. } => "LOCK_REQUEST",
+                    Wish::Unlock { .. } => "LOCK_RELEASE",
+                    Wish::Define { .. } => "DEFINE",
+                    Wish::Look => "DEFINITION",
+                };
+                Summary::new(Kind::Write, format!("{word} {}", ask.name), vec![])
+            }
             ClientMessage::Ping { .. } => Summary::new(Kind::Heartbeat, "PING", vec![]),
         }
     }
@@ -164,6 +174,15 @@ impl Reader {
                 let word = update.change.word();
                 let text = format!("QUERY_UPDATE {}: {word} {}{value}", update.id, words::key(&key));
                 Summary::new(Kind::Read, text, vec![key])
+            }
+            ServerMessage::Agreed { became, .. } => {
+                let text = match became {
+                    Became::Granted { token, .. } => format!("LOCK_GRANTED {token}"),
+                    Became::Released(success) => format!("LOCK_RELEASED {success}"),
+                    Became::Defined { version, .. } => format!("DEFINED {version}"),
+                    other => format!("{other:?}"),
+                };
+                Summary::new(Kind::Done, text, vec![])
             }
             ServerMessage::Status { .. } => Summary::new(Kind::Read, "STATUS_RESP", vec![]),
             ServerMessage::Cluster { .. } => Summary::new(Kind::Read, "CLUSTER_RESP", vec![]),

@@ -40,6 +40,7 @@ pub(super) fn draw(seed: u64) -> Plan {
     let mut entries = Vec::new();
     workload::operations(&header, &streams("workload"), &mut entries);
     workload::watches(&header, &streams("watches"), &mut entries);
+    workload::locks(&header, &streams("locks"), &mut entries);
     workload::clock_put_right(&header, &streams("clock put right"), &mut entries);
     if theme != Some(Theme::GivenUp) {
         faults::all(&header, &root, &mut entries);

@@ -115,6 +115,25 @@ pub(super) fn clock_put_right(header: &Header, streams: &Streams, entries: &mut 
     }
 }
 
+/// Locks that clients ask for, in some seeds: few, so that they meet.
+pub(super) fn locks(header: &Header, streams: &Streams, entries: &mut Vec<Entry>) {
+    let rng = &mut streams.at(0, 0);
+    if !rng.chance(300) {
+        return;
+    }
+    let locks = pick(rng, &[1, 2]);
+    for number in 0..rng.between((5, 40)) {
+        let rng = &mut streams.at(1, number);
+        let at_us = rng.below(header.heal_us);
+        let event = Event::Lock {
+            client: rng.below(header.clients) as usize,
+            name: format!("l{}", rng.below(locks)),
+            ttl_ms: pick(rng, &[50, 300, 800, 20_000]),
+        };
+        entries.push(Entry { at_us, event });
+    }
+}
+
 /// What the clients watch, in some seeds: from early on, or from in between.
 pub(super) fn watches(header: &Header, streams: &Streams, entries: &mut Vec<Entry>) {
     let rng = &mut streams.at(0, 0);
