@@ -13,6 +13,8 @@ mod crash;
 mod exchange;
 #[path = "e2e/floor.rs"]
 mod floor;
+#[path = "e2e/locks.rs"]
+mod locks;
 #[path = "e2e/members.rs"]
 mod members;
 #[path = "e2e/process.rs"]

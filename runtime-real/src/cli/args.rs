@@ -69,6 +69,15 @@ pub(super) enum Task {
     Get(GetArgs),
     /// Delete a value
     Del(DelArgs),
+    /// Hold a lock for a while, and print its fencing token
+    #[command(long_about = LOCK)]
+    Lock(LockArgs),
+    /// Give a lock back
+    Unlock(UnlockArgs),
+    /// Set something that the whole cluster agrees on
+    Define(DefineArgs),
+    /// Read what was defined, as JSON
+    Definition(DefinitionArgs),
     /// Write the rows of a file
     Import(ImportArgs),
     /// Print a map as a file that can be imported
@@ -152,6 +161,60 @@ pub(super) struct DelArgs {
     pub key: String,
     #[command(flatten)]
     pub means: WriteArgs,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+const LOCK: &str = "Hold a lock for a while, and print its fencing token: a number above all that were given for the lock before. \
+A lock is a lease: whoever holds it may be too slow to notice that its time is over. Give the token along with whatever the lock protects, \
+and take nothing there with a lower token than was seen.\n\nExit codes: 3 (Locked) while somebody else holds it.\n\nExamples:\n  \
+token=$(runtime-real lock nightly --ttl 10m)\n  runtime-real unlock nightly $token";
+
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
+    /// The name of the lock
+    pub name: String,
+    /// For how long, at most
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = ttl_ms)]
+    pub ttl: u64,
+    /// Who asks; without it, nobody else
+    #[arg(long)]
+    pub owner: Option<String>,
+    /// A name for the request: asking again as the same owner by that name is the same request, and holds the lock for longer
+    #[arg(long, requires = "owner", value_name = "ID")]
+    pub request: Option<String>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UnlockArgs {
+    /// The name of the lock
+    pub name: String,
+    /// The token that it was given with
+    #[arg(value_name = "TOKEN")]
+    pub fencing_token: u64,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DefineArgs {
+    /// The name of the definition
+    pub name: String,
+    /// JSON; anything else is a text
+    pub value: String,
+    /// Only if this is its version; 0 if there must be none
+    #[arg(long, value_name = "NUMBER")]
+    pub if_version: Option<u64>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DefinitionArgs {
+    /// The name of the definition
+    pub name: String,
     #[command(flatten)]
     pub node: NodeArgs,
 }

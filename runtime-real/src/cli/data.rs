@@ -92,7 +92,7 @@ pub(super) fn get(args: &GetArgs) -> Exit {
 }
 
 /// JSON if it parses, else text. As MessagePack.
-fn value(text: &str) -> Result<Bytes, json::JsonError> {
+pub(super) fn value(text: &str) -> Result<Bytes, json::JsonError> {
     match json::to_msgpack(text.as_bytes()) {
         Ok(value) => Ok(value),
         Err(_) => json::to_msgpack(serde_json::Value::from(text).to_string().as_bytes()),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod agreed;
 mod args;
 mod cluster;
 mod config;
@@ -57,6 +58,10 @@ pub fn run() -> Exit {
         Some(Task::Set(args)) => data::set(&args),
         Some(Task::Get(args)) => data::get(&args),
         Some(Task::Del(args)) => data::del(&args),
+        Some(Task::Lock(args)) => agreed::lock(&args),
+        Some(Task::Unlock(args)) => agreed::unlock(&args),
+        Some(Task::Define(args)) => agreed::define(&args),
+        Some(Task::Definition(args)) => agreed::definition(&args),
         Some(Task::Import(args)) => import::run(&args),
         Some(Task::Export(args)) => export::run(&args),
         Some(Task::Query(args)) => query::run(&args),

@@ -11,10 +11,12 @@ use async_tungstenite::tungstenite::Message;
 use bytes::Bytes;
 use futures_lite::StreamExt;
 use futures_lite::future::or;
+use kernel::cluster::agreed::{Became, Wish};
 use kernel::crdt::Version;
 use kernel::env::{Limits, WriterId};
 use kernel::hlc::{Hlc, Stamp};
 use kernel::wire::admin::{self, ChangeAsked, Locate};
+use kernel::wire::agreed::AgreedAsk;
 use kernel::wire::client::{self as say, Get};
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::repairs;
@@ -162,6 +164,18 @@ impl Client {
         match self.read(&reply)? {
             ServerMessage::Value { found, .. } => Ok(found.map(|(value, at)| (value.to_vec(), at.stamp))),
             other => Err(ClientError::unexpected(&self.addr, &other)),
+        }
+    }
+
+    /// Asks for a lock or a definition, and says what became of it.
+    pub async fn agree(&mut self, ask: &AgreedAsk<'_>) -> Result<Became, ClientError> {
+        let looks = matches!(ask.wish, Wish::Look);
+        let unknown = |error: ClientError| if looks { error } else { error.after_a_write() };
+        self.send(ask.to_frame()).await.map_err(unknown)?;
+        let reply = self.receive().await.map_err(unknown)?;
+        match self.read(&reply).map_err(unknown)? {
+            ServerMessage::Agreed { became, .. } => Ok(became),
+            other => Err(unknown(ClientError::unexpected(&self.addr, &other))),
         }
     }
 
