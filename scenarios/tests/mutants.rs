@@ -60,6 +60,8 @@ const TABLE: &[(Mutant, u64)] = &[
     (HashOrder, 3),
     (RedialStorm, 3),
     (MovesUnthrottled, 3),
+    (AdmitsBelowFloor, 13),
+    (PromiseTellsNothing, 10),
     (RememberedLogin, 66),
     (ClockIgnoresPeers, 3),
     (ClockNotRecovered, 3),

@@ -27,6 +27,11 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::HandshakeWithoutEnd, "kernel/tests/node/handshake.rs"),
     (Mutant::ClockAlwaysTrusted, "kernel/tests/cluster/clocks.rs"),
     (Mutant::SetBackDiskVotes, "kernel/tests/cluster/lineage.rs"),
+    (Mutant::ConfirmsUncompared, "kernel/tests/cluster/floor.rs"),
+    (Mutant::FloorOfTheLiving, "kernel/tests/cluster/floor.rs"),
+    (Mutant::HintOlderThanTombstone, "kernel/tests/cluster/floor.rs"),
+    (Mutant::KeepsBelowFloor, "kernel/tests/cluster/floor.rs"),
+    (Mutant::PromiseForgotten, "kernel/tests/cluster/locks.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cluster::{settled, start};
 use crate::process::{Process, eventually};
 
-fn metric(node: &Process, name: &str) -> f64 {
+fn metric(node: &Process, name: &str) -> u64 {
     let (_, _, body) = node.http("GET", "/metrics", &[], b"");
     let text = String::from_utf8(body).unwrap();
     let line = text.lines().find(|line| line.starts_with(&format!("orrery_{name} ")));
@@ -13,7 +13,7 @@ fn metric(node: &Process, name: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
-fn await_tombstones(nodes: &[&Process], count: f64) {
+fn await_tombstones(nodes: &[&Process], count: u64) {
     eventually("tombstones", || {
         nodes
             .iter()
@@ -39,8 +39,8 @@ fn deletes_are_collected_by_all_members_or_by_none() {
         .into_bytes();
 
     b.ok(&["del", "m", "k", "--consistency", "strong"]);
-    await_tombstones(&[&a, &b, &c], 1.0);
-    await_tombstones(&[&a, &b, &c], 0.0);
+    await_tombstones(&[&a, &b, &c], 1);
+    await_tombstones(&[&a, &b, &c], 0);
     eventually("a floor", || (b.cluster()["floorMs"].as_u64() > Some(0)).then_some(()));
     assert!(a.ok(&["cluster", "status"]).contains("\nfloor     1"));
 
@@ -57,10 +57,10 @@ fn deletes_are_collected_by_all_members_or_by_none() {
     a.ok(&["del", "m", "k", "--consistency", "quorum"]);
     let collected = [&a, &b].map(|node| metric(node, "collected_versions"));
     a.ok(&["set", "m", "other", "1", "--consistency", "quorum"]);
-    await_tombstones(&[&a, &b], 1.0);
+    await_tombstones(&[&a, &b], 1);
     let c = start(dir.path(), &addrs, 2, &more);
     settled(&[&a, &b, &c]);
-    await_tombstones(&[&a, &b, &c], 0.0);
+    await_tombstones(&[&a, &b, &c], 0);
     assert!(metric(&a, "collected_versions") > collected[0] && metric(&b, "collected_versions") > collected[1]);
     assert_eq!(c.cli(&["get", "m", "k"]).code, Some(1));
 }

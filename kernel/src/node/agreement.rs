@@ -29,7 +29,7 @@ use crate::msgpack::{Reader, Writer};
 use crate::node::Node;
 use crate::partition::PartitionId;
 use crate::session::{Kind, Shows};
-use crate::store::{ACCEPTED_MAP, PROMISED_MAP, RecordKey, change_bytes};
+use crate::store::{ACCEPTED_MAP, PROMISED_MAP, REGISTER_BYTES, RecordKey, change_bytes};
 use crate::wire::Code;
 use crate::wire::agreed::{AgreedAsk, answer};
 use crate::wire::cluster::{Vote, Word};
@@ -398,7 +398,7 @@ impl Node {
         ballot: [u8; 16],
         value: Option<&[u8]>,
     ) {
-        if key.len() > NAME_BYTES + "definition/".len() {
+        if key.len() > REGISTER_BYTES {
             return;
         }
         let key = RecordKey::of_row(ACCEPTED_MAP, key);

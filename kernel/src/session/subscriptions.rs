@@ -16,7 +16,7 @@ use crate::msgpack::Reader;
 use crate::partition::PartitionSet;
 use crate::query::{self, ChangeType, Gone, Live, Query, Row, net};
 use crate::session::{Conns, Outbox, Shows};
-use crate::store::{RecordKey, Store};
+use crate::store::{BadKey, RecordKey, Store, is_reserved};
 use crate::wire::Code;
 use crate::wire::query::{Explained, QuerySub, query_resp, query_update};
 use crate::wire::server::{self, Refusal};
@@ -321,6 +321,11 @@ impl Subscriptions {
 pub fn read_query(sub: QuerySub<'_>, limits: &Limits) -> Result<Query, Refusal> {
     if sub.id.len() > limits.id_bytes {
         return Err(too_large("the query's id is too long"));
+    }
+    if is_reserved(sub.map) {
+        let reason = BadKey::Reserved.to_string();
+        let code = Code::BadRequest;
+        return Err(Refusal { code, reason });
     }
     let read = || {
         let mut query = Query::read(sub.map, &mut Reader::new(sub.query), limits)?;

@@ -23,6 +23,9 @@ pub const PROMISED_MAP: &str = "$sys/promised";
 /// See [`PROMISED_MAP`].
 pub const ACCEPTED_MAP: &str = "$sys/accepted";
 
+/// Longest key in these, in bytes.
+pub const REGISTER_BYTES: usize = 160;
+
 /// Whether a map is one of the kernel's own.
 pub fn is_reserved(map: &str) -> bool {
     map.starts_with(RESERVED)
@@ -77,8 +80,13 @@ impl RecordKey {
     /// [`BadKey`], whatever the bytes are.
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BadKey> {
         let end = bytes.iter().position(|b| *b == 0).ok_or(BadKey::MapText)?;
-        core::str::from_utf8(&bytes[..end]).map_err(|_| BadKey::MapText)?;
-        check(&bytes[..end], &bytes[end + 1..], limits)?;
+        let map = core::str::from_utf8(&bytes[..end]).map_err(|_| BadKey::MapText)?;
+        let key = &bytes[end + 1..];
+        // The kernel's own names have limits of their own.
+        let is_own = [PROMISED_MAP, ACCEPTED_MAP].contains(&map) && key.len() <= REGISTER_BYTES;
+        if !is_own {
+            check(map.as_bytes(), key, limits)?;
+        }
         Ok(Self { bytes })
     }
 
@@ -159,6 +167,23 @@ mod tests {
             assert_eq!((name.map(), name.key()), ("users", key));
             assert_eq!(RecordKey::decode(name.as_bytes().clone(), &limits).unwrap(), name);
         }
+    }
+
+    #[test]
+    fn maps_of_the_kernel_are_named_by_nobody_else_and_read_whatever_the_limits_are() {
+        let limits = Limits {
+            map_name_bytes: 3,
+            key_bytes: 4,
+            ..Limits::default()
+        };
+        for map in [PROMISED_MAP, ACCEPTED_MAP] {
+            assert_eq!(RecordKey::new(map, b"k", &Limits::default()), Err(BadKey::Reserved));
+            let longest = RecordKey::of_row(map, &[b'k'; REGISTER_BYTES]);
+            assert_eq!(RecordKey::decode(longest.as_bytes().clone(), &limits), Ok(longest));
+            let longer = RecordKey::of_row(map, &[b'k'; REGISTER_BYTES + 1]);
+            assert!(RecordKey::decode(longer.as_bytes().clone(), &limits).is_err());
+        }
+        assert!(is_reserved("$sys/x") && !is_reserved("$sys") && !is_reserved("users"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use codec::{
     forget_bytes, system_bytes,
 };
 pub use forget::DELETE_BYTES;
-pub use key::{ACCEPTED_MAP, BadKey, PROMISED_MAP, RecordKey, is_reserved};
+pub use key::{ACCEPTED_MAP, BadKey, PROMISED_MAP, REGISTER_BYTES, RecordKey, is_reserved};
 pub use maps::{Maps, Position};
 pub use recover::{Next, Recovery};
 pub use system::{SYSTEM_NAME_BYTES, SYSTEM_ROW_BYTES, SYSTEM_ROWS};

@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 
 use kernel::cluster::agreed::Wish;
-use kernel::env::{Mutant, Mutants};
+use kernel::env::{Mutant, Mutants, WriterId};
+use kernel::hlc::Stamp;
 use kernel::node::NodeConfig;
+use kernel::query::Query;
 use kernel::wire::agreed::AgreedAsk;
+use kernel::wire::cluster::{Vote, Word};
+use kernel::wire::peer::PeerMessage;
+use kernel::wire::query::query_sub;
 use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::net::{CLIENT_CONN, Net, config};
@@ -188,5 +193,49 @@ fn no_client_reads_or_writes_what_replicas_keep_of_it() {
             answers[0].starts_with("400") && answers[0].contains("$sys/"),
             "{answers:?}"
         );
+        net.host(0).receive(CLIENT_CONN, &query_sub("q", &Query::of(map)));
+        let answers = net.answers(0);
+        assert!(
+            answers[0].starts_with("400") && answers[0].contains("$sys/"),
+            "{answers:?}"
+        );
     }
+}
+
+/// A replica promises a ballot, and is asked to accept by a lower one: its answer.
+fn accepts_below_its_promise(mutants: Mutants) -> bool {
+    let mut net = of(2, mutants);
+    let link = net.link(0, 1);
+    let epoch = net.host(0).node.stats().epoch;
+    let wall_ms = net.host(0).now.wall_ms;
+    let ballot = |ms| Stamp::new(wall_ms + ms, 0, WriterId(7)).expect("a time").to_bytes();
+    for (request, ms, value) in [(1, 2, None), (2, 1, Some(&b"value"[..]))] {
+        let word = Word::Propose {
+            request,
+            epoch,
+            key: b"lock/n",
+            ballot: ballot(ms),
+            value,
+        };
+        net.host(0).receive(link, &word.to_frame());
+    }
+    let accepted = |frame: &bytes::Bytes| match PeerMessage::decode(frame) {
+        Ok(PeerMessage::Cluster(body)) => matches!(
+            Word::decode(body),
+            Some(Word::Voted {
+                request: 2,
+                vote: Vote::Accepted,
+                ..
+            })
+        ),
+        _ => false,
+    };
+    net.host(0).advance(10);
+    net.host(0).take(link).iter().any(accepted)
+}
+
+#[test]
+fn what_was_promised_is_kept() {
+    assert!(!accepts_below_its_promise(Mutants::default()));
+    assert!(accepts_below_its_promise(Mutants::only(Mutant::PromiseForgotten)));
 }
