@@ -6,11 +6,19 @@
 //! **A lock** is a lease: whoever holds it keeps it until he gives it back or its time is over, whatever happens to him. So that nobody
 //! writes on after that, each grant has a *fencing token*, higher than all before it (Kleppmann, "How to do distributed locking", 2016;
 //! Burrows, "The Chubby lock service", 2006, section 2.4: sequencers): what the lock protects takes nothing with a lower token than
-//! it has seen. Tokens are never given twice: their register is never deleted, and a forced generation begins above all before it.
+//! it has seen. Tokens are never given twice: their register is never deleted, and where replicas were given up that may have known more,
+//! they go on above all that can have been given ([`ClusterState::least_number`](crate::cluster::ClusterState::least_number)).
+//!
+//! **Asking again** is safe: a proposer that is overtaken, or whose client hears no answer, asks again, and its first attempt may have been
+//! finished by another meanwhile. So a register remembers for a while ([`REMEMBERED_MS`]) what became of each request, by who asked and his
+//! name for it (rule 6 of the promises).
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+
+use crate::env::name_hash;
 
 /// Longest time that a lock is held without being asked for again, in milliseconds: a day.
 pub const LOCK_MS_MAX: u64 = 24 * 3_600_000;
@@ -19,8 +27,53 @@ pub const NAME_BYTES: usize = 128;
 /// Longest value of a definition, in bytes.
 pub const DEFINITION_BYTES: usize = 64 << 10;
 
-/// Tokens of one generation.
-const GENERATION_TOKENS: u64 = 1 << 40;
+/// How long it is remembered what became of a request, at least, in milliseconds. No attempt may take longer.
+pub const REMEMBERED_MS: u64 = 10_000;
+/// How many requests are, at most: more than that have to wait.
+const REMEMBERED: usize = 512;
+
+/// How registers are written now.
+const LAYOUT: u8 = 1;
+
+/// A register: what it holds, and what it remembers of how that came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Register {
+    held: Option<Agreed>,
+    /// The latest requests, in their order.
+    done: VecDeque<Done>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Done {
+    /// Hashes of who asked by what name, and of what: a name may be used for something else by mistake.
+    by: u64,
+    asked: u64,
+    at_ms: u64,
+    became: Became,
+}
+
+impl Register {
+    /// As it is kept: a version, and the rest in postcard.
+    ///
+    /// # Panics
+    /// Never: every register has an encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = alloc::vec![LAYOUT];
+        out.extend(postcard::to_allocvec(self).expect("a register has an encoding"));
+        out
+    }
+
+    /// Reads what [`Register::encode`] wrote.
+    ///
+    /// # Errors
+    /// `None`, if it is of a version that this kernel does not know, or none at all.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        let (register, rest) = postcard::take_from_bytes(rest).ok()?;
+        (*version == LAYOUT && rest.is_empty()).then_some(register)
+    }
+}
 
 /// What a register holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,29 +82,18 @@ pub enum Agreed {
     Lock {
         /// The token that was given last.
         token: u64,
-        /// Who has it, unless it was given back.
-        held: Option<Holder>,
+        /// By whom, and by what request of his: a hash.
+        by: u64,
+        /// When it is free, in milliseconds since the Unix epoch; `None` if it was given back.
+        until_ms: Option<u64>,
     },
     /// A definition.
     Definition {
         /// Counts its changes, from 1.
         version: u64,
-        /// The change that made it: whoever asks for that again is told of it.
-        by: (Box<str>, Box<str>),
         /// What it is, as MessagePack.
         value: Vec<u8>,
     },
-}
-
-/// Who holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Who asked.
-    pub owner: Box<str>,
-    /// His name for the request: asking again by that name is the same request.
-    pub request: Box<str>,
-    /// When it is over, in milliseconds since the Unix epoch.
-    pub until_ms: u64,
 }
 
 /// What is asked of a register.
@@ -100,7 +142,7 @@ pub enum Became {
         /// Until when, in milliseconds since the Unix epoch.
         until_ms: u64,
     },
-    /// It was given back; or, if not, it was not held with that token.
+    /// It was given back; or, if not, it is not held with that token, or not any more.
     Released(bool),
     /// The definition is this; version 0 is none.
     Defined {
@@ -114,6 +156,10 @@ pub enum Became {
         /// This one.
         version: u64,
     },
+    /// The name of the request was used for another one.
+    Reused,
+    /// So many requests came for it in a short time that no more can be remembered now.
+    Busy,
 }
 
 /// Whoever asks, and his name for what he asks.
@@ -125,76 +171,154 @@ pub struct Name {
     pub request: Box<str>,
 }
 
-/// What a register that holds `held` is to hold, if anything is to change, and what is said of that, at `now_ms` and in this generation
-/// of the cluster.
-pub fn decide(wish: &Wish, by: &Name, held: Option<&Agreed>, now_ms: u64, generation: u64) -> (Option<Agreed>, Became) {
-    match wish {
-        Wish::Lock { ttl_ms } => lock(*ttl_ms, by, held, now_ms, generation),
-        Wish::Unlock { token } => match held {
-            Some(Agreed::Lock { token: last, held }) if last == token => {
-                let free = Agreed::Lock {
-                    token: *last,
-                    held: None,
-                };
-                (held.is_some().then_some(free), Became::Released(true))
-            }
-            _ => (None, Became::Released(false)),
-        },
-        Wish::Define { value, if_version } => define(value, *if_version, by, held),
-        Wish::Look => match held {
-            Some(Agreed::Definition { version, value, .. }) => {
-                let (version, value) = (*version, Some(value.clone()));
-                (None, Became::Defined { version, value })
-            }
-            _ => (
-                None,
-                Became::Defined {
-                    version: 0,
-                    value: None,
-                },
-            ),
-        },
+/// What a register is to be, if anything is to change, and what is said of that, at `now_ms`. Numbers that are given are at least `least`.
+pub fn decide(wish: &Wish, by: &Name, register: &Register, now_ms: u64, least: u64) -> (Option<Register>, Became) {
+    let (by, asked) = (by.hash(), hash(wish));
+    let held = register.held.as_ref();
+    // To give back is to give back, however often.
+    let is_remembered = matches!(wish, Wish::Lock { .. } | Wish::Define { .. });
+    let renewed = match wish {
+        Wish::Lock { ttl_ms } => renew(*ttl_ms, by, held, now_ms),
+        _ => None,
+    };
+    if let Some((held, became)) = renewed {
+        return (Some(register.with(held, None, now_ms)), became);
     }
-}
-
-fn lock(ttl_ms: u64, by: &Name, held: Option<&Agreed>, now_ms: u64, generation: u64) -> (Option<Agreed>, Became) {
-    let (last, holder) = match held {
-        Some(Agreed::Lock { token, held }) => (*token, held.as_ref().filter(|holder| holder.until_ms > now_ms)),
-        _ => (0, None),
+    if let Some(done) = register.done.iter().find(|done| is_remembered && done.by == by) {
+        let became = if done.asked == asked {
+            done.became.clone()
+        } else {
+            Became::Reused
+        };
+        return (None, became);
+    }
+    if is_remembered && register.is_full(now_ms) {
+        return (None, Became::Busy);
+    }
+    let (next, became) = match wish {
+        Wish::Lock { ttl_ms } => lock(*ttl_ms, by, held, now_ms, least),
+        Wish::Unlock { token } => unlock(*token, held),
+        Wish::Define { value, if_version } => define(value, *if_version, held, least),
+        Wish::Look => (None, look(held)),
     };
-    let is_same = |holder: &Holder| holder.owner == by.owner && holder.request == by.request;
-    let token = match holder {
-        Some(holder) if is_same(holder) => last,
-        Some(Holder { until_ms, .. }) => return (None, Became::Held { until_ms: *until_ms }),
-        None => (last + 1).max(generation * GENERATION_TOKENS),
-    };
-    let until_ms = now_ms.saturating_add(ttl_ms);
-    let held = Some(Holder {
-        owner: by.owner.clone(),
-        request: by.request.clone(),
-        until_ms,
+    let done = is_remembered.then(|| Done {
+        by,
+        asked,
+        at_ms: now_ms,
+        became: became.clone(),
     });
-    (Some(Agreed::Lock { token, held }), Became::Granted { token, until_ms })
+    let next = next.map(|held| register.with(held, done, now_ms));
+    (next, became)
 }
 
-fn define(value: &[u8], if_version: Option<u64>, by: &Name, held: Option<&Agreed>) -> (Option<Agreed>, Became) {
-    let (version, before) = match held {
-        Some(Agreed::Definition { version, by, .. }) => (*version, Some(by)),
+impl Name {
+    fn hash(&self) -> u64 {
+        name_hash(&[self.owner.as_bytes(), &[0], self.request.as_bytes()].concat())
+    }
+}
+
+impl Register {
+    /// The register with something else in it, and one more request to remember. What was long ago is forgotten.
+    fn with(&self, held: Agreed, done: Option<Done>, now_ms: u64) -> Self {
+        let mut next = self.clone();
+        next.held = Some(held);
+        next.done.retain(|done| is_recent(done, now_ms));
+        next.done.extend(done);
+        next
+    }
+
+    fn is_full(&self, now_ms: u64) -> bool {
+        self.done.iter().filter(|done| is_recent(done, now_ms)).count() >= REMEMBERED
+    }
+}
+
+fn is_recent(done: &Done, now_ms: u64) -> bool {
+    done.at_ms.saturating_add(REMEMBERED_MS) > now_ms
+}
+
+fn hash(wish: &Wish) -> u64 {
+    let bytes = postcard::to_allocvec(wish).expect("a wish has an encoding");
+    name_hash(&bytes)
+}
+
+/// The same lock, for longer, if it is held still by whoever got it by that request.
+fn renew(ttl_ms: u64, by: u64, held: Option<&Agreed>, now_ms: u64) -> Option<(Agreed, Became)> {
+    match held {
+        Some(Agreed::Lock {
+            token,
+            by: holder,
+            until_ms: Some(until_ms),
+        }) if *holder == by && *until_ms > now_ms => {
+            let (token, until_ms) = (*token, (*until_ms).max(now_ms.saturating_add(ttl_ms)));
+            let held = Agreed::Lock {
+                token,
+                by,
+                until_ms: Some(until_ms),
+            };
+            Some((held, Became::Granted { token, until_ms }))
+        }
+        _ => None,
+    }
+}
+
+fn lock(ttl_ms: u64, by: u64, held: Option<&Agreed>, now_ms: u64, least: u64) -> (Option<Agreed>, Became) {
+    let (last, until_ms) = match held {
+        Some(Agreed::Lock { token, until_ms, .. }) => (*token, *until_ms),
         _ => (0, None),
     };
-    let by = (by.owner.clone(), by.request.clone());
-    if before == Some(&by) {
-        return (None, Became::Defined { version, value: None });
+    if let Some(until_ms) = until_ms.filter(|until_ms| *until_ms > now_ms) {
+        return (None, Became::Held { until_ms });
     }
+    let (token, until_ms) = ((last + 1).max(least), now_ms.saturating_add(ttl_ms));
+    let held = Agreed::Lock {
+        token,
+        by,
+        until_ms: Some(until_ms),
+    };
+    (Some(held), Became::Granted { token, until_ms })
+}
+
+fn unlock(token: u64, held: Option<&Agreed>) -> (Option<Agreed>, Became) {
+    let Some(Agreed::Lock {
+        token: last,
+        by,
+        until_ms,
+    }) = held.filter(|held| matches!(held, Agreed::Lock { token: last, .. } if *last == token))
+    else {
+        return (None, Became::Released(false));
+    };
+    let free = Agreed::Lock {
+        token: *last,
+        by: *by,
+        until_ms: None,
+    };
+    (until_ms.is_some().then_some(free), Became::Released(true))
+}
+
+fn define(value: &[u8], if_version: Option<u64>, held: Option<&Agreed>, least: u64) -> (Option<Agreed>, Became) {
+    let version = match held {
+        Some(Agreed::Definition { version, .. }) => *version,
+        _ => 0,
+    };
     if if_version.is_some_and(|expected| expected != version) {
         return (None, Became::Other { version });
     }
-    let version = version + 1;
-    let value = value.to_vec();
-    (
-        Some(Agreed::Definition { version, by, value }),
-        Became::Defined { version, value: None },
-    )
+    let (version, value) = ((version + 1).max(least), value.to_vec());
+    let became = Became::Defined { version, value: None };
+    (Some(Agreed::Definition { version, value }), became)
+}
+
+fn look(held: Option<&Agreed>) -> Became {
+    match held {
+        Some(Agreed::Definition { version, value }) => Became::Defined {
+            version: *version,
+            value: Some(value.clone()),
+        },
+        _ => Became::Defined {
+            version: 0,
+            value: None,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -210,16 +334,17 @@ mod tests {
 
     /// A register, and what is said when something is asked of it.
     #[derive(Default)]
-    struct One(Option<Agreed>);
+    struct One(Register);
 
     impl One {
         fn ask(&mut self, wish: Wish, by: &Name, now_ms: u64) -> Became {
             self.ask_in(wish, by, now_ms, 1)
         }
 
-        fn ask_in(&mut self, wish: Wish, by: &Name, now_ms: u64, generation: u64) -> Became {
-            let (next, became) = decide(&wish, by, self.0.as_ref(), now_ms, generation);
-            self.0 = next.or_else(|| self.0.take());
+        fn ask_in(&mut self, wish: Wish, by: &Name, now_ms: u64, least: u64) -> Became {
+            let (next, became) = decide(&wish, by, &self.0, now_ms, least);
+            self.0 = next.unwrap_or_else(|| self.0.clone());
+            assert_eq!(Register::decode(&self.0.encode()), Some(self.0.clone()));
             became
         }
 
@@ -239,53 +364,47 @@ mod tests {
         let (a, b) = (name("a", "1"), name("b", "1"));
         let mut lock = One::default();
         let first = lock.token(&a, 100);
-        assert_eq!(
-            lock.ask(Wish::Lock { ttl_ms: 10 }, &b, 109),
-            Became::Held { until_ms: 110 }
-        );
-        assert_eq!(
-            lock.token(&a, 105),
-            first,
-            "asked again: it is the same request, and holds for longer"
-        );
-        assert_eq!(
-            lock.ask(Wish::Lock { ttl_ms: 10 }, &name("a", "2"), 106),
-            Became::Held { until_ms: 115 },
-            "another request of the same"
-        );
+        let held = |until_ms| Became::Held { until_ms };
+        assert_eq!(lock.ask(Wish::Lock { ttl_ms: 10 }, &b, 109), held(110));
+        assert_eq!(lock.token(&a, 105), first, "asked again: he holds it for longer");
+        assert_eq!(lock.ask(Wish::Lock { ttl_ms: 10 }, &name("a", "2"), 106), held(115));
         let second = lock.token(&b, 115);
         assert!(second > first);
+        let over = Became::Granted {
+            token: first,
+            until_ms: 110,
+        };
         assert_eq!(
-            lock.ask(Wish::Unlock { token: first }, &a, 116),
-            Became::Released(false)
+            lock.ask(Wish::Lock { ttl_ms: 10 }, &a, 116),
+            over,
+            "it was his, and is no more"
         );
+        let unlock = |token| Wish::Unlock { token };
+        assert_eq!(lock.ask(unlock(first), &name("a", "3"), 116), Became::Released(false));
+        assert_eq!(lock.ask(unlock(second), &name("b", "2"), 116), Became::Released(true));
+        assert_eq!(lock.ask(unlock(second), &name("c", "1"), 116), Became::Released(true));
+        assert!(lock.token(&name("a", "4"), 117) > second);
         assert_eq!(
-            lock.ask(Wish::Unlock { token: second }, &b, 116),
-            Became::Released(true)
+            lock.ask(unlock(second), &name("b", "2"), 118),
+            Became::Released(false),
+            "another has it"
         );
-        assert_eq!(
-            lock.ask(Wish::Unlock { token: second }, &b, 116),
-            Became::Released(true),
-            "asked again"
-        );
-        assert!(lock.token(&a, 117) > second);
     }
 
     #[test]
-    fn tokens_of_a_later_generation_are_above_all_before_it() {
+    fn numbers_are_above_all_that_may_have_been_given() {
         let mut lock = One::default();
         let first = lock.token(&name("a", "1"), 0);
-        // The new one begins with an older copy, or with none.
         let mut other = One::default();
-        let became = other.ask_in(Wish::Lock { ttl_ms: 1 }, &name("b", "1"), 0, 2);
+        let became = other.ask_in(Wish::Lock { ttl_ms: 1 }, &name("b", "1"), 0, first + 100);
         assert!(
-            matches!(became, Became::Granted { token, .. } if token > first + (1 << 39)),
+            matches!(became, Became::Granted { token, .. } if token == first + 100),
             "{became:?}"
         );
     }
 
     #[test]
-    fn a_definition_is_set_once_for_each_version() {
+    fn a_definition_is_set_once_for_each_version_and_once_for_each_request() {
         let mut one = One::default();
         let define = |value: u8, if_version| Wish::Define {
             value: alloc::vec![value],
@@ -295,19 +414,43 @@ mod tests {
         assert_eq!(one.ask(Wish::Look, &name("a", "1"), 0), defined(0));
         assert_eq!(one.ask(define(1, Some(0)), &name("a", "2"), 0), defined(1));
         assert_eq!(
-            one.ask(define(1, Some(0)), &name("a", "2"), 0),
-            defined(1),
-            "asked again"
-        );
-        assert_eq!(
             one.ask(define(2, Some(0)), &name("b", "2"), 0),
             Became::Other { version: 1 }
         );
         assert_eq!(one.ask(define(3, None), &name("b", "3"), 0), defined(2));
+        // It was overtaken, and asks again: that is not done twice, and nothing later is lost.
+        assert_eq!(one.ask(define(1, Some(0)), &name("a", "2"), 5_000), defined(1));
+        assert_eq!(one.ask(define(9, Some(0)), &name("a", "2"), 5_000), Became::Reused);
         let found = Became::Defined {
             version: 2,
             value: Some(alloc::vec![3]),
         };
         assert_eq!(one.ask(Wish::Look, &name("c", "1"), 0), found);
+    }
+
+    #[test]
+    fn what_is_remembered_is_forgotten_after_a_while_and_never_more_than_so_much() {
+        let mut one = One::default();
+        for number in 0..REMEMBERED {
+            let define = Wish::Define {
+                value: alloc::vec![1],
+                if_version: None,
+            };
+            let by = name("a", &alloc::format!("{number}"));
+            assert!(matches!(one.ask(define, &by, 5), Became::Defined { .. }));
+        }
+        let define = Wish::Define {
+            value: alloc::vec![1],
+            if_version: None,
+        };
+        let by = name("a", "more");
+        assert_eq!(one.ask(define.clone(), &by, 6), Became::Busy);
+        assert!(matches!(
+            one.ask(define, &by, 5 + REMEMBERED_MS),
+            Became::Defined { .. }
+        ));
+        assert_eq!(one.0.done.len(), 1);
+        assert_eq!(Register::decode(&[]), None);
+        assert_eq!(Register::decode(&[9, 0, 0]), None, "of another layout");
     }
 }

@@ -59,6 +59,7 @@ impl ClusterState {
         // Who was given up may come back with the only copy of something, however old. What was collected may be back as well, then.
         next.floor = 0;
         next.candidate = 0;
+        next.losses = 0;
         next.members.retain(|member| left.contains(&member.id));
         let heir = next.members.first().expect("somebody is left").id;
         for placement in &mut next.placements {

@@ -19,6 +19,8 @@ pub struct Packed {
     /// The places of replicas and target among them, and since when.
     placements: Vec<(Vec<u16>, Vec<u16>, u64)>,
     floor: u64,
+    settled_at: u64,
+    losses: u64,
     candidate: u64,
 }
 
@@ -39,6 +41,8 @@ impl From<ClusterState> for Packed {
             nodes,
             placements,
             floor: state.floor,
+            settled_at: state.settled_at,
+            losses: state.losses,
             candidate: state.candidate,
         }
     }
@@ -70,6 +74,8 @@ impl TryFrom<Packed> for ClusterState {
             placements: placements.ok_or("a partition lies with a node that is not named")?,
             members: packed.members.clone(),
             floor: packed.floor,
+            settled_at: packed.settled_at,
+            losses: packed.losses,
             candidate: packed.candidate,
         };
         if !state.is_sound() {

@@ -36,6 +36,10 @@ pub struct ClusterState {
     /// At or below this time ([`crate::hlc::Stamp::time`]) everything is settled ([`crate::crdt::floor`]): what a replica lacks there
     /// was deleted.
     pub floor: u64,
+    /// The version at which all members confirmed that floor.
+    pub settled_at: u64,
+    /// How often replicas were given up that a majority may have been among: what they agreed on, and nobody else knows, is forgotten.
+    pub losses: u64,
     /// Who has adopted this admits nothing at or below this time. It becomes the floor once every member holds what the others had
     /// admitted before; 0 where there is none.
     pub candidate: u64,
@@ -121,6 +125,8 @@ impl ClusterState {
             members: alloc::vec![founder],
             placements: alloc::vec![placement; PARTITIONS.into()],
             floor: 0,
+            settled_at: 0,
+            losses: 0,
             candidate: 0,
         }
     }
@@ -146,6 +152,14 @@ impl ClusterState {
             && floors
             && (1..=MEMBERS_MAX).contains(&self.members.len())
             && self.placements.len() == PARTITIONS.into()
+    }
+
+    /// Numbers that are given in this state, such as fencing tokens, are at least this: above all that were given before something was lost
+    /// that a majority may have agreed on. Of two generations that were forced apart the one that stays has the higher ones, too.
+    pub fn least_number(&self) -> u64 {
+        /// More than can be given between two losses.
+        const NUMBERS: u64 = 1 << 28;
+        self.born.saturating_add(self.losses.saturating_mul(NUMBERS))
     }
 
     /// Nothing that is stamped at or below this time is admitted.
@@ -189,9 +203,11 @@ impl ClusterState {
                 let Some(heir) = next.members.first().map(|member| member.id) else {
                     return Err(BadChange::Last);
                 };
+                let mut loses = false;
                 for placement in &mut next.placements {
-                    placement.without(&next.members, heir);
+                    loses |= placement.without(&next.members, heir);
                 }
+                next.losses += u64::from(loses);
             }
             Change::Close(moves) => {
                 let mut closed = false;
@@ -213,6 +229,7 @@ impl ClusterState {
             }
             Change::Raise => {
                 next.floor = core::mem::take(&mut next.candidate);
+                next.settled_at = version - 1;
                 return if self.candidate > 0 {
                     Ok(next)
                 } else {
@@ -280,7 +297,10 @@ impl Placement {
     /// Members are gone for good. They are still counted, as replicas that cannot be reached, while the others are a majority: then those
     /// have all that any majority had. Beyond that as many are left out as it takes, and what only those had is lost; where nobody is
     /// left, `heir` begins with nothing.
-    fn without(&mut self, members: &[Member], heir: NodeId) {
+    ///
+    /// Whether any was left out.
+    fn without(&mut self, members: &[Member], heir: NodeId) -> bool {
+        let before = self.replicas.len();
         let is_member = |node: &NodeId| members.iter().any(|member| member.id == *node);
         while 2 * self.replicas.iter().filter(|node| is_member(node)).count() <= self.replicas.len()
             && let Some(gone) = self.replicas.iter().rposition(|node| !is_member(node))
@@ -290,7 +310,9 @@ impl Placement {
         if self.replicas.is_empty() {
             let next = self.target.iter().copied().find(is_member);
             self.replicas.push(next.unwrap_or(heir));
+            return true;
         }
+        self.replicas.len() < before
     }
 
     /// Aims at these replicas: at once if they are the ones that it has, in whatever order, and by a move otherwise.

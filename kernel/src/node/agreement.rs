@@ -21,7 +21,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::agreed::{Agreed, Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, Wish, decide};
+use crate::cluster::agreed::{
+    Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, REMEMBERED_MS, Register, Wish, decide,
+};
 use crate::crdt::{Record, Version};
 use crate::env::{ConnId, Mutant, NodeId, Now, Ticket};
 use crate::hlc::{Stamp, Trust};
@@ -41,6 +43,12 @@ const WRITER: &str = "register";
 /// When what was asked is asked again, and how long a proposer waits at most that another one was faster than.
 const AGAIN_US: u64 = 500_000;
 const YIELD_US: u64 = 100_000;
+
+/// Most requests of one connection that are open at a time.
+const OPEN_MAX: usize = 256;
+
+/// What a register takes on top of a definition, in bytes: what it remembers.
+const REMEMBERED_BYTES: usize = 32 << 10;
 
 /// What this node proposes for its clients.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -84,6 +92,7 @@ struct Attempt {
     ballot: Stamp,
     phase: Phase,
     votes: BTreeSet<NodeId>,
+    refused: BTreeSet<NodeId>,
     found: Option<(Stamp, Bytes)>,
     /// Somebody was asked to accept something: it may have been done.
     may_be_done: bool,
@@ -155,15 +164,14 @@ impl Agreement {
     }
 }
 
-fn held(value: &[u8]) -> Option<Agreed> {
-    let bytes = Reader::new(value).bin().ok()?;
-    postcard::from_bytes(bytes).ok()
+/// What is written in a record of a register; `None` if that is nothing this kernel knows.
+fn read(value: &[u8]) -> Option<Register> {
+    Register::decode(Reader::new(value).bin().ok()?)
 }
 
-fn value_of(agreed: &Agreed) -> Bytes {
-    let bytes = postcard::to_allocvec(agreed).expect("what is agreed has an encoding");
+fn written(register: &Register) -> Bytes {
     let mut out = Writer::new();
-    out.bin(&bytes);
+    out.bin(&register.encode());
     out.into_bytes()
 }
 
@@ -194,6 +202,8 @@ impl Node {
                 format!("requestId or owner is over {} bytes", limits.id_bytes),
             );
         }
+        // One frame carries all of it.
+        let most = DEFINITION_BYTES.min((limits.frame_bytes / 2).saturating_sub(REMEMBERED_BYTES));
         match &ask.wish {
             Wish::Lock { ttl_ms } if !(1..=LOCK_MS_MAX).contains(ttl_ms) => {
                 return refuse(Code::BadRequest, format!("ttl is between 1 and {LOCK_MS_MAX} ms"));
@@ -212,7 +222,9 @@ impl Node {
                 "this node does not know whether its clock is right".into(),
             );
         }
-        if self.agreement.open.len() + self.waits.len() >= limits.requests {
+        let own = self.agreement.open.values().filter(|attempt| attempt.conn == conn);
+        let all = self.agreement.open.len() + self.waits.len();
+        if own.count() >= OPEN_MAX || all >= limits.requests {
             return refuse(Code::Overloaded, "too many requests wait for other nodes".into());
         }
         let kind = if ask.wish.is_about_lock() { "lock" } else { "definition" };
@@ -229,7 +241,8 @@ impl Node {
             Some(owner) => owner.into(),
             None => format!("{:016x}/{}", self.boot_id().0, conn.0).into(),
         };
-        let deadline_us = now.mono_us + limits.request_ms * 1_000;
+        // No longer than a register remembers what became of it.
+        let deadline_us = now.mono_us + limits.request_ms.min(REMEMBERED_MS / 2) * 1_000;
         self.agreement.numbers += 1;
         let attempt = Attempt {
             conn,
@@ -243,6 +256,7 @@ impl Node {
             ballot: Stamp::ZERO,
             phase: Phase::Waiting,
             votes: BTreeSet::new(),
+            refused: BTreeSet::new(),
             found: None,
             may_be_done: false,
             deadline_us,
@@ -304,6 +318,7 @@ impl Node {
                 attempt.ballot = ballot;
                 attempt.phase = Phase::Preparing;
                 attempt.votes.clear();
+                attempt.refused.clear();
                 attempt.found = None;
             }
         }
@@ -341,7 +356,9 @@ impl Node {
                         ticket: None,
                     });
                 }
-            } else if let Some(conn) = self.peers.to(node) {
+            } else if let Some(conn) = self.peers.to(node)
+                && !self.conns.is_full(conn, &self.config.limits)
+            {
                 let word = Word::Propose {
                     request: number,
                     epoch,
@@ -370,6 +387,8 @@ impl Node {
         let accepted = self.store.get(key);
         let accepted = accepted.map(|held| (held.stamp, Bytes::copy_from_slice(held.value.unwrap_or_default())));
         let least = self.store.get(&promised).map(|held| held.stamp);
+        // Nothing new is written at or below that, by nobody.
+        let least = least.max(Stamp::last_at(self.store.promised()).filter(|_| self.store.promised() > 0));
         let least = least.max(accepted.as_ref().map(|(stamp, _)| *stamp));
         let forgets = self.config.mutants.is(Mutant::PromiseForgotten) && value.is_some();
         if let Some(least) = least.filter(|least| ballot < *least && !forgets) {
@@ -398,7 +417,8 @@ impl Node {
         ballot: [u8; 16],
         value: Option<&[u8]>,
     ) {
-        if key.len() > REGISTER_BYTES {
+        let too_long = value.is_some_and(|value| value.len() > DEFINITION_BYTES + REMEMBERED_BYTES);
+        if key.len() > REGISTER_BYTES || too_long {
             return;
         }
         let key = RecordKey::of_row(ACCEPTED_MAP, key);
@@ -444,11 +464,21 @@ impl Node {
         }
         match (voted, &attempt.phase) {
             (_, Phase::Waiting) => return,
-            (Voted::No(least), _) => {
-                // Somebody else is at it: it is tried again above that, after a while.
+            (Voted::No(least), phase) => {
                 self.hlc.observe(least);
-                attempt.phase = Phase::Waiting;
-                attempt.again_us = now.mono_us + 1 + self.rng.below(YIELD_US);
+                attempt.refused.insert(node);
+                // As long as a majority may accept it yet, it may be done: to begin anew would be to ask for the same twice.
+                let placement = self
+                    .membership
+                    .state()
+                    .map(|state| state.placement(self.store.partition_of(&attempt.key)));
+                let can_be = placement
+                    .is_some_and(|placement| placement.majority(|node| !attempt.refused.contains(&node)).is_enough());
+                if *phase == Phase::Preparing || !can_be {
+                    // Somebody else is at it: it is tried again above that, after a while.
+                    attempt.phase = Phase::Waiting;
+                    attempt.again_us = now.mono_us + 1 + self.rng.below(YIELD_US);
+                }
                 return;
             }
             (Voted::Promised(accepted), Phase::Preparing) => attempt.found = attempt.found.take().max(accepted),
@@ -471,17 +501,24 @@ impl Node {
             return;
         }
         let (key, found) = (attempt.key.clone(), attempt.found.take().map(|(_, value)| value));
-        let (now_ms, generation) = (ballot.millis(), state.generation());
-        let known = found.as_deref().and_then(held);
+        // The wall clock is trusted, or nothing would be proposed; the clock that orders ballots may be ahead of it.
+        let (now_ms, least) = (now.wall_ms, state.least_number());
+        let Some(known) = found.as_deref().map_or(Some(Register::default()), read) else {
+            let (code, reason) = (
+                Code::Unsupported,
+                "this node cannot read what the register holds".into(),
+            );
+            return self.end_attempt(number, Err(Refusal { code, reason }), now);
+        };
         let (mut next, mut outcomes) = (None, Vec::new());
         for (number, attempt) in self.agreement.open.iter_mut().filter(|(_, attempt)| attempt.key == key) {
-            let held = next.as_ref().or(known.as_ref());
-            let (changed, became) = decide(&attempt.wish, &attempt.by, held, now_ms, generation);
+            let register = next.as_ref().unwrap_or(&known);
+            let (changed, became) = decide(&attempt.wish, &attempt.by, register, now_ms, least);
             next = changed.or(next);
             attempt.may_be_done = true;
             outcomes.push((*number, became));
         }
-        let Some(value) = next.as_ref().map(value_of).or(found) else {
+        let Some(value) = next.as_ref().map(written).or(found) else {
             for (number, became) in outcomes {
                 self.end_attempt(number, Ok(became), now);
             }
@@ -491,6 +528,7 @@ impl Node {
             return;
         };
         attempt.votes.clear();
+        attempt.refused.clear();
         attempt.phase = Phase::Accepting { value, outcomes };
         self.ask_voters(number, now);
     }
@@ -549,6 +587,14 @@ fn refusal_of(became: &Became) -> Refusal {
         Became::Other { version } => Refusal {
             code: Code::NotPossible,
             reason: format!("the definition has version {version}"),
+        },
+        Became::Reused => Refusal {
+            code: Code::BadRequest,
+            reason: "the requestId was used for something else".into(),
+        },
+        Became::Busy => Refusal {
+            code: Code::Overloaded,
+            reason: "too many requests came for it within a few seconds".into(),
         },
         _ => Refusal {
             code: Code::NotPossible,

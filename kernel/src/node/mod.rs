@@ -262,8 +262,11 @@ impl Node {
             self.agreement_timers(now);
             self.begin_apply(now, out);
             let limits = &self.config.limits;
-            self.subscriptions
-                .refresh(&self.store, &self.conns, limits, &mut self.outbox);
+            // Not while something may be shown that others have deleted.
+            if !self.is_below_floor() {
+                self.subscriptions
+                    .refresh(&self.store, &self.conns, limits, &mut self.outbox);
+            }
             self.gather_timers(now);
         }
     }

@@ -302,7 +302,8 @@ impl Node {
         for (key, record) in &part.rows {
             let limits = &self.config.limits;
             let key = RecordKey::decode(Bytes::copy_from_slice(key), limits);
-            let record = Record::decode(Bytes::copy_from_slice(record), limits);
+            let own = key.as_ref().is_ok_and(RecordKey::is_reserved).then(Limits::of_layout);
+            let record = Record::decode(Bytes::copy_from_slice(record), own.as_ref().unwrap_or(limits));
             let (Ok(key), Ok(record)) = (key, record) else {
                 // A record beyond this node's limits: it cannot hold the partition.
                 return false;

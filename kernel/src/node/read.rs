@@ -230,6 +230,7 @@ impl Node {
         let has = held.iter().filter_map(has).collect();
         if let Some(record) = &newest
             && placement.holds(own)
+            && !self.is_settled(record.version().stamp, self.store.get(&key).is_some())
             && self.store.partition(partition).would_change(&key, &record.version())
         {
             let bytes = crate::store::change_bytes(key.as_bytes().len(), record.as_bytes().len());

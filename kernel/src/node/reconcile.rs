@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::cluster::repair::{Answer, Ask, Next, Repaired, Session};
 use crate::crdt::floor::is_collectable;
 use crate::crdt::{Record, Version};
-use crate::env::{ConnId, Mutant, NodeId, Now};
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now};
 use crate::hlc;
 use crate::node::Node;
 use crate::partition::PartitionId;
@@ -153,7 +153,8 @@ impl Node {
             taken.count += 1;
             let limits = &self.config.limits;
             let key = RecordKey::decode(Bytes::copy_from_slice(key), limits);
-            let record = Record::decode(Bytes::copy_from_slice(record), limits);
+            let own = key.as_ref().is_ok_and(RecordKey::is_reserved).then(Limits::of_layout);
+            let record = Record::decode(Bytes::copy_from_slice(record), own.as_ref().unwrap_or(limits));
             let (Ok(key), Ok(mut record)) = (key, record) else {
                 // Beyond this node's limits, or no record at all: the others are none the worse for it.
                 taken.all = false;
@@ -233,11 +234,12 @@ impl Node {
         {
             // Who has nothing yet of what moves there has nothing to be taken.
             let is_begun = theirs != 0 || self.has_whole(peer, id) || !self.holds(peer, id);
-            if self.store.partition(id).digest() != theirs && is_begun {
+            let is_equal = self.store.partition(id).digest() == theirs;
+            if !is_equal && is_begun {
                 differing.push(id);
             } else if !self.holds(peer, id) {
                 same.push((id, theirs));
-            } else {
+            } else if is_equal {
                 equal.push(id);
             }
         }

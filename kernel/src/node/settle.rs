@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::liveness::Health;
 use crate::cluster::{Change, ClusterState};
-use crate::crdt::floor::{candidate, is_at_or_below};
+use crate::crdt::floor::{candidate as floor_at, is_at_or_below};
 use crate::env::{ConnId, Mutant, NodeId, Now};
 use crate::hlc::{Stamp, Trust};
 use crate::machine::StorageError;
@@ -51,8 +51,8 @@ const NO_ROOM_US: u64 = 1_000_000;
 /// Where this node stands with the floor.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Settling {
-    /// On disk: whatever any member admitted at or below this is here, or was deleted.
-    confirmed: u64,
+    /// On disk: whatever any member admitted at or below this is here, or was deleted; and the version of the state at which that was so.
+    confirmed: (u64, u64),
     /// The version of the cluster's state that all that follows is about.
     version: u64,
     /// Who is clean: has adopted it and holds nothing that lies elsewhere.
@@ -67,6 +67,8 @@ pub struct Settling {
     /// Something can be collected at this candidate.
     wants: Option<u64>,
     look_us: Option<u64>,
+    /// What the wall clock was ahead of the monotonic one when it looked last, in milliseconds.
+    ahead_ms: Option<u64>,
     /// The next partition to look at, or to collect in.
     at: u64,
     /// It is collecting: nothing is to be done before this time.
@@ -86,10 +88,11 @@ impl Node {
     /// Takes what storage holds of it. `same`: it is this node's.
     pub(super) fn find_floor(&mut self, same: bool) -> Result<(), StorageError> {
         let row = self.store.system(FLOOR_ROW).filter(|_| same);
-        let row = row.map(|row| <[u8; 8]>::try_from(&row[..]).map_err(|_| StorageError::Corrupt));
+        let row = row.map(|row| <[u8; 16]>::try_from(&row[..]).map_err(|_| StorageError::Corrupt));
+        let row = u128::from_be_bytes(row.transpose()?.unwrap_or_default());
         let collected = self.settling.collected;
         self.settling = Settling {
-            confirmed: u64::from_be_bytes(row.transpose()?.unwrap_or_default()),
+            confirmed: ((row >> 64) as u64, row as u64),
             collected,
             ..Settling::default()
         };
@@ -103,9 +106,11 @@ impl Node {
     }
 
     fn confirm_floor(&mut self, floor: u64) {
-        self.settling.confirmed = floor;
-        let row = Bytes::copy_from_slice(&floor.to_be_bytes());
-        self.store.put_system(FLOOR_ROW, row);
+        let version = self.settling.version;
+        self.settling.confirmed = (floor, version);
+        let row = u128::from(floor) << 64 | u128::from(version);
+        self.store
+            .put_system(FLOOR_ROW, Bytes::copy_from_slice(&row.to_be_bytes()));
     }
 
     /// The cluster's state is another one.
@@ -126,6 +131,7 @@ impl Node {
         let Settling {
             confirmed,
             look_us,
+            ahead_ms,
             at,
             collects_us,
             collected,
@@ -135,6 +141,7 @@ impl Node {
             confirmed,
             version,
             look_us,
+            ahead_ms,
             at: if rises { 0 } else { at },
             collects_us: if rises { Some(0) } else { collects_us },
             collected,
@@ -144,7 +151,10 @@ impl Node {
 
     /// Whether this node holds what others may have collected: it shows nothing before that is gone.
     pub(super) fn is_below_floor(&self) -> bool {
-        self.settling.confirmed < self.store.floor() && !self.config.mutants.is(Mutant::KeepsBelowFloor)
+        let (confirmed, version) = self.settling.confirmed;
+        let settled_at = self.membership.state().map_or(0, |state| state.settled_at);
+        let is_below = confirmed < self.store.floor() || (self.store.floor() > 0 && version < settled_at);
+        is_below && !self.config.mutants.is(Mutant::KeepsBelowFloor)
     }
 
     /// Whether a version that somebody shows must not be taken: what is not here was deleted. `is_new`: it comes as a new change.
@@ -261,7 +271,11 @@ impl Node {
         let mut is_news = false;
         // A look at everything, now and then; what it waits for comes from others, and they say so.
         if is_due && !self.settling.clean.contains(&own) {
-            let is_clean = state.moves() == 0 && self.membership.durable() >= version && !self.has_leftovers();
+            // Nobody agrees to what is no such time by its own clock: one clock that is ahead would shut everybody's writes out.
+            let latest_ms = now.wall_ms.saturating_add(self.config.limits.max_drift_ms);
+            let is_due_here = candidate <= floor_at(latest_ms, self.config.limits.offline_horizon_ms);
+            let is_clean =
+                is_due_here && state.moves() == 0 && self.membership.durable() >= version && !self.has_leftovers();
             if is_clean && !self.is_below_floor() {
                 self.settling.clean.insert(own);
                 is_news = true;
@@ -324,7 +338,14 @@ impl Node {
         if look_us > now.mono_us || self.settling.collects_us.is_some() {
             return;
         }
-        let floor = candidate(now.wall_ms, horizon_ms);
+        // A wall clock that was set in the meantime is watched for a while first, by whoever minds it: a floor cannot be taken back.
+        let ahead_ms = now.wall_ms.saturating_sub(now.mono_us / 1_000);
+        let before_ms = self.settling.ahead_ms.replace(ahead_ms);
+        if before_ms.is_none_or(|before_ms| before_ms.abs_diff(ahead_ms) > self.config.limits.max_drift_ms) {
+            self.settling.look_us = Some(now.mono_us + rest_us);
+            return;
+        }
+        let floor = floor_at(now.wall_ms, horizon_ms);
         let mut looked = 0;
         while let Some(id) = PartitionId::new(self.settling.at).filter(|_| looked < LOOK_ROWS) {
             let held = self.store.partition(id).held();
@@ -409,7 +430,14 @@ impl Node {
             self.settling.at += 1;
         }
         if purges {
+            if self.store.room_for(ROW_BYTES).is_err() {
+                self.store.fell_short();
+                self.settling.collects_us = Some(now.mono_us + NO_ROOM_US);
+                return;
+            }
             self.confirm_floor(floor);
+            // Whoever watches is answered anew, now that it is known what is there.
+            self.subscriptions.all_stale();
         }
         self.settling.at = 0;
         self.settling.collects_us = None;

@@ -114,6 +114,11 @@ impl RecordKey {
         &self.bytes[self.map_len() + 1..]
     }
 
+    /// Whether it is in one of the kernel's own maps, whose records have no limits but those of their layout.
+    pub fn is_reserved(&self) -> bool {
+        self.bytes.starts_with(RESERVED.as_bytes())
+    }
+
     /// The same name in memory of its own.
     pub fn detached(&self) -> Self {
         Self {

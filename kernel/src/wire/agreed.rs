@@ -11,7 +11,8 @@
 //! | node | `DEFINED` (ours) | `requestId`, `name`, `version` (0: there is none), `value` |
 //!
 //! What cannot be done is an `ERROR` with the `requestId`: `Locked` while somebody else holds the lock, `NotPossible` if the definition has
-//! another version. Asking again with the same `requestId` and `owner` is the same request.
+//! another version. Asking again with the same `requestId` and `owner`, within ten seconds, is the same request: it is done once, and
+//! answered as it was; who holds a lock still holds it for longer by that.
 
 use bytes::Bytes;
 
@@ -89,8 +90,13 @@ impl<'a> AgreedAsk<'a> {
             "DEFINITION" => Wish::Look,
             _ => return Ok(None),
         };
+        let id = raw.id.unwrap_or_default();
+        // By its name it is known whether it was done.
+        if id.is_empty() && wish != Wish::Look {
+            return Err(Error::Missing { field: "requestId" });
+        }
         Ok(Some(Self {
-            id: raw.id.unwrap_or_default(),
+            id,
             name: need(raw.name, "name")?,
             owner: raw.owner,
             wish,
@@ -157,7 +163,7 @@ pub fn answer(id: &str, name: &str, became: &Became) -> Option<Bytes> {
                 out.text("value").raw(value);
             }
         }
-        Became::Held { .. } | Became::Other { .. } => return None,
+        Became::Held { .. } | Became::Other { .. } | Became::Reused | Became::Busy => return None,
     }
     Some(out.into_bytes())
 }

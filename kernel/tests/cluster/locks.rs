@@ -144,7 +144,8 @@ fn tokens_while_members_change(mutants: Mutants) -> Vec<u64> {
         let granted = ask(net, node, &id, "o", Wish::Lock { ttl_ms: 20_000 });
         tokens.push(token(&granted));
         let token = *tokens.last().expect("just pushed");
-        assert_eq!(ask(net, node, "u", "o", Wish::Unlock { token }), ["released true"]);
+        let id = format!("u{token}");
+        assert_eq!(ask(net, node, &id, "o", Wish::Unlock { token }), ["released true"]);
     };
     take(&mut net, 0);
     // The one that is down misses a grant, and is asked with one that does not know more.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use kernel::partition::PartitionBy;
 use kernel::query::KEY;
+use kernel::store::is_reserved;
 
 use super::table::Config;
 
@@ -164,7 +165,7 @@ fn route(text: &str) -> Option<(String, PartitionBy)> {
         },
         _ => return None,
     };
-    (!map.is_empty()).then(|| (map.to_owned(), by))
+    (!map.is_empty() && !is_reserved(map)).then(|| (map.to_owned(), by))
 }
 
 fn is_field(name: &str) -> bool {
