@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::crdt::Record;
+use crate::crdt::floor::is_collectable;
 use crate::env::{ConnId, NodeId, Now};
 use crate::machine::ConnKind;
 use crate::node::Node;
@@ -226,11 +227,21 @@ impl Node {
         let mut found = held.values().flatten();
         let first = found.next().cloned();
         let newest = first.map(|first| found.fold(first, newer));
-        let has = |(node, record): (&NodeId, &Option<Record>)| (*record == newest && *node != own).then_some(*node);
+        // What is settled and not here was deleted, as far as this replica is one that has everything; and what can be collected is by
+        // whoever has not done so yet.
+        let is_here = self.store.get(&key).is_some();
+        let is_gone = |record: &Record| {
+            let version = record.version();
+            let is_whole = placement.replicas.contains(&own);
+            self.is_settled(version.stamp, is_here) && (is_whole || is_collectable(&version, self.store.floor()))
+        };
+        let newest = newest.filter(|record| !is_gone(record));
+        let has = |(node, record): (&NodeId, &Option<Record>)| {
+            ((newest.is_none() || *record == newest) && *node != own).then_some(*node)
+        };
         let has = held.iter().filter_map(has).collect();
         if let Some(record) = &newest
             && placement.holds(own)
-            && !self.is_settled(record.version().stamp, self.store.get(&key).is_some())
             && self.store.partition(partition).would_change(&key, &record.version())
         {
             let bytes = crate::store::change_bytes(key.as_bytes().len(), record.as_bytes().len());

@@ -59,15 +59,15 @@ impl Node {
     /// Begins to compare everything with the other side.
     pub(super) fn begin_round(&mut self, conn: ConnId, now: Now) {
         self.put_off_round(conn, now);
-        if self.is_below_floor() {
-            return;
-        }
-        let clean = self.all_clean();
+        let (clean, is_below) = (self.all_clean(), self.is_below_floor());
         let Some(link) = self.peers.link(conn) else {
             return;
         };
-        link.round += 1;
         link.behind = false;
+        if is_below {
+            return;
+        }
+        link.round += 1;
         let (round, peer) = (link.round, link.remote().map(|remote| remote.id));
         self.tally.rounds += 1;
         self.leftovers.look_again();

@@ -438,6 +438,7 @@ impl Node {
             self.confirm_floor(floor);
             // Whoever watches is answered anew, now that it is known what is there.
             self.subscriptions.all_stale();
+            self.compare_again();
         }
         self.settling.at = 0;
         self.settling.collects_us = None;
