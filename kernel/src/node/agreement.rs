@@ -208,11 +208,8 @@ impl Node {
             Wish::Lock { ttl_ms } if !(1..=LOCK_MS_MAX).contains(ttl_ms) => {
                 return refuse(Code::BadRequest, format!("ttl is between 1 and {LOCK_MS_MAX} ms"));
             }
-            Wish::Define { value, .. } if value.len() > DEFINITION_BYTES => {
-                return refuse(
-                    Code::TooLarge,
-                    format!("the definition is over {DEFINITION_BYTES} bytes"),
-                );
+            Wish::Define { value, .. } if value.len() > most => {
+                return refuse(Code::TooLarge, format!("the definition is over {most} bytes"));
             }
             _ => {}
         }
