@@ -68,7 +68,7 @@ const TABLE: &[(Mutant, u64)] = &[
     (ClockBeyondBound, 4),
     (EntryWithoutClock, 3),
     (StaleForEver, 4),
-    (DeletesNotTold, 54),
+    (DeletesNotTold, 20),
     (LeaveLost, 62),
     (WindowNotRefilled, 268),
     (TimersByWallClock, 26),

@@ -133,8 +133,8 @@ pub const TABLE: &[Setting] = &[
         "remove-after",
         "DURATION",
         Field::MaybeDuration(|c| &mut c.remove_after),
-        "After how long a member that has failed is removed, so that what it held is made whole elsewhere; without it, that is for \
-         `cluster remove`, and happens after the offline horizon. It stays while fewer others are there than a partition has replicas. \
+        "After how long a member that has failed is removed, so that what it held is made whole elsewhere; without it, after the \
+         offline horizon, or when somebody says `cluster remove`. It stays while fewer others are there than a partition has replicas. \
          The same on every node",
     ),
     setting(
