@@ -25,7 +25,7 @@ use crate::cluster::agreed::{
     Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, REMEMBERED_MS, Register, Wish, decide,
 };
 use crate::crdt::{Record, Version};
-use crate::env::{ConnId, Mutant, NodeId, Now, Ticket};
+use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Ticket};
 use crate::hlc::{Stamp, Trust};
 use crate::msgpack::{Reader, Writer};
 use crate::node::Node;
@@ -391,17 +391,20 @@ impl Node {
         if let Some(least) = least.filter(|least| ballot < *least && !forgets) {
             return Some(Voted::No(least));
         }
+        // Something that is no tombstone, also where there is nothing to say: nobody may forget it.
+        let record = Record::new(&Version::new(ballot, WRITER, Some(value.unwrap_or(&[0xc0]))));
+        if Record::decode(record.as_bytes().clone(), &Limits::of_layout()).is_err() {
+            // No ballot, or no value, that could be read again.
+            return None;
+        }
         self.hlc.observe(ballot);
-        let Some(value) = value else {
-            // Something that is no tombstone: nobody may forget it.
-            let nothing = Version::new(ballot, WRITER, Some(&[0xc0]));
-            self.store.merge(promised, Record::new(&nothing));
-            let tells = !self.config.mutants.is(Mutant::PromiseTellsNothing);
-            return Some(Voted::Promised(accepted.filter(|_| tells)));
-        };
-        let version = Version::new(ballot, WRITER, Some(value));
-        self.store.merge(key.clone(), Record::new(&version));
-        Some(Voted::Accepted)
+        if value.is_some() {
+            self.store.merge(key.clone(), record);
+            return Some(Voted::Accepted);
+        }
+        self.store.merge(promised, record);
+        let tells = !self.config.mutants.is(Mutant::PromiseTellsNothing);
+        Some(Voted::Promised(accepted.filter(|_| tells)))
     }
 
     /// Another node proposes.

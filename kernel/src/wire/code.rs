@@ -137,7 +137,9 @@ impl Code {
             Code::AuthRequired => "present the cluster's secret as the token",
             Code::AuthFailed => "check the token against the node's --cluster-secret-file",
             Code::UnknownType => "check the message's type against the protocol",
-            Code::NotPossible => "look at what there is, with `cluster status` or `definition`, then ask for what can be done",
+            Code::NotPossible => {
+                "look at what there is, with `cluster status` or `definition`, then ask for what can be done"
+            }
             Code::ClockDrift => "set the clock of the device that wrote, then write again",
             Code::StampTooOld => "read what is there, then write again with a stamp of now",
             Code::RetryTooOld => "read what is there; if it was not done, ask for it as a new operation",

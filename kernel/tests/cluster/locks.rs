@@ -240,3 +240,29 @@ fn what_was_promised_is_kept() {
     assert!(!accepts_below_its_promise(Mutants::default()));
     assert!(accepts_below_its_promise(Mutants::only(Mutant::PromiseForgotten)));
 }
+
+#[test]
+fn what_could_not_be_read_again_is_not_kept() {
+    let mut net = of(2, Mutants::default());
+    let link = net.link(0, 1);
+    let epoch = net.host(0).node.stats().epoch;
+    let wall_ms = net.host(0).now.wall_ms;
+    let good = Stamp::new(wall_ms, 0, WriterId(7)).expect("a time").to_bytes();
+    for (ballot, value) in [
+        ([0xff; 16], None),
+        ([0; 16], None),
+        ([0xff; 16], Some(&[0xc0][..])),
+        (good, Some(&[0xc1][..])),
+    ] {
+        let word = Word::Propose {
+            request: 1,
+            epoch,
+            key: b"lock/n",
+            ballot,
+            value,
+        };
+        net.host(0).receive(link, &word.to_frame());
+    }
+    net.run(50);
+    assert_eq!(net.host(0).node.stats().records, 0);
+}

@@ -100,7 +100,12 @@ impl Run<'_> {
             let stats = node.stats();
             stats.members == nodes().count() as u64 && !stats.clock_unsure
         });
-        if header.offline_horizon_ms > LONG_MS || !all {
+        // A clock that was put back after a candidate was agreed on: nobody confirms that before the time has come.
+        let later = nodes().any(|node| {
+            let promised_ms = node.stats().promised_ms;
+            promised_ms > 0 && promised_ms + header.offline_horizon_ms > EPOCH_MS + self.world.now_us() / 1_000
+        });
+        if header.offline_horizon_ms > LONG_MS || !all || later {
             return agree;
         }
         let skew_ms = header.skew_ms.iter().map(|skew| skew.unsigned_abs()).max();
