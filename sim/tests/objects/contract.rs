@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use kernel::env::SeededRng;
 use kernel::machine::{Envelope, Input, Output, Phase, StorageError};
+use sim::client::{Said, Talk};
 use sim::disk::{DiskProfile, VirtualDisk};
 use sim::invariant::{Departure, Seen};
 use sim::trace::Step;
@@ -21,6 +22,7 @@ pub fn lies() -> Vec<Case> {
         case("dials-apart", "before it dials", dials_twice),
         case("moves-throttled", "leaves time for others", no_time_passes),
         case("settled", "is remembered for", the_floor_is_near),
+        case("fencing", "tokens of l rise", everybody_has_the_first_token),
         case("no-echo", "back to where it came from", sends_back),
         case("repairs-end", "holds all once it does", records_never_come),
     ]
@@ -53,6 +55,28 @@ fn no_time_passes() -> Lie {
             });
         }
         _ => next(seen),
+    })
+}
+
+/// Whoever writes is told that he has a lock as well, always by the same token.
+fn everybody_has_the_first_token() -> Lie {
+    Box::new(|seen, next| {
+        if let Seen::Talked { client, talk } = seen
+            && let Said::Done { request, .. } = &talk.said
+        {
+            let (request, name) = (*request, "l".to_string());
+            let asks = Said::AsksToLock {
+                request,
+                name: name.clone(),
+            };
+            let token = 1;
+            for said in [asks, Said::Granted { request, name, token }] {
+                let talk = &Talk { said, ..talk.clone() };
+                let client = *client;
+                next(&Seen::Talked { client, talk });
+            }
+        }
+        next(seen)
     })
 }
 
