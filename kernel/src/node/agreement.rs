@@ -13,6 +13,9 @@
 //! **Majorities** are those of the placement: during a move of the old replicas and of the new ones. A replica that has adopted a move
 //! does not answer who has not, and who is new is filled from a majority of the old ones that have: as for writes by quorum.
 
+mod acceptor;
+mod answers;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -24,16 +27,14 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::agreed::{
     Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, REMEMBERED_MS, Register, Wish, decide,
 };
-use crate::crdt::{Record, Version};
-use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Ticket};
+use crate::env::{ConnId, NodeId, Now, Ticket};
 use crate::hlc::{Stamp, Trust};
 use crate::msgpack::{Reader, Writer};
 use crate::node::Node;
-use crate::partition::PartitionId;
 use crate::session::{Kind, Shows};
-use crate::store::{ACCEPTED_MAP, PROMISED_MAP, REGISTER_BYTES, RecordKey, change_bytes};
+use crate::store::{ACCEPTED_MAP, RecordKey};
 use crate::wire::Code;
-use crate::wire::agreed::{AgreedAsk, answer};
+use crate::wire::agreed::AgreedAsk;
 use crate::wire::cluster::{Vote, Word};
 use crate::wire::server::Refusal;
 
@@ -368,79 +369,6 @@ impl Node {
         }
     }
 
-    /// This replica's answer to a ballot: what it has accepted, or the ballot that it takes nothing below. Nothing, if it has no room for
-    /// its promise, or is not the replica that the sender takes it for.
-    fn vote(&mut self, key: &RecordKey, epoch: u64, ballot: Stamp, value: Option<&[u8]>) -> Option<Voted> {
-        let partition: PartitionId = self.store.partition_of(key);
-        if !self.counts(epoch, partition) {
-            return None;
-        }
-        let promised = RecordKey::of_row(PROMISED_MAP, key.key());
-        let bytes = change_bytes(key.as_bytes().len(), value.map_or(0, <[u8]>::len) + WRITER.len() + 64);
-        if self.store.room_for(bytes).is_err() {
-            self.store.fell_short();
-            return None;
-        }
-        let accepted = self.store.get(key);
-        let accepted = accepted.map(|held| (held.stamp, Bytes::copy_from_slice(held.value.unwrap_or_default())));
-        let least = self.store.get(&promised).map(|held| held.stamp);
-        // Nothing new is written at or below that, by nobody.
-        let least = least.max(Stamp::last_at(self.store.promised()).filter(|_| self.store.promised() > 0));
-        let least = least.max(accepted.as_ref().map(|(stamp, _)| *stamp));
-        let forgets = self.config.mutants.is(Mutant::PromiseForgotten) && value.is_some();
-        if let Some(least) = least.filter(|least| ballot < *least && !forgets) {
-            return Some(Voted::No(least));
-        }
-        // Something that is no tombstone, also where there is nothing to say: nobody may forget it.
-        let record = Record::new(&Version::new(ballot, WRITER, Some(value.unwrap_or(&[0xc0]))));
-        if Record::decode(record.as_bytes().clone(), &Limits::of_layout()).is_err() {
-            // No ballot, or no value, that could be read again.
-            return None;
-        }
-        self.hlc.observe(ballot);
-        if value.is_some() {
-            self.store.merge(key.clone(), record);
-            return Some(Voted::Accepted);
-        }
-        self.store.merge(promised, record);
-        let tells = !self.config.mutants.is(Mutant::PromiseTellsNothing);
-        Some(Voted::Promised(accepted.filter(|_| tells)))
-    }
-
-    /// Another node proposes.
-    pub(super) fn proposed(
-        &mut self,
-        conn: ConnId,
-        request: u64,
-        epoch: u64,
-        key: &[u8],
-        ballot: [u8; 16],
-        value: Option<&[u8]>,
-    ) {
-        let too_long = value.is_some_and(|value| value.len() > DEFINITION_BYTES + REMEMBERED_BYTES);
-        if key.len() > REGISTER_BYTES || too_long {
-            return;
-        }
-        let key = RecordKey::of_row(ACCEPTED_MAP, key);
-        let at = Stamp::from_bytes(ballot);
-        let Some(voted) = self.vote(&key, epoch, at, value.filter(|value| !value.is_empty())) else {
-            return self.teach(conn);
-        };
-        let vote = match &voted {
-            Voted::Promised(accepted) => {
-                let (by, accepted) = accepted
-                    .as_ref()
-                    .map_or((Stamp::ZERO, &[][..]), |(by, value)| (*by, value));
-                let by = by.to_bytes();
-                Vote::Promised { by, accepted }
-            }
-            Voted::Accepted => Vote::Accepted,
-            Voted::No(least) => Vote::No(least.to_bytes()),
-        };
-        let word = Word::Voted { request, ballot, vote };
-        self.outbox.push(conn, word.to_frame(), Shows::State);
-    }
-
     /// A replica answers a ballot of this node.
     pub(super) fn voted(&mut self, node: NodeId, request: u64, ballot: [u8; 16], vote: Vote<'_>, now: Now) {
         let voted = match vote {
@@ -531,74 +459,5 @@ impl Node {
         attempt.refused.clear();
         attempt.phase = Phase::Accepting { value, outcomes };
         self.ask_voters(number, now);
-    }
-
-    fn end_attempt(&mut self, number: u64, result: Result<Became, Refusal>, now: Now) {
-        let Some(attempt) = self.agreement.open.remove(&number) else {
-            return;
-        };
-        // The next one that waits for this register begins.
-        let mut others = self.agreement.open.values_mut();
-        if let Some(next) = others.find(|other| other.key == attempt.key) {
-            next.again_us = 0;
-        }
-        let id = &attempt.by.request;
-        let refused = match result {
-            Ok(became) => match answer(id, &attempt.name, &became) {
-                Some(frame) => {
-                    self.tally.operations.add(Kind::Agree, None);
-                    return self.outbox.push(attempt.conn, frame, Shows::Nothing);
-                }
-                None => refusal_of(&became),
-            },
-            Err(refused) => refused,
-        };
-        if self.conns.get(attempt.conn).is_some() {
-            self.refuse_register(attempt.conn, id, refused.code, refused.reason, now);
-        }
-    }
-
-    /// What this node had in memory is gone: whether what it proposed is done is not known.
-    pub(super) fn abandon_agreement(&mut self, now: Now) {
-        self.agreement.own.clear();
-        let numbers: Vec<u64> = self.agreement.open.keys().copied().collect();
-        for number in numbers {
-            let may_be_done = self
-                .agreement
-                .open
-                .get(&number)
-                .is_some_and(|attempt| attempt.may_be_done);
-            let (code, reason) = match may_be_done {
-                true => (Code::OutcomeUnknown, "the node begins anew: it may have been done"),
-                false => (Code::NotReady, "the node begins anew: nothing was done"),
-            };
-            let reason = reason.into();
-            self.end_attempt(number, Err(Refusal { code, reason }), now);
-        }
-    }
-}
-
-fn refusal_of(became: &Became) -> Refusal {
-    match became {
-        Became::Held { until_ms } => Refusal {
-            code: Code::Locked,
-            reason: format!("somebody else holds the lock, until {until_ms} ms at the latest"),
-        },
-        Became::Other { version } => Refusal {
-            code: Code::NotPossible,
-            reason: format!("the definition has version {version}"),
-        },
-        Became::Reused => Refusal {
-            code: Code::BadRequest,
-            reason: "the requestId was used for something else".into(),
-        },
-        Became::Busy => Refusal {
-            code: Code::Overloaded,
-            reason: "too many requests came for it within a few seconds".into(),
-        },
-        _ => Refusal {
-            code: Code::NotPossible,
-            reason: "it cannot be done".into(),
-        },
     }
 }

@@ -71,7 +71,10 @@ fn everybody_has_the_first_token() -> Lie {
             };
             let token = 1;
             for said in [asks, Said::Granted { request, name, token }] {
-                let talk = &Talk { said, ..talk.clone() };
+                let talk = &Talk {
+                    said,
+                    ..(*talk).clone()
+                };
                 let client = *client;
                 next(&Seen::Talked { client, talk });
             }
