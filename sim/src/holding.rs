@@ -14,6 +14,8 @@ use crate::model::{State, Version};
 pub struct Holding {
     /// The node.
     pub node: usize,
+    /// Its floor, in units of [`Stamp::time`](kernel::hlc::Stamp::time).
+    pub floor: u64,
     /// The digest of each partition, as the node computes it.
     pub digests: Vec<u128>,
     /// The records of each partition that has some. A partition that is as it was when the same [`Looker`] looked before is the
@@ -73,6 +75,7 @@ impl Looker {
         self.digests.clone_from(&digests);
         Holding {
             node,
+            floor: store.floor(),
             digests,
             records: self.records.clone(),
         }

@@ -53,6 +53,12 @@ impl Story {
         self
     }
 
+    /// Deletes, and what has expired, are remembered for so many milliseconds.
+    pub fn remembers_for(mut self, ms: u64) -> Self {
+        self.plan.header.offline_horizon_ms = ms;
+        self
+    }
+
     /// Datagrams in place of streams: frames are lost, doubled and overtake each other.
     pub fn over_datagrams(mut self) -> Self {
         self.plan.header.ordered = false;

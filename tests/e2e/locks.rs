@@ -23,7 +23,8 @@ fn a_lock_is_held_by_one_and_its_tokens_rise_though_nodes_die() {
     refused(&b, &["lock", "nightly"], Some(3), "error[Locked]");
     refused(&b, &["unlock", "nightly", "7"], Some(1), "not_held");
     refused(&b, &["lock", "nightly", "--ttl", "0s"], Some(2), "at least 1ms");
-    refused(&b, &["lock", ""], Some(3), "TooLarge");
+    refused(&b, &["lock", ""], Some(3), "the name is empty");
+    refused(&b, &["lock", &"n".repeat(129)], Some(3), "TooLarge");
     refused(&c, &["set", "$sys/accepted", "k", "1"], Some(3), "the node's own");
     assert_eq!(c.ok(&["unlock", "nightly", &first.to_string()]), "released");
     let mine = ["--owner", "job", "--request", "7"];

@@ -30,7 +30,20 @@ pub const DEFINITION_BYTES: usize = 64 << 10;
 /// How long it is remembered what became of a request, at least, in milliseconds. No attempt may take longer.
 pub const REMEMBERED_MS: u64 = 10_000;
 /// How many requests are, at most: more than that have to wait.
-const REMEMBERED: usize = 512;
+const REMEMBERED: usize = 1_024;
+/// Most bytes of what is remembered.
+pub const REMEMBERED_BYTES: usize = 64 << 10;
+
+/// When and by what numbers something is decided.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    /// What the wall clock of the proposer shows, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// How far the wall clocks of two proposers may be apart, in milliseconds: what is younger by one is older by the other.
+    pub apart_ms: u64,
+    /// Numbers that are given are at least this.
+    pub least: u64,
+}
 
 /// How registers are written now.
 const LAYOUT: u8 = 1;
@@ -171,8 +184,9 @@ pub struct Name {
     pub request: Box<str>,
 }
 
-/// What a register is to be, if anything is to change, and what is said of that, at `now_ms`. Numbers that are given are at least `least`.
-pub fn decide(wish: &Wish, by: &Name, register: &Register, now_ms: u64, least: u64) -> (Option<Register>, Became) {
+/// What a register is to be, if anything is to change, and what is said of that.
+pub fn decide(wish: &Wish, by: &Name, register: &Register, at: At) -> (Option<Register>, Became) {
+    let At { now_ms, least, .. } = at;
     let (by, asked) = (by.hash(), hash(wish));
     let held = register.held.as_ref();
     // To give back is to give back, however often.
@@ -182,7 +196,7 @@ pub fn decide(wish: &Wish, by: &Name, register: &Register, now_ms: u64, least: u
         _ => None,
     };
     if let Some((held, became)) = renewed {
-        return (Some(register.with(held, None, now_ms)), became);
+        return (Some(register.with(held, None, at)), became);
     }
     if let Some(done) = register.done.iter().find(|done| is_remembered && done.by == by) {
         let became = if done.asked == asked {
@@ -192,7 +206,7 @@ pub fn decide(wish: &Wish, by: &Name, register: &Register, now_ms: u64, least: u
         };
         return (None, became);
     }
-    if is_remembered && register.is_full(now_ms) {
+    if is_remembered && register.is_full(at) {
         return (None, Became::Busy);
     }
     let (next, became) = match wish {
@@ -207,7 +221,7 @@ pub fn decide(wish: &Wish, by: &Name, register: &Register, now_ms: u64, least: u
         at_ms: now_ms,
         became: became.clone(),
     });
-    let next = next.map(|held| register.with(held, done, now_ms));
+    let next = next.map(|held| register.with(held, done, at));
     (next, became)
 }
 
@@ -219,21 +233,23 @@ impl Name {
 
 impl Register {
     /// The register with something else in it, and one more request to remember. What was long ago is forgotten.
-    fn with(&self, held: Agreed, done: Option<Done>, now_ms: u64) -> Self {
+    fn with(&self, held: Agreed, done: Option<Done>, at: At) -> Self {
         let mut next = self.clone();
         next.held = Some(held);
-        next.done.retain(|done| is_recent(done, now_ms));
+        next.done.retain(|done| is_recent(done, at));
         next.done.extend(done);
         next
     }
 
-    fn is_full(&self, now_ms: u64) -> bool {
-        self.done.iter().filter(|done| is_recent(done, now_ms)).count() >= REMEMBERED
+    fn is_full(&self, at: At) -> bool {
+        self.done.iter().filter(|done| is_recent(done, at)).count() >= REMEMBERED
     }
 }
 
-fn is_recent(done: &Done, now_ms: u64) -> bool {
-    done.at_ms.saturating_add(REMEMBERED_MS) > now_ms
+/// Whether a request may still be asked again, by whichever clock it was done.
+fn is_recent(done: &Done, at: At) -> bool {
+    let kept_ms = REMEMBERED_MS.saturating_add(at.apart_ms);
+    done.at_ms.saturating_add(kept_ms) > at.now_ms
 }
 
 fn hash(wish: &Wish) -> u64 {
@@ -332,6 +348,8 @@ mod tests {
         }
     }
 
+    const APART_MS: u64 = 60_000;
+
     /// A register, and what is said when something is asked of it.
     #[derive(Default)]
     struct One(Register);
@@ -342,7 +360,12 @@ mod tests {
         }
 
         fn ask_in(&mut self, wish: Wish, by: &Name, now_ms: u64, least: u64) -> Became {
-            let (next, became) = decide(&wish, by, &self.0, now_ms, least);
+            let at = At {
+                now_ms,
+                apart_ms: APART_MS,
+                least,
+            };
+            let (next, became) = decide(&wish, by, &self.0, at);
             self.0 = next.unwrap_or_else(|| self.0.clone());
             assert_eq!(Register::decode(&self.0.encode()), Some(self.0.clone()));
             became
@@ -444,9 +467,12 @@ mod tests {
             if_version: None,
         };
         let by = name("a", "more");
-        assert_eq!(one.ask(define.clone(), &by, 6), Became::Busy);
+        // By a clock that is as far ahead as may be it is as long ago as it may be.
+        let late_ms = 4 + REMEMBERED_MS + APART_MS;
+        assert_eq!(one.ask(define.clone(), &by, late_ms), Became::Busy);
+        assert!(one.0.encode().len() < REMEMBERED_BYTES);
         assert!(matches!(
-            one.ask(define, &by, 5 + REMEMBERED_MS),
+            one.ask(define, &by, 5 + REMEMBERED_MS + APART_MS),
             Became::Defined { .. }
         ));
         assert_eq!(one.0.done.len(), 1);

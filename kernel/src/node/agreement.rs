@@ -25,7 +25,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::agreed::{
-    Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, REMEMBERED_MS, Register, Wish, decide,
+    At, Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, REMEMBERED_BYTES, REMEMBERED_MS, Register, Wish,
+    decide,
 };
 use crate::env::{ConnId, NodeId, Now, Ticket};
 use crate::hlc::{Stamp, Trust};
@@ -47,9 +48,6 @@ const YIELD_US: u64 = 100_000;
 
 /// Most requests of one connection that are open at a time.
 const OPEN_MAX: usize = 256;
-
-/// What a register takes on top of a definition, in bytes: what it remembers.
-const REMEMBERED_BYTES: usize = 32 << 10;
 
 /// What this node proposes for its clients.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -194,8 +192,11 @@ impl Node {
     fn open_attempt(&mut self, conn: ConnId, ask: &AgreedAsk<'_>, now: Now) -> Result<(), Refusal> {
         let limits = &self.config.limits;
         let refuse = |code, reason: String| Err(Refusal { code, reason });
-        if ask.name.is_empty() || ask.name.len() > NAME_BYTES {
-            return refuse(Code::TooLarge, format!("the name is empty or over {NAME_BYTES} bytes"));
+        if ask.name.is_empty() {
+            return refuse(Code::BadRequest, "the name is empty".into());
+        }
+        if ask.name.len() > NAME_BYTES {
+            return refuse(Code::TooLarge, format!("the name is over {NAME_BYTES} bytes"));
         }
         if ask.id.len() > limits.id_bytes || ask.owner.is_some_and(|owner| owner.len() > limits.id_bytes) {
             return refuse(
@@ -430,7 +431,11 @@ impl Node {
         }
         let (key, found) = (attempt.key.clone(), attempt.found.take().map(|(_, value)| value));
         // The wall clock is trusted, or nothing would be proposed; the clock that orders ballots may be ahead of it.
-        let (now_ms, least) = (now.wall_ms, state.least_number());
+        let at = At {
+            now_ms: now.wall_ms,
+            apart_ms: self.config.limits.max_drift_ms,
+            least: state.least_number(),
+        };
         let Some(known) = found.as_deref().map_or(Some(Register::default()), read) else {
             let (code, reason) = (
                 Code::Unsupported,
@@ -441,7 +446,7 @@ impl Node {
         let (mut next, mut outcomes) = (None, Vec::new());
         for (number, attempt) in self.agreement.open.iter_mut().filter(|(_, attempt)| attempt.key == key) {
             let register = next.as_ref().unwrap_or(&known);
-            let (changed, became) = decide(&attempt.wish, &attempt.by, register, now_ms, least);
+            let (changed, became) = decide(&attempt.wish, &attempt.by, register, at);
             next = changed.or(next);
             attempt.may_be_done = true;
             outcomes.push((*number, became));

@@ -45,12 +45,18 @@ impl Node {
         self.leftovers.covered.extend(covered);
     }
 
+    /// Whether this node holds anything that lies elsewhere. Looks at every partition.
+    pub(super) fn has_leftovers(&self) -> bool {
+        let own = self.membership.id();
+        let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
+        PartitionId::all().any(|id| !self.holds(own, id) && left(id))
+    }
+
     /// Drops what others have, in a step that changes nothing else of it; and sees whether there is more to give away.
     pub(super) fn drop_leftovers(&mut self, now: Now) {
         let own = self.membership.id();
         if core::mem::take(&mut self.leftovers.look) {
-            let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
-            self.leftovers.any = PartitionId::all().any(|id| !self.holds(own, id) && left(id));
+            self.leftovers.any = self.has_leftovers();
             if self.leftovers.any {
                 self.offer_rounds(now);
             }

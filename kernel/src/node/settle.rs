@@ -62,6 +62,8 @@ pub struct Settling {
     /// Who has confirmed.
     confirms: BTreeSet<NodeId>,
     told_us: Option<u64>,
+    /// Something came that may let this node confirm.
+    stirred: bool,
     /// There was no room to confirm: that is tried again then.
     held_us: u64,
     /// Something can be collected at this candidate.
@@ -157,7 +159,7 @@ impl Node {
         is_below && !self.config.mutants.is(Mutant::KeepsBelowFloor)
     }
 
-    /// Whether a version that somebody shows must not be taken: what is not here was deleted. `is_new`: it comes as a new change.
+    /// Whether a version that somebody shows must not be taken: what is not here was deleted.
     pub(super) fn is_settled(&self, stamp: Stamp, is_held: bool) -> bool {
         let takes = self.config.mutants.is(Mutant::HintOlderThanTombstone);
         !is_held && is_at_or_below(stamp, self.store.floor()) && !takes
@@ -196,6 +198,7 @@ impl Node {
     pub(super) fn compared(&mut self, node: Option<NodeId>, partitions: impl Iterator<Item = PartitionId>, clean: u64) {
         if let Some(node) = node.filter(|_| clean > 0 && clean == self.all_clean()) {
             self.settling.compared.extend(partitions.map(|id| (id, node)));
+            self.settling.stirred = true;
         }
     }
 
@@ -204,10 +207,8 @@ impl Node {
         if version != self.settling.version {
             return;
         }
-        let settling = &mut self.settling;
-        let is_news = settling.clean.insert(node);
-        if is_news && self.all_clean() > 0 {
-            self.compare_again();
+        if self.settling.clean.insert(node) {
+            self.begin_to_compare();
         }
         if confirms && self.settling.confirms.insert(node) {
             self.membership_stirs(now);
@@ -279,13 +280,11 @@ impl Node {
             if is_clean && !self.is_below_floor() {
                 self.settling.clean.insert(own);
                 is_news = true;
-                if self.all_clean() > 0 {
-                    self.compare_again();
-                }
+                self.begin_to_compare();
             }
         }
-        let held = self.settling.held_us > now.mono_us || self.settling.confirms.contains(&own);
-        if !held && self.all_clean() > 0 && self.has_compared() {
+        let looks = (core::mem::take(&mut self.settling.stirred) || is_due) && self.settling.held_us <= now.mono_us;
+        if looks && !self.settling.confirms.contains(&own) && self.all_clean() > 0 && self.has_compared() {
             if self.store.room_for(ROW_BYTES).is_err() {
                 self.store.fell_short();
                 self.settling.held_us = now.mono_us + NO_ROOM_US;
@@ -309,10 +308,12 @@ impl Node {
         }
     }
 
-    fn has_leftovers(&self) -> bool {
-        let own = self.membership.id();
-        let left = |id: PartitionId| self.store.partition(id).iter().next().is_some();
-        PartitionId::all().any(|id| !self.holds(own, id) && left(id))
+    /// If all are clean now, what is compared from now on counts.
+    fn begin_to_compare(&mut self) {
+        if self.all_clean() > 0 {
+            self.settling.stirred = true;
+            self.compare_again();
+        }
     }
 
     /// Whether each partition of this node was compared with each other replica.

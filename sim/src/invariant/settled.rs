@@ -25,6 +25,17 @@ impl Settled {
         }
     }
 
+    /// Whether a floor is far enough from the time, or by how much it is not.
+    fn judge(&self, node: usize, floor: u64) -> Result<(), String> {
+        let (floor_ms, horizon_ms, wall_ms) = (floor >> 16, self.horizon_ms, self.wall_ms);
+        if floor > 0 && floor_ms + horizon_ms > wall_ms {
+            return Err(format!(
+                "what is deleted is remembered for {horizon_ms} ms; n{node} has a floor at {floor_ms} ms, and no clock shows more than {wall_ms} ms"
+            ));
+        }
+        Ok(())
+    }
+
     fn rest(&self, nodes: &[Survivor<'_>]) -> Result<(), String> {
         for Survivor {
             node,
@@ -35,12 +46,7 @@ impl Settled {
         } in nodes
         {
             let floor_ms = floor >> 16;
-            if *floor > 0 && floor_ms + self.horizon_ms > self.wall_ms {
-                let (horizon_ms, wall_ms) = (self.horizon_ms, self.wall_ms);
-                return Err(format!(
-                    "what is deleted is remembered for {horizon_ms} ms; n{node} has a floor at {floor_ms} ms, and no clock shows more than {wall_ms} ms"
-                ));
-            }
+            self.judge(*node, *floor)?;
             if let Some(other) = nodes.iter().find(|other| other.floor != *floor) {
                 let (at, theirs) = (other.node, other.floor >> 16);
                 return Err(format!(
@@ -78,6 +84,7 @@ impl Invariant for Settled {
                 self.wall_ms = self.wall_ms.max(step.now.wall_ms);
                 Ok(())
             }
+            Seen::Sampled { holdings } => holdings.iter().try_for_each(|held| self.judge(held.node, held.floor)),
             Seen::Quiet { nodes, .. } => self.rest(nodes),
             _ => Ok(()),
         }

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{REMEMBERED_BYTES, Voted, WRITER};
-use crate::cluster::agreed::DEFINITION_BYTES;
+use super::{Voted, WRITER};
+use crate::cluster::agreed::{DEFINITION_BYTES, REMEMBERED_BYTES};
 use crate::crdt::{Record, Version};
 use crate::env::{ConnId, Limits, Mutant};
 use crate::hlc::Stamp;
 use crate::node::Node;
-use crate::partition::PartitionId;
 use crate::session::Shows;
 use crate::store::{ACCEPTED_MAP, PROMISED_MAP, REGISTER_BYTES, RecordKey, change_bytes};
 use crate::wire::cluster::{Vote, Word};
@@ -17,8 +16,7 @@ impl Node {
     /// This replica's answer to a ballot: what it has accepted, or the ballot that it takes nothing below. Nothing, if it has no room for
     /// its promise, or is not the replica that the sender takes it for.
     pub(super) fn vote(&mut self, key: &RecordKey, epoch: u64, ballot: Stamp, value: Option<&[u8]>) -> Option<Voted> {
-        let partition: PartitionId = self.store.partition_of(key);
-        if !self.counts(epoch, partition) {
+        if !self.counts(epoch, self.store.partition_of(key)) {
             return None;
         }
         let promised = RecordKey::of_row(PROMISED_MAP, key.key());
@@ -63,13 +61,13 @@ impl Node {
         ballot: [u8; 16],
         value: Option<&[u8]>,
     ) {
-        let too_long = value.is_some_and(|value| value.len() > DEFINITION_BYTES + REMEMBERED_BYTES);
-        if key.len() > REGISTER_BYTES || too_long {
+        let fits = |value: &[u8]| (1..=DEFINITION_BYTES + REMEMBERED_BYTES).contains(&value.len());
+        if key.len() > REGISTER_BYTES || !value.is_none_or(fits) {
             return;
         }
         let key = RecordKey::of_row(ACCEPTED_MAP, key);
         let at = Stamp::from_bytes(ballot);
-        let Some(voted) = self.vote(&key, epoch, at, value.filter(|value| !value.is_empty())) else {
+        let Some(voted) = self.vote(&key, epoch, at, value) else {
             return self.teach(conn);
         };
         let vote = match &voted {

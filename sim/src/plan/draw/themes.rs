@@ -118,7 +118,8 @@ pub(super) fn settling(header: &Header, rng: &mut Draw, entries: &mut Vec<Entry>
     if story.rng.chance(500) {
         let (at_us, node) = (story.rng.below(header.heal_us / 2), story.node());
         let kind = pick(story.rng, &[FaultKind::OldDisk, FaultKind::Stop]);
-        let for_us = 3 * header.offline_horizon_ms * 1_000;
+        // For so long that what is deleted in the meantime is collected by those who are there.
+        let for_us = (3 * header.offline_horizon_ms + 5_000) * 1_000;
         story.add(at_us, Event::Fault(kind.on_node(node).for_us(for_us)));
     }
     // Away with what was written before, for longer than that is welcome.
