@@ -59,7 +59,7 @@ impl Field {
             Self::MaybeAddress(_) | Self::Addresses(_) => "an address as HOST:PORT".into(),
             Self::Routes(_) => {
                 "MAP=SEPARATOR or MAP=FIELD and the separator, such as orders=tenantId/: one ASCII character, \
-                 after a field one that is no letter and no digit"
+                 after a field one that is no letter and no digit; maps that begin with $sys/ are the node's own"
                     .into()
             }
             Self::Choice(choices, _) => format!("one of {}", choices.join(", ")),
