@@ -62,6 +62,8 @@ const TABLE: &[(Mutant, u64)] = &[
     (MovesUnthrottled, 3),
     (AdmitsBelowFloor, 13),
     (PromiseTellsNothing, 10),
+    (RequestForgotten, 11),
+    (LookUnaccepted, 98),
     (RememberedLogin, 66),
     (ClockIgnoresPeers, 3),
     (ClockNotRecovered, 3),

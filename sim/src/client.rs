@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 mod exchange;
 mod impostor;
-mod locks;
 mod reads;
+mod registers;
 mod talk;
 mod writes;
 
@@ -24,8 +24,8 @@ use crate::invariant::Write;
 use crate::model::Version;
 use crate::network::NetInput;
 use crate::watch::{Rows, View, Watch, document};
-use locks::Locks;
 use reads::Reading;
+use registers::Registers;
 use writes::Pending;
 
 pub use talk::{Found, Said, Talk};
@@ -111,7 +111,7 @@ pub struct Client {
     /// The ids of each frame that was sent on this line and not fully answered.
     frames: VecDeque<Vec<u64>>,
     reads: BTreeMap<u64, Reading>,
-    locks: Locks,
+    registers: Registers,
     /// What it watches: the query with the id `w0` is the first.
     views: Vec<View>,
     deadline_us: Option<u64>,
@@ -138,7 +138,7 @@ impl Client {
             pending: BTreeMap::new(),
             frames: VecDeque::new(),
             reads: BTreeMap::new(),
-            locks: Locks::new(),
+            registers: Registers::default(),
             views: Vec::new(),
             deadline_us: None,
             in_vain: 0,
@@ -150,15 +150,15 @@ impl Client {
 
     /// Whether it has an answer to everything that it wrote or asked.
     pub fn is_idle(&self) -> bool {
-        (self.pending.is_empty() && self.reads.is_empty() && self.locks.is_empty()) || self.is_impostor()
+        (self.pending.is_empty() && self.reads.is_empty() && self.registers.open.is_empty()) || self.is_impostor()
     }
 
     /// The records that it waits for an answer about, and how many replicas that takes.
     pub fn awaits(&self) -> impl Iterator<Item = (Bytes, Consistency)> {
         let writes = self.pending.values().map(|op| (op.write.key.clone(), op.level));
         let reads = self.reads.values().map(|read| (read.name(), read.takes()));
-        let locks = self.locks.values().map(|lock| (lock.key(), Consistency::Quorum));
-        writes.chain(reads).chain(locks).filter(|_| !self.is_impostor())
+        let registers = self.registers.open.values().map(|ask| (ask.key(), Consistency::Quorum));
+        writes.chain(reads).chain(registers).filter(|_| !self.is_impostor())
     }
 
     /// How many of its requests were refused for good, and how many reads were answered.
@@ -293,13 +293,13 @@ impl Client {
         let writes = self.pending.values().map(|op| (op.asked, op.not_before_us));
         let reads = self.reads.values().map(|read| (read.asked, read.not_before_us));
         let views = self.views.iter().map(|view| (view.asked, view.not_before_us));
-        let locks = self.locks.values().map(|lock| (lock.asked, lock.not_before_us));
+        let registers = self.registers.open.values().map(|ask| (ask.asked, ask.not_before_us));
         // Where there is no place for another request, an answer makes one.
         let has_places = self.places() > 0;
         let requests = writes.chain(reads).filter(|_| has_places);
         let later = requests
             .chain(views)
-            .chain(locks)
+            .chain(registers)
             .filter(|(asked, not_before_us)| !asked && *not_before_us > 0)
             .map(|(_, not_before_us)| not_before_us)
             .min()
@@ -315,7 +315,7 @@ impl Client {
     }
 
     fn has_work(&self) -> bool {
-        !self.pending.is_empty() || !self.reads.is_empty() || !self.locks.is_empty() || !self.views.is_empty()
+        !self.pending.is_empty() || !self.reads.is_empty() || !self.registers.open.is_empty() || !self.views.is_empty()
     }
 
     fn take(&mut self, at_us: u64, conn: ConnId, message: ServerMessage<'_>, out: &mut Vec<Action>) {
@@ -405,8 +405,7 @@ impl Client {
     fn answered(&mut self, at_us: u64) {
         let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
         let greeting = matches!(self.line, Line::Greeting(_));
-        let locking = self.locks.values().any(|lock| lock.asked);
-        let waiting = greeting || watching || locking || !self.frames.is_empty() || self.awaits_reads();
+        let waiting = greeting || watching || self.registers.awaits() || !self.frames.is_empty() || self.awaits_reads();
         self.deadline_us = waiting.then_some(at_us + self.patience_us());
     }
 
@@ -426,7 +425,7 @@ impl Client {
         self.frames.clear();
         self.overloads = false;
         self.reads.values_mut().for_each(|read| read.asked = false);
-        self.locks.values_mut().for_each(|lock| lock.asked = false);
+        self.registers.forget_line();
         self.views.iter_mut().for_each(View::forget);
         self.deadline_us = None;
         self.pending.values_mut().for_each(|pending| pending.asked = false);
@@ -442,7 +441,7 @@ impl Client {
             Line::Ready(conn) if self.config.exchange => self.pump_exchange(at_us, conn, out),
             Line::Ready(conn) => {
                 let mut asked = self.ask_reads_and_writes(at_us, conn, out);
-                asked |= self.ask_locks(at_us, conn, out);
+                asked |= self.ask_registers(at_us, conn, out);
                 let due = |view: &View| !view.asked && view.not_before_us <= at_us;
                 let views = self.views.iter_mut().enumerate().filter(|(_, view)| due(view));
                 let views: Vec<_> = views

@@ -235,6 +235,10 @@ mutants! {
     PromiseForgotten = "promise-forgotten",
     /// A replica does not tell what it has accepted.
     PromiseTellsNothing = "promise-tells-nothing",
+    /// A register does not know a request that is asked again.
+    RequestForgotten = "request-forgotten",
+    /// What a majority tells of a register is answered without having been accepted by one.
+    LookUnaccepted = "look-unaccepted",
     // Repair.
     /// What one side holds behind the last item of the other's list is not compared.
     ListTailLost = "list-tail-lost",

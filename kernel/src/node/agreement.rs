@@ -28,7 +28,7 @@ use crate::cluster::agreed::{
     At, Became, DEFINITION_BYTES, LOCK_MS_MAX, NAME_BYTES, Name, REMEMBERED_BYTES, REMEMBERED_MS, Register, Wish,
     decide,
 };
-use crate::env::{ConnId, NodeId, Now, Ticket};
+use crate::env::{ConnId, Mutant, NodeId, Now, Ticket};
 use crate::hlc::{Stamp, Trust};
 use crate::msgpack::{Reader, Writer};
 use crate::node::Node;
@@ -446,11 +446,15 @@ impl Node {
         let (mut next, mut outcomes) = (None, Vec::new());
         for (number, attempt) in self.agreement.open.iter_mut().filter(|(_, attempt)| attempt.key == key) {
             let register = next.as_ref().unwrap_or(&known);
+            if self.config.mutants.is(Mutant::RequestForgotten) {
+                attempt.by.owner = format!("{number}").into();
+            }
             let (changed, became) = decide(&attempt.wish, &attempt.by, register, at);
             next = changed.or(next);
             attempt.may_be_done = true;
             outcomes.push((*number, became));
         }
+        let found = found.filter(|_| !self.config.mutants.is(Mutant::LookUnaccepted));
         let Some(value) = next.as_ref().map(written).or(found) else {
             for (number, became) in outcomes {
                 self.end_attempt(number, Ok(became), now);

@@ -98,7 +98,7 @@ impl Client {
 
     /// A request with a name was refused: a read, or a query that is watched.
     pub(super) fn refused_request(&mut self, at_us: u64, conn: ConnId, id: u64, code: u64, out: &mut Vec<Action>) {
-        if self.refused_lock(at_us, conn, id, code, out) {
+        if self.refused_register(at_us, conn, id, code, out) {
             return self.answered(at_us);
         }
         let Some(read) = self.reads.get_mut(&id).filter(|read| read.asked) else {

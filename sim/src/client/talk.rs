@@ -2,6 +2,7 @@
 //! what was asked and by what was said before, not by what the node holds.
 
 use bytes::Bytes;
+use kernel::cluster::agreed::{Became, Wish};
 use kernel::env::ConnId;
 use kernel::hlc::Stamp;
 use kernel::wire::op::Timestamp;
@@ -69,21 +70,30 @@ pub enum Said {
         /// What is there.
         found: Option<Found>,
     },
-    /// The client asks for a lock, perhaps not for the first time.
-    AsksToLock {
+    /// The client asks something of a register, perhaps not for the first time.
+    AsksRegister {
         /// The client's number for it.
         request: u64,
-        /// The lock.
+        /// The lock or definition.
         name: String,
+        /// What.
+        wish: Wish,
     },
-    /// The node says that it has it.
-    Granted {
+    /// The node says what became of it.
+    RegisterSays {
         /// The client's number for it.
         request: u64,
-        /// The lock.
+        /// The lock or definition.
         name: String,
-        /// The fencing token.
-        token: u64,
+        /// What.
+        became: Became,
+    },
+    /// The node refuses it.
+    RegisterRefuses {
+        /// The client's number for it.
+        request: u64,
+        /// The number of the reason.
+        code: u64,
     },
     /// The client asks what is in a map, and to be told what changes.
     AsksToWatch {

@@ -175,10 +175,7 @@ impl Client {
             read.not_before_us = not_before_us;
             refused.extend(std::mem::take(&mut read.asked).then_some(*id));
         }
-        for lock in self.locks.values_mut().filter(|lock| lock.asked) {
-            lock.asked = false;
-            lock.not_before_us = not_before_us;
-        }
+        self.registers.put_off(not_before_us);
         for view in self.views.iter_mut().filter(|view| view.asked && view.rows.is_none()) {
             view.asked = false;
             view.not_before_us = not_before_us;

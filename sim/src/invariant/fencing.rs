@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use kernel::cluster::agreed::{Became, Wish};
+
 use super::{Invariant, Seen};
 use crate::client::Said;
 
@@ -25,13 +27,21 @@ struct Lock {
 impl Fencing {
     fn hear(&mut self, client: usize, said: &Said) -> Result<(), String> {
         match said {
-            Said::AsksToLock { request, name } => {
+            Said::AsksRegister {
+                request,
+                name,
+                wish: Wish::Lock { .. },
+            } => {
                 let lock = self.locks.entry(name.clone()).or_default();
                 let last = lock.granted.keys().next_back().copied().unwrap_or_default();
                 // Asked again it is the same request: it may have been granted since it was asked first.
                 self.asked.entry((client, *request)).or_insert(last);
             }
-            Said::Granted { request, name, token } => {
+            Said::RegisterSays {
+                request,
+                name,
+                became: Became::Granted { token, .. },
+            } => {
                 let Some(least) = self.asked.remove(&(client, *request)) else {
                     return Ok(());
                 };
@@ -80,8 +90,16 @@ mod tests {
     fn said(fencing: &mut Fencing, client: usize, token: Option<u64>) -> Result<(), String> {
         let (request, name) = (1, "l".to_string());
         let said = match token {
-            None => Said::AsksToLock { request, name },
-            Some(token) => Said::Granted { request, name, token },
+            None => Said::AsksRegister {
+                request,
+                name,
+                wish: Wish::Lock { ttl_ms: 1 },
+            },
+            Some(token) => Said::RegisterSays {
+                request,
+                name,
+                became: Became::Granted { token, until_ms: 1 },
+            },
         };
         fencing.hear(client, &said)
     }

@@ -27,6 +27,7 @@ mod checker;
 mod clock_forward;
 mod convergence;
 mod damage_noticed;
+mod definitions;
 mod dials_apart;
 mod digest_equality;
 mod expired_stays;
@@ -60,6 +61,7 @@ pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
 pub use damage_noticed::DamageNoticed;
+pub use definitions::Definitions;
 pub use dials_apart::DialsApart;
 pub use digest_equality::DigestEquality;
 pub use expired_stays::ExpiredStays;
@@ -320,6 +322,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(MovesThrottled::new(limits)),
         Box::new(Settled::new(limits)),
         Box::new(Fencing::default()),
+        Box::new(Definitions::default()),
         Box::new(Linked),
         Box::new(QuorumReads::default()),
         Box::new(QuorumAcknowledged::default()),

@@ -248,7 +248,9 @@ impl SessionGuarantees {
                 }
                 Ok(())
             }
-            Said::AsksToLock { .. } | Said::Granted { .. } | Said::GivesUp => Ok(()),
+            Said::AsksRegister { .. } | Said::RegisterSays { .. } | Said::RegisterRefuses { .. } | Said::GivesUp => {
+                Ok(())
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! meaning.
 
 use super::header::Field;
-use super::{Event, Plan};
+use super::{Ask, Event, Plan};
 
 /// No time in a plan is beyond a day.
 const MOST_US: u64 = 86_400_000_000;
@@ -91,8 +91,11 @@ fn check_event(event: &Event) -> Result<(), String> {
         }
         Event::Delete { map, key, .. } | Event::Get { map, key, .. } => check_names(map, key),
         Event::Watch { watch, .. } => check_names(&watch.map, ""),
-        Event::Lock { ttl_ms, .. } if *ttl_ms > MOST_MS => Err(format!("a lock is held for at most {MOST_MS} ms")),
-        Event::Lock { name, .. } => check_names("l", name),
+        Event::Register {
+            ask: Ask::Lock { ttl_ms },
+            ..
+        } if *ttl_ms > MOST_MS => Err(format!("a lock is held for at most {MOST_MS} ms")),
+        Event::Register { name, .. } => check_names("l", name),
         Event::Fault(fault) if fault.for_us > MOST_US => Err(format!("nothing lasts longer than {MOST_US}us")),
         Event::Fault(fault) if fault.by.unsigned_abs() > MOST_MS => Err(format!("no measure is beyond {MOST_MS}")),
         Event::Fault(fault) if fault.kind == super::FaultKind::CrashLoop && fault.by < 10 => {

@@ -80,7 +80,7 @@ impl Event {
                 };
                 [Client(client), Map(&mut watch.map)].into_iter().chain(key).collect()
             }
-            Event::Lock { client, .. } => vec![Client(client)],
+            Event::Register { client, .. } => vec![Client(client)],
             Event::Fault(fault) => {
                 let (measured, lasts) = (fault.kind.is_measured(), fault.kind.lasts());
                 let mut parts = match &mut fault.on {

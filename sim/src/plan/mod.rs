@@ -84,17 +84,33 @@ pub enum Event {
         /// What.
         watch: Watch,
     },
-    /// `lock c0 name 800`: a client asks for a lock, for so many milliseconds; what it holds for long it gives back at once.
-    Lock {
+    /// `lock c0 name 800`, `define c0 name`, `swap c0 name`, `look c0 name`: a client asks something of a named register.
+    Register {
         /// Who.
         client: usize,
         /// Which.
         name: String,
-        /// For how long, in milliseconds.
-        ttl_ms: u64,
+        /// What.
+        ask: Ask,
     },
     /// Something goes wrong.
     Fault(Fault),
+}
+
+/// What a client asks of a named register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// A lock; what it holds for long it gives back at once.
+    Lock {
+        /// For how long, in milliseconds.
+        ttl_ms: u64,
+    },
+    /// To set a definition to what nobody else sets it to.
+    Define,
+    /// The same, only if it is still as the client heard last.
+    Swap,
+    /// To know a definition.
+    Look,
 }
 
 impl Plan {

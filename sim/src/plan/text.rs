@@ -7,7 +7,7 @@ use kernel::env::Rare;
 use kernel::wire::{Consistency, ReadConsistency};
 
 use super::header::Field;
-use super::{Entry, Event, Fault, FaultKind, Header, Plan, bounds};
+use super::{Ask, Entry, Event, Fault, FaultKind, Header, Plan, bounds};
 use crate::endpoint::Endpoint;
 
 /// Why a text is not a plan.
@@ -83,7 +83,12 @@ impl fmt::Display for Event {
                 level,
             } => write!(f, "get c{client} {map} {key}{}", read(*level)),
             Event::Watch { client, watch } => write!(f, "watch c{client} {watch}"),
-            Event::Lock { client, name, ttl_ms } => write!(f, "lock c{client} {name} {ttl_ms}"),
+            Event::Register { client, name, ask } => match ask {
+                Ask::Lock { ttl_ms } => write!(f, "lock c{client} {name} {ttl_ms}"),
+                Ask::Define => write!(f, "define c{client} {name}"),
+                Ask::Swap => write!(f, "swap c{client} {name}"),
+                Ask::Look => write!(f, "look c{client} {name}"),
+            },
             Event::Fault(fault) => fault.fmt(f),
         }
     }
@@ -193,6 +198,9 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
         "get" => "get c0 map key",
         "watch" => "watch c0 map above:50 down 3",
         "lock" => "lock c0 name 800",
+        "define" => "define c0 name",
+        "swap" => "swap c0 name",
+        "look" => "look c0 name",
         _ => return Err(format!("nothing is called `{name}`")),
     };
     let shape = || format!("`{name}` is written `{example}`");
@@ -242,10 +250,18 @@ fn event(words: &[&str], header: &Header) -> Result<Event, String> {
             key: key.to_string(),
             level: read(rest)?,
         },
-        [who, lock, ttl_ms] if name == "lock" => Event::Lock {
+        [who, register, ref rest @ ..] if matches!(name, "lock" | "define" | "swap" | "look") => Event::Register {
             client: client(who)?,
-            name: lock.to_string(),
-            ttl_ms: number(ttl_ms).ok().filter(|ms| *ms > 0).ok_or_else(shape)?,
+            name: register.to_string(),
+            ask: match (name, rest) {
+                ("lock", [ttl_ms]) => Ask::Lock {
+                    ttl_ms: number(ttl_ms).ok().filter(|ms| *ms > 0).ok_or_else(shape)?,
+                },
+                ("define", []) => Ask::Define,
+                ("swap", []) => Ask::Swap,
+                ("look", []) => Ask::Look,
+                _ => return Err(shape()),
+            },
         },
         [who, _, _, _, _] if name == "watch" => Event::Watch {
             client: client(who)?,

@@ -371,8 +371,8 @@ impl<'p> Run<'p> {
                 self.clients[*client].watch(at_us, watch.clone(), &mut self.actions);
                 self.act(*client);
             }
-            Event::Lock { client, name, ttl_ms } => {
-                self.clients[*client].lock(at_us, name, *ttl_ms, &mut self.actions);
+            Event::Register { client, name, ask } => {
+                self.clients[*client].ask_register(at_us, name, *ask, &mut self.actions);
                 self.act(*client);
             }
             // After the healing nothing fails any more, whatever the plan says.

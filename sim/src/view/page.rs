@@ -125,7 +125,7 @@ fn ask(plan: &Plan, recording: &mut Recording) {
             Event::Put { client, map, key, .. }
             | Event::Delete { client, map, key, .. }
             | Event::Get { client, map, key, .. } => (*client, vec![[map.as_bytes(), &[0], key.as_bytes()].concat()]),
-            Event::Watch { client, .. } | Event::Lock { client, .. } => (*client, vec![]),
+            Event::Watch { client, .. } | Event::Register { client, .. } => (*client, vec![]),
             Event::Fault(_) => continue,
         };
         let asked = event.to_string().replacen(&format!(" c{client}"), "", 1);

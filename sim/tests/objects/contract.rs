@@ -1,6 +1,7 @@
 //! Lies about the rules between a machine and its host.
 
 use bytes::Bytes;
+use kernel::cluster::agreed::{Became, Wish};
 use kernel::env::SeededRng;
 use kernel::machine::{Envelope, Input, Output, Phase, StorageError};
 use sim::client::{Said, Talk};
@@ -23,6 +24,11 @@ pub fn lies() -> Vec<Case> {
         case("moves-throttled", "leaves time for others", no_time_passes),
         case("settled", "is remembered for", the_floor_is_near),
         case("fencing", "tokens of l rise", everybody_has_the_first_token),
+        case(
+            "definitions",
+            "could have come about one at a time",
+            everybody_defines_the_first,
+        ),
         case("no-echo", "back to where it came from", sends_back),
         case("repairs-end", "holds all once it does", records_never_come),
     ]
@@ -65,12 +71,46 @@ fn everybody_has_the_first_token() -> Lie {
             && let Said::Done { request, .. } = &talk.said
         {
             let (request, name) = (*request, "l".to_string());
-            let asks = Said::AsksToLock {
+            let asks = Said::AsksRegister {
                 request,
                 name: name.clone(),
+                wish: Wish::Lock { ttl_ms: 1 },
             };
-            let token = 1;
-            for said in [asks, Said::Granted { request, name, token }] {
+            let became = Became::Granted { token: 1, until_ms: 1 };
+            for said in [asks, Said::RegisterSays { request, name, became }] {
+                let talk = &Talk {
+                    said,
+                    ..(*talk).clone()
+                };
+                let client = *client;
+                next(&Seen::Talked { client, talk });
+            }
+        }
+        next(seen)
+    })
+}
+
+/// Whoever writes is told that he has defined something as well, always as the first.
+fn everybody_defines_the_first() -> Lie {
+    Box::new(|seen, next| {
+        if let Seen::Talked { client, talk } = seen
+            && let Said::Done { request, .. } = &talk.said
+        {
+            let (request, name) = (*request, "d".to_string());
+            let value = vec![1];
+            let asks = Said::AsksRegister {
+                request,
+                name: name.clone(),
+                wish: Wish::Define {
+                    value,
+                    if_version: None,
+                },
+            };
+            let became = Became::Defined {
+                version: 1,
+                value: None,
+            };
+            for said in [asks, Said::RegisterSays { request, name, became }] {
                 let talk = &Talk {
                     said,
                     ..(*talk).clone()

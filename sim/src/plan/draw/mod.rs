@@ -47,6 +47,7 @@ pub(super) fn draw(seed: u64) -> Plan {
     workload::operations(&header, &streams("workload"), &mut entries);
     workload::watches(&header, &streams("watches"), &mut entries);
     workload::locks(&header, &streams("locks"), &mut entries);
+    workload::definitions(&header, &streams("definitions"), &mut entries);
     workload::clock_put_right(&header, &streams("clock put right"), &mut entries);
     if theme != Some(Theme::GivenUp) && !is_calm {
         faults::all(&header, &root, &mut entries);

@@ -3,7 +3,7 @@
 use kernel::wire::{Consistency, ReadConsistency};
 
 use super::pick;
-use crate::plan::{Entry, Event, FaultKind, Header};
+use crate::plan::{Ask, Entry, Event, FaultKind, Header};
 use crate::streams::Streams;
 use crate::watch::{Filter, Order, Watch};
 
@@ -125,10 +125,35 @@ pub(super) fn locks(header: &Header, streams: &Streams, entries: &mut Vec<Entry>
     for number in 0..rng.between((5, 40)) {
         let rng = &mut streams.at(1, number);
         let at_us = rng.below(header.heal_us);
-        let event = Event::Lock {
+        let event = Event::Register {
             client: rng.below(header.clients) as usize,
             name: format!("l{}", rng.below(locks)),
-            ttl_ms: pick(rng, &[50, 300, 800, 20_000]),
+            ask: Ask::Lock {
+                ttl_ms: pick(rng, &[50, 300, 800, 20_000]),
+            },
+        };
+        entries.push(Entry { at_us, event });
+    }
+}
+
+/// Definitions that clients set and ask for, in some seeds: of few names, and often at about the same time.
+pub(super) fn definitions(header: &Header, streams: &Streams, entries: &mut Vec<Entry>) {
+    let rng = &mut streams.at(0, 0);
+    if !rng.chance(300) {
+        return;
+    }
+    let (names, together) = (pick(rng, &[1, 2]), rng.between((1, 4)));
+    let mut at_us = 0;
+    for number in 0..rng.between((5, 40)) {
+        let rng = &mut streams.at(1, number);
+        at_us = match number % together {
+            0 => rng.below(header.heal_us),
+            _ => at_us + rng.below(2_000),
+        };
+        let event = Event::Register {
+            client: rng.below(header.clients) as usize,
+            name: format!("d{}", rng.below(names)),
+            ask: pick(rng, &[Ask::Define, Ask::Swap, Ask::Swap, Ask::Look]),
         };
         entries.push(Entry { at_us, event });
     }

@@ -1,0 +1,240 @@
+//! **Promises** that definitions are linearizable: what all clients were told of one could have come about one request at a time, each of
+//! them between its call and its answer, and each done once however often it was asked.
+//! **From** Herlihy and Wing, "Linearizability" (1990); rule 6 of the promises. Judged in the end, by [`crate::linearizability`].
+
+use std::collections::BTreeMap;
+
+use kernel::cluster::agreed::{Became, Wish};
+use kernel::wire::Code;
+
+use super::{Invariant, Seen};
+use crate::client::Said;
+use crate::linearizability::{Model, Operation, check};
+
+/// Versions count by one. Where replicas were given up they go on far above all that can have been given.
+const LEAP: u64 = 1 << 20;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    histories: BTreeMap<String, Vec<Operation<Asked, bool>>>,
+    /// Which definition, and where in its history, by client and number.
+    open: BTreeMap<(usize, u64), (String, usize)>,
+    /// What was agreed may be gone with a disk: nothing is judged any more.
+    over: bool,
+}
+
+/// What was asked, and what was said to it, for versions cannot be foretold: `None` if it is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    wish: Wish,
+    told: Option<Told>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Told {
+    /// It has this version, and this value if that was asked.
+    Is(u64, Option<Vec<u8>>),
+    /// It has another version than was expected.
+    Not,
+}
+
+/// A definition: its version and its value. Its answers say whether what was told fits.
+struct Definition;
+
+impl Model for Definition {
+    type State = (u64, Option<Vec<u8>>);
+    type Input = Asked;
+    type Output = bool;
+
+    fn initial(&self) -> Self::State {
+        (0, None)
+    }
+
+    fn step(&self, state: &Self::State, Asked { wish, told }: &Asked) -> (Self::State, bool) {
+        let (version, held) = state;
+        // By how much it leapt when it was set last is not known before somebody says so.
+        let can_be = |number: u64| number == *version || (*version > 0 && number >= version + LEAP);
+        match (wish, told) {
+            (Wish::Define { value, if_version }, told) => {
+                let expected = if_version.is_none_or(can_be);
+                let next = |version| (version, Some(value.clone()));
+                let follows = |number: u64| number == version + 1 || number >= version + LEAP;
+                match told {
+                    Some(Told::Is(number, _)) => (next(*number), expected && follows(*number)),
+                    Some(Told::Not) => (state.clone(), *if_version != Some(*version)),
+                    None if expected => (next(if_version.unwrap_or(*version) + 1), true),
+                    None => (state.clone(), true),
+                }
+            }
+            (_, Some(Told::Is(number, value))) => ((*number, held.clone()), can_be(*number) && value == held),
+            _ => (state.clone(), *told != Some(Told::Not)),
+        }
+    }
+}
+
+impl Definitions {
+    fn hear(&mut self, at_us: u64, client: usize, said: &Said) {
+        match said {
+            // Asked again it is the same request.
+            Said::AsksRegister { request, name, wish } if !wish.is_about_lock() => {
+                let history = self.histories.entry(name.clone()).or_default();
+                self.open.entry((client, *request)).or_insert_with(|| {
+                    let (wish, told) = (wish.clone(), None);
+                    history.push(Operation {
+                        input: Asked { wish, told },
+                        called: at_us,
+                        outcome: None,
+                    });
+                    (name.clone(), history.len() - 1)
+                });
+            }
+            Said::RegisterSays {
+                request,
+                became: Became::Defined { version, value },
+                ..
+            } => self.told(at_us, (client, *request), Told::Is(*version, value.clone())),
+            Said::RegisterRefuses { request, code } if *code == u64::from(Code::NotPossible.number()) => {
+                self.told(at_us, (client, *request), Told::Not);
+            }
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, at_us: u64, asked: (usize, u64), told: Told) {
+        if let Some((name, place)) = self.open.remove(&asked)
+            && let Some(operation) = self.histories.get_mut(&name).and_then(|history| history.get_mut(place))
+        {
+            operation.input.told = Some(told);
+            operation.outcome = Some((true, at_us));
+        }
+    }
+
+    fn judge(&self) -> Result<(), String> {
+        for (name, history) in &self.histories {
+            if let Err(wrong) = check(&Definition, history) {
+                let of = |places: &[usize]| format!("{:?}", places.iter().map(|at| &history[*at]).collect::<Vec<_>>());
+                return Err(format!(
+                    "what was told of {name} could have come about one at a time; after {} of {} requests nothing fits: {}",
+                    wrong.longest.len(),
+                    history.len(),
+                    of(&wrong.stuck_at)
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for Definitions {
+    fn name(&self) -> &'static str {
+        "definitions"
+    }
+
+    fn see(&mut self, at_us: u64, seen: &Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Talked { client, talk } => self.hear(at_us, *client, &talk.said),
+            Seen::DiskChanged { .. } => self.over = true,
+            Seen::Quiet { .. } if !self.over => return self.judge(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BORN: u64 = 1 << 40;
+
+    fn define(value: u8, if_version: Option<u64>) -> Wish {
+        let value = vec![value];
+        Wish::Define { value, if_version }
+    }
+
+    fn is(version: u64) -> Option<Told> {
+        Some(Told::Is(version, None))
+    }
+
+    fn found(version: u64, value: u8) -> Option<Told> {
+        Some(Told::Is(version, Some(vec![value])))
+    }
+
+    /// Whether it could have come about: one after the other, but for what is not known, which may be whenever.
+    fn fits(history: &[(Wish, Option<Told>)]) -> bool {
+        let mut definitions = Definitions::default();
+        for (request, (wish, told)) in history.iter().enumerate() {
+            let (request, at_us) = (request as u64, 10 * request as u64);
+            let (name, wish) = ("d".to_string(), wish.clone());
+            definitions.hear(at_us, 0, &Said::AsksRegister { request, name, wish });
+            let name = "d".to_string();
+            let said = match told {
+                None => continue,
+                Some(Told::Not) => Said::RegisterRefuses {
+                    request,
+                    code: Code::NotPossible.number().into(),
+                },
+                Some(Told::Is(version, value)) => {
+                    let (version, value) = (*version, value.clone());
+                    let became = Became::Defined { version, value };
+                    Said::RegisterSays { request, name, became }
+                }
+            };
+            definitions.hear(at_us + 5, 0, &said);
+        }
+        definitions.judge().is_ok()
+    }
+
+    #[test]
+    fn what_comes_one_after_the_other_fits_and_leaps_where_numbers_do() {
+        let first = (define(1, None), is(BORN));
+        assert!(fits(&[
+            (Wish::Look, is(0)),
+            first.clone(),
+            (Wish::Look, found(BORN, 1))
+        ]));
+        assert!(fits(&[first.clone(), (define(2, Some(0)), Some(Told::Not))]));
+        assert!(fits(&[first.clone(), (define(2, Some(BORN)), is(BORN + 1))]));
+        assert!(fits(&[first.clone(), (define(2, None), is(BORN + LEAP + 1))]));
+        let lost = (define(3, None), None);
+        assert!(fits(&[first.clone(), lost.clone(), (Wish::Look, found(BORN + 1, 3))]));
+        assert!(fits(&[first.clone(), lost.clone(), (Wish::Look, found(BORN, 1))]));
+        assert!(fits(&[
+            lost.clone(),
+            (Wish::Look, found(BORN, 3)),
+            (define(1, Some(BORN)), is(BORN + 1))
+        ]));
+        assert!(fits(&[
+            lost,
+            (define(1, Some(0)), Some(Told::Not)),
+            (define(2, None), is(BORN + 7))
+        ]));
+    }
+
+    #[test]
+    fn a_change_that_is_lost_done_twice_or_seen_too_late_does_not_fit() {
+        let first = (define(1, None), is(BORN));
+        assert!(
+            !fits(&[first.clone(), (define(2, None), is(BORN))]),
+            "two of one version"
+        );
+        assert!(!fits(&[first.clone(), (define(2, None), is(BORN + 2))]), "done twice");
+        assert!(!fits(&[first.clone(), (Wish::Look, is(0))]), "lost");
+        assert!(!fits(&[first.clone(), (Wish::Look, found(BORN, 2))]), "another's");
+        let second = (define(2, Some(BORN)), is(BORN + 1));
+        assert!(
+            !fits(&[first.clone(), second.clone(), (Wish::Look, found(BORN, 1))]),
+            "stale"
+        );
+        assert!(!fits(&[
+            first.clone(),
+            second.clone(),
+            (define(3, Some(BORN)), is(BORN + 2))
+        ]));
+        assert!(
+            !fits(&[first, (define(3, Some(BORN)), Some(Told::Not))]),
+            "as expected, and refused"
+        );
+    }
+}
