@@ -35,6 +35,8 @@ pub struct Fills {
     done: BTreeMap<(PartitionId, u64), BTreeSet<NodeId>>,
     /// What is under way, by who is asked.
     pulls: BTreeMap<NodeId, Pull>,
+    /// How fast each may be asked, and remembered from one pull to the next.
+    paces: BTreeMap<NodeId, Pace>,
     /// When it was last said what is filled.
     told_us: Option<u64>,
     /// There may be something to begin.
@@ -54,13 +56,12 @@ struct Pull {
     asked_us: Option<u64>,
     /// It was asked before.
     again: bool,
-    pace: Pace,
 }
 
 impl Pull {
     /// When it asks again if no answer has come.
-    fn again_us(&self) -> Option<u64> {
-        Some(self.asked_us? + self.pace.patience_us(AGAIN_US))
+    fn again_us(&self, pace: Option<&Pace>) -> Option<u64> {
+        Some(self.asked_us? + pace.map_or(AGAIN_US, |pace| pace.patience_us(AGAIN_US)))
     }
 }
 
@@ -68,6 +69,7 @@ impl Fills {
     /// A node cannot be reached any more.
     pub fn lost(&mut self, node: NodeId) {
         self.pulls.remove(&node);
+        self.paces.remove(&node);
         self.stirred = true;
     }
 
@@ -106,8 +108,11 @@ impl Fills {
 
     /// When something here is due.
     pub fn wake_us(&self) -> Option<u64> {
-        let due = |pull: &Pull| pull.again_us().or(pull.pace.rest_us());
-        let pulls = self.pulls.values().filter_map(due);
+        let due = |(node, pull): (&NodeId, &Pull)| {
+            let pace = self.paces.get(node);
+            pull.again_us(pace).or(pace.and_then(Pace::rest_us))
+        };
+        let pulls = self.pulls.iter().filter_map(due);
         let rests = Some(self.rest_us).filter(|_| self.stirred && !self.open.is_empty());
         let told = self
             .told_us
@@ -145,9 +150,12 @@ impl Node {
         if self.fills.open.is_empty() {
             return;
         }
-        for pull in self.fills.pulls.values_mut() {
-            let over = pull.pace.is_over(now.mono_us);
-            let late = pull.again_us().is_some_and(|again_us| again_us <= now.mono_us);
+        for (node, pull) in &mut self.fills.pulls {
+            let pace = self.fills.paces.entry(*node).or_default();
+            let over = pace.is_over(now.mono_us);
+            let late = pull
+                .again_us(Some(pace))
+                .is_some_and(|again_us| again_us <= now.mono_us);
             if late {
                 pull.asked_us = None;
                 pull.again = true;
@@ -218,7 +226,8 @@ impl Node {
         let most = most.clamp(1, limits.chunk_bytes as u64);
         self.fills.pulls.retain(|_, pull| !pull.wants.is_empty());
         for (node, pull) in &mut self.fills.pulls {
-            let rests = pull.asked_us.is_some() || pull.pace.rest_us().is_some();
+            let pace = self.fills.paces.get(node);
+            let rests = pull.asked_us.is_some() || pace.and_then(Pace::rest_us).is_some();
             let Some(conn) = self.peers.to(*node).filter(|_| !rests) else {
                 continue;
             };
@@ -286,7 +295,8 @@ impl Node {
         }
         if let Some(pull) = self.fills.pulls.get_mut(&node) {
             if let Some(asked_us) = pull.asked_us.take().filter(|_| !pull.again && bytes > 0) {
-                pull.pace.answered(now.mono_us.saturating_sub(asked_us), now.mono_us);
+                let pace = self.fills.paces.entry(node).or_default();
+                pace.answered(now.mono_us.saturating_sub(asked_us), now.mono_us);
             }
             pull.again = false;
             self.fills.stirred = true;

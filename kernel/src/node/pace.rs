@@ -6,15 +6,21 @@
 use serde::{Deserialize, Serialize};
 
 /// How many times as long as an answer was held up nothing is asked for.
-const YIELDS: u64 = 4;
+const YIELDS: u64 = 8;
 
 /// Nothing is held up for longer by that, and no answer is waited for longer.
 const LONGEST_US: u64 = 5_000_000;
 
+/// How long it is remembered what an answer takes where nothing holds it up: so long, and for as long again. Paths change.
+const REMEMBERED_US: u64 = 30_000_000;
+
 /// What is known of one who is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
+    /// The least time that an answer took since `since_us`, and in the time before that.
     least_us: Option<u64>,
+    before_us: Option<u64>,
+    since_us: u64,
     last_us: u64,
     /// Nothing is asked for before.
     rest_us: Option<u64>,
@@ -23,12 +29,15 @@ pub struct Pace {
 impl Pace {
     /// An answer came that took so long: to a question that was asked once, and that had something to bring.
     pub fn answered(&mut self, took_us: u64, now_us: u64) {
-        // Paths change: what was the least once is forgotten little by little.
-        let least_us = self.least_us.map_or(took_us, |least_us| least_us + least_us / 16);
-        let least_us = least_us.min(took_us);
+        if now_us.saturating_sub(self.since_us) >= REMEMBERED_US {
+            self.before_us = self.least_us.take();
+            self.since_us = now_us;
+        }
+        let least_us = self.least_us.map_or(took_us, |least_us| least_us.min(took_us));
         self.least_us = Some(least_us);
         self.last_us = took_us;
-        let rest_us = ((took_us - least_us) * YIELDS).min(LONGEST_US);
+        let least_us = self.before_us.map_or(least_us, |before_us| before_us.min(least_us));
+        let rest_us = (took_us - least_us).saturating_mul(YIELDS).min(LONGEST_US);
         self.rest_us = (rest_us > 0).then_some(now_us + rest_us);
     }
 
@@ -48,7 +57,7 @@ impl Pace {
 
     /// How long an answer is waited for, at least so long.
     pub fn patience_us(&self, least_us: u64) -> u64 {
-        self.last_us.saturating_mul(YIELDS).min(LONGEST_US).max(least_us)
+        self.last_us.saturating_mul(4).min(LONGEST_US).max(least_us)
     }
 }
 
@@ -63,7 +72,7 @@ mod tests {
         assert_eq!((pace.rest_us(), pace.patience_us(1)), (None, 40_000));
         pace.answered(30_000, 1_000_000);
         let rest_us = pace.rest_us().unwrap();
-        assert!((1_070_000..=1_080_000).contains(&rest_us), "{rest_us}");
+        assert_eq!(rest_us, 1_000_000 + 20_000 * YIELDS);
         assert!(!pace.is_over(rest_us - 1));
         assert!(pace.is_over(rest_us) && !pace.is_over(rest_us) && pace.rest_us().is_none());
         pace.answered(9_000, 2_000_000);
@@ -74,10 +83,17 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_longer_now_is_what_it_takes_after_a_while() {
+    fn a_path_that_is_longer_now_is_what_it_takes_after_a_while_and_not_before() {
         let mut pace = Pace::default();
         pace.answered(1_000, 0);
-        (0..100).for_each(|_| pace.answered(100_000, 0));
+        // However many answers are held up: that they are is no news of the path.
+        for at_us in (0..REMEMBERED_US).step_by(10_000) {
+            pace.answered(100_000, at_us);
+            assert!(pace.rest_us().is_some());
+        }
+        for turn in 1..4 {
+            pace.answered(100_000, turn * REMEMBERED_US);
+        }
         assert_eq!(pace.rest_us(), None);
     }
 }
