@@ -31,6 +31,9 @@ pub const DEFINITION_BYTES: usize = 64 << 10;
 pub const REMEMBERED_MS: u64 = 10_000;
 /// How many requests are, at most: more than that have to wait.
 const REMEMBERED: usize = 1_024;
+/// So many of the latest are, however long ago they were by whichever clock: where half of the members' are far from the other half's, nobody
+/// can say whose are right.
+const LATEST: usize = 64;
 /// Most bytes of what is remembered.
 pub const REMEMBERED_BYTES: usize = 64 << 10;
 
@@ -236,8 +239,13 @@ impl Register {
     fn with(&self, held: Agreed, done: Option<Done>, at: At) -> Self {
         let mut next = self.clone();
         next.held = Some(held);
-        next.done.retain(|done| is_recent(done, at));
         next.done.extend(done);
+        let mut older = next.done.len().saturating_sub(LATEST);
+        next.done.retain(|done| {
+            let is_older = older > 0;
+            older = older.saturating_sub(1);
+            !is_older || is_recent(done, at)
+        });
         next
     }
 
@@ -471,11 +479,17 @@ mod tests {
         let late_ms = 4 + REMEMBERED_MS + APART_MS;
         assert_eq!(one.ask(define.clone(), &by, late_ms), Became::Busy);
         assert!(one.0.encode().len() < REMEMBERED_BYTES);
-        assert!(matches!(
-            one.ask(define, &by, 5 + REMEMBERED_MS + APART_MS),
-            Became::Defined { .. }
-        ));
-        assert_eq!(one.0.done.len(), 1);
+        let later_ms = 5 + REMEMBERED_MS + APART_MS;
+        let done = one.ask(define.clone(), &by, later_ms);
+        assert!(matches!(done, Became::Defined { .. }));
+        assert_eq!(one.0.done.len(), LATEST);
+        // By a clock that is further off than any may be it is the same request still.
+        let by = name("a", "1020");
+        let done = one.ask(define.clone(), &by, later_ms << 20);
+        assert_eq!(done, one.ask(define, &by, 0));
+        assert!(
+            matches!(one.ask(Wish::Look, &by, 0), Became::Defined { version, .. } if version == 1 + REMEMBERED as u64)
+        );
         assert_eq!(Register::decode(&[]), None);
         assert_eq!(Register::decode(&[9, 0, 0]), None, "of another layout");
     }

@@ -35,6 +35,9 @@ pub struct Fills {
     done: BTreeMap<(PartitionId, u64), BTreeSet<NodeId>>,
     /// What is under way, by who is asked.
     pulls: BTreeMap<NodeId, Pull>,
+    /// Where pulls of nodes that cannot be reached go on once they can: a large partition is never taken over between two losses of a bad link
+    /// if it is begun anew each time. What such a node held when the pull began it still holds, as it was or in a later version.
+    left_off: BTreeMap<(NodeId, PartitionId, u64), Bytes>,
     /// How fast each may be asked, and remembered from one pull to the next.
     paces: BTreeMap<NodeId, Pace>,
     /// When it was last said what is filled.
@@ -68,7 +71,12 @@ impl Pull {
 impl Fills {
     /// A node cannot be reached any more.
     pub fn lost(&mut self, node: NodeId) {
-        self.pulls.remove(&node);
+        let wants = self.pulls.remove(&node).map(|pull| pull.wants).unwrap_or_default();
+        for (id, (since, from)) in wants {
+            if let Some(from) = from {
+                self.left_off.insert((node, id, since), from);
+            }
+        }
         self.paces.remove(&node);
         self.stirred = true;
     }
@@ -138,6 +146,7 @@ impl Node {
         }
         let open = &fills.open;
         fills.done.retain(|name, _| open.contains(name));
+        fills.left_off.retain(|(_, id, since), _| open.contains(&(*id, *since)));
         fills.pulls.retain(|_, pull| {
             pull.wants.retain(|id, (since, _)| open.contains(&(*id, *since)));
             !pull.wants.is_empty()
@@ -206,7 +215,8 @@ impl Node {
                 }
                 let pull = self.fills.pulls.entry(node).or_default();
                 if pull.asked_us.is_none() && !pull.wants.contains_key(&id) {
-                    pull.wants.insert(id, (since, None));
+                    let from = self.fills.left_off.remove(&(node, id, since));
+                    pull.wants.insert(id, (since, from));
                     begun += 1;
                 }
             }

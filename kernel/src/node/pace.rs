@@ -1,7 +1,7 @@
 //! How fast one asks for what is not urgent: less often where answers are held up, for then somebody on their way has other things to do.
 //!
-//! Delay tells of that before loss does (LEDBAT, RFC 6817). The least time that an answer took lately is what it takes; what is above it is
-//! waiting, and for several times as long nothing is asked.
+//! Delay tells of that before loss does (LEDBAT, RFC 6817). The least time that an answer took in the last minute is what it takes; what the
+//! least of the last few took above that is waiting, and for several times as long nothing is asked. One that is late is chance, a few are not.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ const LONGEST_US: u64 = 5_000_000;
 /// How long it is remembered what an answer takes where nothing holds it up: so long, and for as long again. Paths change.
 const REMEMBERED_US: u64 = 30_000_000;
 
+/// So many answers are all late where somebody is held up.
+const FEW: usize = 4;
+
 /// What is known of one who is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
@@ -21,7 +24,8 @@ pub struct Pace {
     least_us: Option<u64>,
     before_us: Option<u64>,
     since_us: u64,
-    last_us: u64,
+    /// How long the last ones took, the latest first.
+    last_us: [Option<u64>; FEW],
     /// Nothing is asked for before.
     rest_us: Option<u64>,
 }
@@ -35,9 +39,14 @@ impl Pace {
         }
         let least_us = self.least_us.map_or(took_us, |least_us| least_us.min(took_us));
         self.least_us = Some(least_us);
-        self.last_us = took_us;
         let least_us = self.before_us.map_or(least_us, |before_us| before_us.min(least_us));
-        let rest_us = (took_us - least_us).saturating_mul(YIELDS).min(LONGEST_US);
+        self.last_us.rotate_right(1);
+        self.last_us[0] = Some(took_us);
+        let lately_us = self.last_us.iter().flatten().min().copied().unwrap_or(took_us);
+        let rest_us = lately_us
+            .saturating_sub(least_us)
+            .saturating_mul(YIELDS)
+            .min(LONGEST_US);
         self.rest_us = (rest_us > 0).then_some(now_us + rest_us);
     }
 
@@ -57,7 +66,8 @@ impl Pace {
 
     /// How long an answer is waited for, at least so long.
     pub fn patience_us(&self, least_us: u64) -> u64 {
-        self.last_us.saturating_mul(4).min(LONGEST_US).max(least_us)
+        let last_us = self.last_us[0].unwrap_or_default();
+        last_us.saturating_mul(4).min(LONGEST_US).max(least_us)
     }
 }
 
@@ -66,10 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_held_up_rests_and_who_is_not_does_not() {
+    fn who_is_held_up_rests_and_who_is_late_once_does_not() {
         let mut pace = Pace::default();
         pace.answered(10_000, 0);
         assert_eq!((pace.rest_us(), pace.patience_us(1)), (None, 40_000));
+        for _ in 1..FEW {
+            pace.answered(50_000, 900_000);
+            assert_eq!(pace.rest_us(), None, "it is not long ago that it was answered at once");
+        }
         pace.answered(30_000, 1_000_000);
         let rest_us = pace.rest_us().unwrap();
         assert_eq!(rest_us, 1_000_000 + 20_000 * YIELDS);
@@ -77,7 +91,7 @@ mod tests {
         assert!(pace.is_over(rest_us) && !pace.is_over(rest_us) && pace.rest_us().is_none());
         pace.answered(9_000, 2_000_000);
         assert_eq!(pace.rest_us(), None);
-        pace.answered(u64::MAX / 8, 3_000_000);
+        (0..FEW).for_each(|_| pace.answered(u64::MAX / 8, 3_000_000));
         assert_eq!(pace.rest_us(), Some(3_000_000 + LONGEST_US));
         assert_eq!(pace.patience_us(1), LONGEST_US);
     }
@@ -87,9 +101,9 @@ mod tests {
         let mut pace = Pace::default();
         pace.answered(1_000, 0);
         // However many answers are held up: that they are is no news of the path.
-        for at_us in (0..REMEMBERED_US).step_by(10_000) {
+        for (count, at_us) in (0..REMEMBERED_US).step_by(10_000).enumerate() {
             pace.answered(100_000, at_us);
-            assert!(pace.rest_us().is_some());
+            assert_eq!(pace.rest_us().is_some(), count + 1 >= FEW);
         }
         for turn in 1..4 {
             pace.answered(100_000, turn * REMEMBERED_US);

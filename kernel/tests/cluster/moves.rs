@@ -92,6 +92,28 @@ fn a_node_that_dies_while_it_is_filled_and_comes_back_empty_is_another() {
 }
 
 #[test]
+fn what_is_taken_over_goes_on_where_a_link_was_lost() {
+    let mut net = Net::of(1);
+    // All of them lie in one partition.
+    let keys: Vec<String> = (0..60).map(|n| format!("{{t}}{n}")).collect();
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(net.write(0, key, 5, n as u8, Consistency::Quorum), ["ack REPLICATED"]);
+    }
+    let mut slow = config(1);
+    // A record takes a tenth of a second.
+    slow.limits.move_bytes_per_s = 400;
+    net.add(slow);
+    net.until(|net| net.moves(0) > 0);
+    for _ in 0..60 {
+        net.run(600);
+        net.split(&[0], &[1]);
+        net.heal();
+    }
+    assert_eq!(net.moves(0), 0, "no link lasted for longer than five records");
+    check(&mut net, &keys);
+}
+
+#[test]
 fn who_gives_dies_while_another_is_filled() {
     let (mut net, keys) = filled(3);
     net.add(config(3));
