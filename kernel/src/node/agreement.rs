@@ -447,7 +447,7 @@ impl Node {
         for (number, attempt) in self.agreement.open.iter_mut().filter(|(_, attempt)| attempt.key == key) {
             let register = next.as_ref().unwrap_or(&known);
             if self.config.mutants.is(Mutant::RequestForgotten) {
-                attempt.by.owner = format!("{number}").into();
+                attempt.by.owner = format!("{}", self.rng.below(u64::MAX)).into();
             }
             let (changed, became) = decide(&attempt.wish, &attempt.by, register, at);
             next = changed.or(next);

@@ -33,8 +33,9 @@ pub struct Pace {
 impl Pace {
     /// An answer came that took so long: to a question that was asked once, and that had something to bring.
     pub fn answered(&mut self, took_us: u64, now_us: u64) {
-        if now_us.saturating_sub(self.since_us) >= REMEMBERED_US {
-            self.before_us = self.least_us.take();
+        let passed_us = now_us.saturating_sub(self.since_us);
+        if passed_us >= REMEMBERED_US {
+            self.before_us = self.least_us.take().filter(|_| passed_us < 2 * REMEMBERED_US);
             self.since_us = now_us;
         }
         let least_us = self.least_us.map_or(took_us, |least_us| least_us.min(took_us));
@@ -109,5 +110,7 @@ mod tests {
             pace.answered(100_000, turn * REMEMBERED_US);
         }
         assert_eq!(pace.rest_us(), None);
+        (0..FEW as u64).for_each(|turn| pace.answered(300_000, 10 * REMEMBERED_US + turn));
+        assert_eq!(pace.rest_us(), None, "nothing is known any more of so long ago");
     }
 }

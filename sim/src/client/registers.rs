@@ -1,5 +1,5 @@
-//! What a client asks of named registers: by one name until it is answered or refused for good, or until nobody remembers whether it was
-//! done. A lock that is held for long is given back.
+//! What a client asks of named registers, until it is answered or refused for good: by one name, as long as it is remembered whether it was
+//! done, and by another after that; what it was to define it does not define again then, but looks. A lock that is held for long is given back.
 
 use std::collections::BTreeMap;
 
@@ -38,10 +38,11 @@ impl RegisterAsk {
         format!("$sys/accepted\0{kind}/{}", self.name).into()
     }
 
-    /// It may have been done so long ago that it would be done twice.
+    /// It may have been done so long ago that it would be done twice. A node that was asked may take its time, too.
     fn is_forgotten(&self, at_us: u64) -> bool {
-        self.first_us
-            .is_some_and(|first_us| at_us - first_us >= REMEMBERED_MS * 1_000)
+        let changes = matches!(self.wish, Wish::Lock { .. } | Wish::Define { .. });
+        let is_old = |first_us| at_us - first_us >= REMEMBERED_MS * 1_000 / 2;
+        changes && !self.asked && self.first_us.is_some_and(is_old)
     }
 }
 
@@ -113,9 +114,14 @@ impl Client {
 
     /// Asks what can be asked now. Whether that was anything.
     pub(super) fn ask_registers(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
-        self.registers
-            .open
-            .retain(|_, ask| ask.asked || !ask.is_forgotten(at_us));
+        let old = self.registers.open.extract_if(.., |_, ask| ask.is_forgotten(at_us));
+        for (_, ask) in old.collect::<Vec<_>>() {
+            let wish = match ask.wish {
+                Wish::Define { .. } => Wish::Look,
+                wish => wish,
+            };
+            self.wish(&ask.name, wish);
+        }
         let mut said = Vec::new();
         for (id, ask) in &mut self.registers.open {
             if ask.asked || ask.not_before_us > at_us {

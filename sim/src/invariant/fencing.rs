@@ -3,7 +3,7 @@
 //! **From** Kleppmann, "How to do distributed locking" (2016), and Jepsen's tests of locks in etcd and Hazelcast. It is what is left of
 //! linearizability (Herlihy and Wing, 1990) where all that can be seen of a register is that it counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::cluster::agreed::{Became, Wish};
 
@@ -16,6 +16,8 @@ pub struct Fencing {
     locks: BTreeMap<String, Lock>,
     /// The highest token that anybody had heard of when a lock was asked for, by client and number.
     asked: BTreeMap<(usize, u64), u64>,
+    /// What was asked before a disk was another one: it may have been granted then, and be told so now.
+    older: BTreeSet<(usize, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ impl Fencing {
                 request,
                 name,
                 wish: Wish::Lock { .. },
-            } => {
+            } if !self.older.contains(&(client, *request)) => {
                 let lock = self.locks.entry(name.clone()).or_default();
                 let last = lock.granted.keys().next_back().copied().unwrap_or_default();
                 // Asked again it is the same request: it may have been granted since it was asked first.
@@ -75,7 +77,8 @@ impl Invariant for Fencing {
             Seen::Talked { client, talk } => self.hear(*client, &talk.said),
             // Tokens that no majority of disks knows any more begin anew.
             Seen::DiskChanged { .. } => {
-                *self = Self::default();
+                let asked = std::mem::take(self);
+                self.older = asked.older.into_iter().chain(asked.asked.into_keys()).collect();
                 Ok(())
             }
             _ => Ok(()),
