@@ -13,7 +13,7 @@ pub trait Model {
     /// All that an answer can depend on.
     type State: Clone + Ord;
     /// What is asked.
-    type Input;
+    type Input: PartialEq;
     /// What is answered.
     type Output: PartialEq;
 
@@ -22,6 +22,12 @@ pub trait Model {
 
     /// What `input` does to `state`, and the answer to it.
     fn step(&self, state: &Self::State, input: &Self::Input) -> (Self::State, Self::Output);
+
+    /// Whether `input` leaves every state as it is. Such an operation is put next as soon as its answer fits, and nothing is tried in its
+    /// place: all that could come before it could as well come after it.
+    fn is_read(&self, _input: &Self::Input) -> bool {
+        false
+    }
 }
 
 /// One operation of a history. Times are of any one order: nanoseconds, steps. Operations of which neither returned before
@@ -73,7 +79,14 @@ pub fn check<M: Model>(model: &M, history: &[Operation<M::Input, M::Output>]) ->
         if known_taken == known {
             return Ok(taken.iter().map(|taken| taken.operation).collect());
         }
-        let next = minimal(history, &done).filter(|at| *at >= from).find_map(|at| {
+        let is_read = |at: &usize| model.is_read(&history[*at].input);
+        let read = minimal(history, &done).find(|at| is_read(at) && after(model, &state, &history[*at]).is_some());
+        let candidates = minimal(history, &done).filter(|at| *at >= from && read.is_none_or(|read| read == *at));
+        let mut next = candidates
+            .filter(|at| !is_later_twin(history, &done, *at))
+            .collect::<Vec<_>>()
+            .into_iter();
+        let next = next.find_map(|at| {
             let after = after(model, &state, &history[at])?;
             done[at] = true;
             let new = seen.insert((packed(&done), after.clone()));
@@ -106,6 +119,16 @@ fn minimal<'a, I, O>(history: &'a [Operation<I, O>], done: &[bool]) -> impl Iter
     let returned = open.iter().filter_map(|at| Some(history[*at].outcome.as_ref()?.1));
     let first = returned.min().unwrap_or(u64::MAX);
     open.into_iter().filter(move |at| history[*at].called <= first)
+}
+
+/// Of operations of unknown outcome that are the same any may be the first: the one that was called first can be wherever the others can.
+fn is_later_twin<I: PartialEq, O>(history: &[Operation<I, O>], done: &[bool], at: usize) -> bool {
+    let operation = &history[at];
+    let is_twin = |(other, twin): (usize, &Operation<I, O>)| {
+        let is_earlier = (twin.called, other) < (operation.called, at);
+        !done[other] && is_earlier && twin.outcome.is_none() && twin.input == operation.input
+    };
+    operation.outcome.is_none() && history.iter().enumerate().any(is_twin)
 }
 
 /// The state after an operation, if the answer fits. One of unknown outcome that changes nothing need not be tried.

@@ -31,6 +31,10 @@ impl Model for Number {
             Cas(..) => (*state, 0),
         }
     }
+
+    fn is_read(&self, input: &Ask) -> bool {
+        *input == Read
+    }
 }
 
 fn op(input: Ask, output: u64, called: u64, returned: u64) -> Operation<Ask, u64> {
