@@ -66,56 +66,44 @@ fn no_time_passes() -> Lie {
 
 /// Whoever writes is told that he has a lock as well, always by the same token.
 fn everybody_has_the_first_token() -> Lie {
-    Box::new(|seen, next| {
-        if let Seen::Talked { client, talk } = seen
-            && let Said::Done { request, .. } = &talk.said
-        {
-            let (request, name) = (*request, "l".to_string());
-            let asks = Said::AsksRegister {
-                request,
-                name: name.clone(),
-                wish: Wish::Lock { ttl_ms: 1 },
-            };
-            let became = Became::Granted { token: 1, until_ms: 1 };
-            for said in [asks, Said::RegisterSays { request, name, became }] {
-                let talk = &Talk {
-                    said,
-                    ..(*talk).clone()
-                };
-                let client = *client;
-                next(&Seen::Talked { client, talk });
-            }
-        }
-        next(seen)
-    })
+    let became = Became::Granted { token: 1, until_ms: 1 };
+    also_asks("l", Wish::Lock { ttl_ms: 1 }, became)
 }
 
 /// Whoever writes is told that he has defined something as well, always as the first.
 fn everybody_defines_the_first() -> Lie {
-    Box::new(|seen, next| {
+    let (value, if_version) = (vec![1], None);
+    let became = Became::Defined {
+        version: 1,
+        value: None,
+    };
+    also_asks("d", Wish::Define { value, if_version }, became)
+}
+
+/// Whoever is told that a write is done has asked for something else as well, and is told what became of that.
+fn also_asks(name: &'static str, wish: Wish, became: Became) -> Lie {
+    Box::new(move |seen, next| {
         if let Seen::Talked { client, talk } = seen
             && let Said::Done { request, .. } = &talk.said
         {
-            let (request, name) = (*request, "d".to_string());
-            let value = vec![1];
+            let (request, client) = (*request, *client);
+            let (wish, became) = (wish.clone(), became.clone());
+            let name = || name.to_string();
             let asks = Said::AsksRegister {
                 request,
-                name: name.clone(),
-                wish: Wish::Define {
-                    value,
-                    if_version: None,
-                },
+                name: name(),
+                wish,
             };
-            let became = Became::Defined {
-                version: 1,
-                value: None,
+            let says = Said::RegisterSays {
+                request,
+                name: name(),
+                became,
             };
-            for said in [asks, Said::RegisterSays { request, name, became }] {
+            for said in [asks, says] {
                 let talk = &Talk {
                     said,
                     ..(*talk).clone()
                 };
-                let client = *client;
                 next(&Seen::Talked { client, talk });
             }
         }
