@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// How many times as long as an answer was held up nothing is asked for.
 const YIELDS: u64 = 8;
 
+/// How many times as long as the last answer took the next one is waited for.
+const PATIENCE: u64 = 4;
+
 /// Nothing is held up for longer by that, and no answer is waited for longer.
 const LONGEST_US: u64 = 5_000_000;
 
@@ -68,7 +71,7 @@ impl Pace {
     /// How long an answer is waited for, at least so long.
     pub fn patience_us(&self, least_us: u64) -> u64 {
         let last_us = self.last_us[0].unwrap_or_default();
-        last_us.saturating_mul(4).min(LONGEST_US).max(least_us)
+        last_us.saturating_mul(PATIENCE).min(LONGEST_US).max(least_us)
     }
 }
 
