@@ -32,6 +32,11 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::HintOlderThanTombstone, "kernel/tests/cluster/floor.rs"),
     (Mutant::KeepsBelowFloor, "kernel/tests/cluster/floor.rs"),
     (Mutant::PromiseForgotten, "kernel/tests/cluster/locks.rs"),
+    (Mutant::StaleTableAccepted, "kernel/tests/cluster/stale.rs"),
+    (Mutant::FillBeforePromise, "kernel/tests/cluster/stale.rs"),
+    (Mutant::AnswersForOthers, "kernel/tests/cluster/stale.rs"),
+    (Mutant::NewerErased, "kernel/src/store/behind.rs"),
+    (Mutant::ExpireEarly, "scenarios/tests/expiry.rs"),
 ];
 
 /// The test that finds `mutant`, if it is one of those.

@@ -209,6 +209,10 @@ mutants! {
     TableByIterationOrder = "table-by-iteration-order",
 
     // Replicas, quorums and moves.
+    /// A majority is one of the replicas that can be reached.
+    QuorumOfTheLiving = "quorum-of-the-living",
+    /// During a move a majority of those is enough that the partition moves to.
+    OldMajorityForgotten = "old-majority-forgotten",
     /// A replica confirms what a node sends that acts by an older state of the cluster, though the partition has moved since.
     StaleTableAccepted = "stale-table-accepted",
     /// A replica is filled from others that have not adopted the move yet.

@@ -147,14 +147,14 @@ impl Node {
             group.1.push(key);
         }
         for ((partition, level), (at, keys)) in groups {
-            let Some(state) = self.membership.state() else {
+            let Some(placement) = self.voters(partition) else {
                 continue;
             };
             let wait = Wait {
                 of: (number, at),
                 level,
                 partition: Some(partition),
-                placement: state.placement(partition).clone(),
+                placement,
                 keys,
                 has: Default::default(),
                 needs: BTreeMap::new(),

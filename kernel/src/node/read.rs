@@ -127,10 +127,9 @@ impl Node {
     fn ask_majority(&mut self, number: u64, key: RecordKey, now: Now) {
         let own = self.membership.id();
         let partition = self.store.partition_of(&key);
-        let Some(state) = self.membership.state() else {
+        let Some(placement) = self.voters(partition) else {
             return;
         };
-        let placement = state.placement(partition).clone();
         let tally = placement.majority(|node| node == own || self.peers.to(node).is_some());
         if !tally.is_enough() {
             let refused = Refusal::no_quorum(tally.have, tally.of, tally.need);
@@ -197,17 +196,15 @@ impl Node {
     /// Goes on with a read once a majority has answered.
     fn read_on(&mut self, request: u64, now: Now) {
         let own = self.membership.id();
-        let Some(state) = self.membership.state() else {
+        let Some(partition) = self.waits.reading(request).map(|reading| reading.partition) else {
             return;
         };
-        let Some(reading) = self.waits.reading(request) else {
+        let (Some(placement), Some(reading)) = (self.voters(partition), self.waits.reading(request)) else {
             return;
         };
-        let placement = state.placement(reading.partition);
         if !placement.majority(|node| reading.held.contains_key(&node)).is_enough() {
             return;
         }
-        let placement = placement.clone();
         let Some(Reading {
             of,
             key,

@@ -3,9 +3,11 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::cluster::Placement;
 use crate::crdt::Record;
 use crate::env::{ConnId, Mutant, NodeId, Now, Rare, Ticket};
 use crate::node::Node;
+use crate::partition::PartitionId;
 use crate::session::Shows;
 use crate::store::RecordKey;
 use crate::wire::cluster::Word;
@@ -125,12 +127,24 @@ impl Node {
     /// What waits for a node, or for this one, is looked at again: who is reached, or what is agreed, has changed.
     pub(super) fn send_again(&mut self) {
         let own = self.membership.id();
-        let Some(state) = self.membership.state() else {
-            return;
-        };
-        self.waits
-            .writes
-            .send_again(own, |partition| state.placement(partition).clone());
+        let mut writes = core::mem::take(&mut self.waits.writes);
+        writes.send_again(own, |partition| self.voters(partition));
+        self.waits.writes = writes;
+    }
+
+    /// Where a partition lies: whose majority is asked for, whoever of them is reached.
+    pub(super) fn voters(&self, partition: PartitionId) -> Option<Placement> {
+        let mut placement = self.membership.state()?.placement(partition).clone();
+        let (own, mutants) = (self.membership.id(), self.config.mutants);
+        if mutants.is(Mutant::OldMajorityForgotten) && placement.is_moving() {
+            placement.replicas = core::mem::take(&mut placement.target);
+        }
+        if mutants.is(Mutant::QuorumOfTheLiving) {
+            let reached = |node: &NodeId| *node == own || self.peers.to(*node).is_some();
+            placement.replicas.retain(reached);
+            placement.target.retain(reached);
+        }
+        Some(placement)
     }
 
     /// All commits up to a ticket are durable here.

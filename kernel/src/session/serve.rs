@@ -153,7 +153,7 @@ impl Desk<'_> {
         let checked = named(op, self.limits).and_then(|key| {
             let partition = self.store.partition_of(&key);
             let coordinator = self.place.coordinator(partition, any_replica)?;
-            if coordinator == Coordinator::Here {
+            if coordinator == Coordinator::Here && !self.mutants.is(Mutant::QuorumOfTheLiving) {
                 self.place.reaches(partition, level)?;
             }
             // Alone, nobody else can be asked for it.

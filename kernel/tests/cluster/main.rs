@@ -16,3 +16,4 @@ mod net;
 mod queries;
 mod quorums;
 mod sessions;
+mod stale;

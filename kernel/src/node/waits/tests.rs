@@ -313,11 +313,11 @@ fn where_the_placement_is_another_who_had_it_is_asked_again() {
     waits.writes.durable(Ticket(7), OWN);
     waits.writes.confirmed(NodeId(2), &[10]);
     let same = waits.writes.get(at).unwrap().placement.clone();
-    waits.writes.send_again(OWN, |_| same.clone());
+    waits.writes.send_again(OWN, |_| Some(same.clone()));
     let to_be_sent = |waits: &Waits| waits.writes.to_be_sent(&BTreeSet::new(), OWN);
     assert_eq!(to_be_sent(&waits), [(at, NodeId(3))]);
     let other = Placement { since: 2, ..same };
-    waits.writes.send_again(OWN, |_| other.clone());
+    waits.writes.send_again(OWN, |_| Some(other.clone()));
     assert_eq!(to_be_sent(&waits), [(at, NodeId(2)), (at, NodeId(3))]);
     waits.writes.confirmed(NodeId(3), &[11]);
     assert_eq!(waits.writes.get(at).unwrap().has, [OWN].into(), "to an earlier version");
@@ -418,7 +418,7 @@ proptest! {
                 Act::Again(other) => {
                     since += u64::from(other);
                     let placement = Placement { since, ..wait((0, vec![]), Consistency::Strong, &[1, 2, 3], &[]).placement };
-                    waits.writes.send_again(OWN, |_| placement.clone());
+                    waits.writes.send_again(OWN, |_| Some(placement.clone()));
                     for (_, has, needs, fresh) in model.values_mut() {
                         *fresh = true;
                         if other {

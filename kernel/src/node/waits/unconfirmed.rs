@@ -167,12 +167,11 @@ impl Unconfirmed {
 
     /// Who is reached, or what is agreed, has changed: everything is sent again to those who do not have it. Where the placement is
     /// another, who has confirmed to an earlier version may count no more, and who counts now may lack it.
-    pub fn send_again(&mut self, own: NodeId, placement: impl Fn(PartitionId) -> Placement) {
+    pub fn send_again(&mut self, own: NodeId, placement: impl Fn(PartitionId) -> Option<Placement>) {
         for (number, wait) in &mut self.waits {
-            let Some(partition) = wait.partition else {
+            let Some(now) = wait.partition.and_then(&placement) else {
                 continue;
             };
-            let now = placement(partition);
             if now != wait.placement {
                 wait.placement = now;
                 wait.has.retain(|node| *node == own);
