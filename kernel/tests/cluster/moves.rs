@@ -13,7 +13,23 @@ use crate::net::{Net, config, partition};
 
 /// So many members, and a hundred keys in them.
 fn filled(nodes: usize) -> (Net, Vec<String>) {
-    let mut net = Net::of(nodes);
+    with_keys(Net::of(nodes), nodes)
+}
+
+/// The same with a bug.
+fn filled_with(mutants: Mutants, nodes: usize) -> (Net, Vec<String>) {
+    let mut net = Net::of(0);
+    for node in 0..nodes {
+        net.add(NodeConfig {
+            mutants,
+            ..config(node)
+        });
+    }
+    net.settle();
+    with_keys(net, nodes)
+}
+
+fn with_keys(mut net: Net, nodes: usize) -> (Net, Vec<String>) {
     let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
     for (n, key) in keys.iter().enumerate() {
         assert_eq!(
@@ -157,10 +173,10 @@ fn a_move_that_is_given_another_target_is_another_move() {
     check(&mut net, &keys);
 }
 
-#[test]
-fn during_a_move_a_quorum_is_both_majorities() {
-    let (mut net, keys) = filled(3);
-    net.add(config(3));
+/// Whether any node takes a write by quorum while each majority of the old replicas and of the new ones is on another side of a split.
+fn taken_by_one_majority(mutants: Mutants) -> bool {
+    let (mut net, keys) = filled_with(mutants, 3);
+    net.add(NodeConfig { mutants, ..config(3) });
     net.until(|net| net.moves(0) > 0 && net.host(3).node.is_member());
     let key = moving_to(&mut net, 3, &keys);
     let (old, new) = net.placement(0, &key);
@@ -172,11 +188,11 @@ fn during_a_move_a_quorum_is_both_majorities() {
     // On one side a majority of the new replicas, on the other one of the old.
     net.split(&[stays[0], 3], &[stays[1], leaves]);
     net.run(1_000);
+    let mut taken = false;
     for node in 0..4 {
-        let said = net.write(node, &key, 7, 77, Consistency::Quorum);
-        assert!(said[0].starts_with("424 "), "n{node}: {said:?}");
-        let said = net.read(node, &key, ReadConsistency::Quorum);
-        assert!(said[0].starts_with("424 "), "n{node}: {said:?}");
+        let wrote = net.write(node, &key, 7, 77, Consistency::Quorum);
+        let read = net.read(node, &key, ReadConsistency::Quorum);
+        taken |= !wrote[0].starts_with("424 ") || !read[0].starts_with("424 ");
     }
     net.heal();
     net.run(1_000);
@@ -185,6 +201,16 @@ fn during_a_move_a_quorum_is_both_majorities() {
     for node in 0..4 {
         assert_eq!(net.read(node, &key, ReadConsistency::Quorum), ["value 78"]);
     }
+    taken
+}
+
+#[test]
+fn during_a_move_a_quorum_is_both_majorities() {
+    assert!(!taken_by_one_majority(Mutants::default()));
+    #[cfg(feature = "testing")]
+    assert!(taken_by_one_majority(Mutants::only(
+        kernel::env::Mutant::OldMajorityForgotten
+    )));
 }
 
 #[test]
