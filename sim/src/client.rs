@@ -296,10 +296,9 @@ impl Client {
         let registers = self.registers.open.values().map(|ask| (ask.asked, ask.not_before_us));
         // Where there is no place for another request, an answer makes one.
         let has_places = self.places() > 0;
-        let requests = writes.chain(reads).filter(|_| has_places);
+        let requests = writes.chain(reads).chain(registers).filter(|_| has_places);
         let later = requests
             .chain(views)
-            .chain(registers)
             .filter(|(asked, not_before_us)| !asked && *not_before_us > 0)
             .map(|(_, not_before_us)| not_before_us)
             .min()
@@ -441,7 +440,7 @@ impl Client {
             Line::Ready(conn) if self.config.exchange => self.pump_exchange(at_us, conn, out),
             Line::Ready(conn) => {
                 let mut asked = self.ask_reads_and_writes(at_us, conn, out);
-                asked |= self.ask_registers(at_us, conn, out);
+                asked |= self.ask_registers(at_us, conn, self.places(), out);
                 let due = |view: &View| !view.asked && view.not_before_us <= at_us;
                 let views = self.views.iter_mut().enumerate().filter(|(_, view)| due(view));
                 let views: Vec<_> = views
@@ -478,7 +477,8 @@ impl Client {
     fn places(&self) -> usize {
         const FEW: usize = 8;
         let writes = self.pending.values().filter(|op| op.asked).count();
-        let open = writes + self.reads.values().filter(|read| read.asked).count();
+        let registers = self.registers.open.values().filter(|ask| ask.asked).count();
+        let open = writes + registers + self.reads.values().filter(|read| read.asked).count();
         if self.overloads {
             FEW.saturating_sub(open)
         } else {

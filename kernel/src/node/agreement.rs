@@ -42,9 +42,13 @@ use crate::wire::server::Refusal;
 /// The name under which its records are written.
 const WRITER: &str = "register";
 
-/// When what was asked is asked again, and how long a proposer waits at most that another one was faster than.
+/// When what was asked is asked again.
 const AGAIN_US: u64 = 500_000;
+
+/// How long a proposer waits at most that another one was faster than: twice as long each time, for so many times. Who takes longer to agree
+/// than others wait would be overtaken for ever.
 const YIELD_US: u64 = 100_000;
+const YIELD_DOUBLED: u32 = 4;
 
 /// Most requests of one connection that are open at a time.
 const OPEN_MAX: usize = 256;
@@ -95,6 +99,8 @@ struct Attempt {
     found: Option<(Stamp, Bytes)>,
     /// Somebody was asked to accept something: it may have been done.
     may_be_done: bool,
+    /// How often another one was faster.
+    overtaken: u32,
     deadline_us: u64,
     again_us: u64,
 }
@@ -144,10 +150,12 @@ impl Agreement {
         }
     }
 
-    /// Nobody waits for the answers any more that were to go there.
+    /// Nobody waits for the answers any more that were to go there. What is begun is gone on with: whoever asks again is told of it, and would
+    /// be overtaken by it. What waits for its turn is not begun.
     pub fn gone(&mut self, conn: ConnId) {
         let before = self.open.len();
-        self.open.retain(|_, attempt| attempt.conn != conn);
+        let is_begun = |attempt: &Attempt| attempt.phase != Phase::Waiting || attempt.overtaken > 0;
+        self.open.retain(|_, attempt| attempt.conn != conn || is_begun(attempt));
         if self.open.len() < before {
             // Whoever waited for one of them begins.
             let waits = |attempt: &&mut Attempt| attempt.phase == Phase::Waiting;
@@ -258,6 +266,7 @@ impl Node {
             refused: BTreeSet::new(),
             found: None,
             may_be_done: false,
+            overtaken: 0,
             deadline_us,
             again_us: 0,
         };
@@ -406,7 +415,9 @@ impl Node {
                 if *phase == Phase::Preparing || !can_be {
                     // Somebody else is at it: it is tried again above that, after a while.
                     attempt.phase = Phase::Waiting;
-                    attempt.again_us = now.mono_us + 1 + self.rng.below(YIELD_US);
+                    let most_us = YIELD_US << attempt.overtaken.min(YIELD_DOUBLED);
+                    attempt.overtaken = attempt.overtaken.saturating_add(1);
+                    attempt.again_us = now.mono_us + 1 + self.rng.below(most_us);
                 }
                 return;
             }

@@ -61,9 +61,9 @@ impl Registers {
         self.open.values_mut().for_each(|ask| ask.asked = false);
     }
 
-    /// What was asked is asked again, but not before.
+    /// What was asked is asked again, and what was not waits as well: not before.
     pub fn put_off(&mut self, until_us: u64) {
-        for ask in self.open.values_mut().filter(|ask| ask.asked) {
+        for ask in self.open.values_mut() {
             ask.asked = false;
             ask.not_before_us = until_us;
         }
@@ -112,8 +112,8 @@ impl Client {
         self.next_id += 1;
     }
 
-    /// Asks what can be asked now. Whether that was anything.
-    pub(super) fn ask_registers(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
+    /// Asks what can be asked now, at most so many. Whether that was anything.
+    pub(super) fn ask_registers(&mut self, at_us: u64, conn: ConnId, most: usize, out: &mut Vec<Action>) -> bool {
         let old = self.registers.open.extract_if(.., |_, ask| ask.is_forgotten(at_us));
         for (_, ask) in old.collect::<Vec<_>>() {
             let wish = match ask.wish {
@@ -123,10 +123,9 @@ impl Client {
             self.wish(&ask.name, wish);
         }
         let mut said = Vec::new();
-        for (id, ask) in &mut self.registers.open {
-            if ask.asked || ask.not_before_us > at_us {
-                continue;
-            }
+        let due = self.registers.open.iter_mut();
+        let due = due.filter(|(_, ask)| !ask.asked && ask.not_before_us <= at_us);
+        for (id, ask) in due.take(most) {
             ask.asked = true;
             ask.first_us.get_or_insert(at_us);
             let frame = AgreedAsk {

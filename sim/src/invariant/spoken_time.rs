@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use kernel::hlc::Stamp;
-use kernel::machine::Role;
+use kernel::machine::{Input, Role};
 use kernel::msgpack::Reader;
 use kernel::wire::op::Timestamp;
 
@@ -28,6 +28,8 @@ struct Spoken {
     times: BTreeMap<u64, Time>,
     /// The latest time of earlier boots.
     floor: Time,
+    /// A commit has just failed. What waited behind it and does not rest on it is given once more, with the time of when it was given first.
+    failed: bool,
 }
 
 impl Invariant for SpokenTime {
@@ -44,13 +46,17 @@ impl Invariant for SpokenTime {
             }
             // The bound that it had reserved is gone with its disk. Its stamps bear another writer from now on.
             Seen::DiskChanged { node, .. } => _ = self.nodes.remove(node),
+            Seen::Stepped { step, .. } => {
+                let failed = matches!(step.input, Input::Committed { result: Err(_), .. });
+                self.nodes.entry(step.node).or_default().failed = failed;
+            }
             Seen::Left(left) if left.role == Role::Client => {
                 let Some(now) = clock_in(left.frame).map(time) else {
                     return Ok(());
                 };
                 let spoken = self.nodes.entry(left.node).or_default();
                 let before = spoken.times.range(..left.given).next_back().map(|(_, time)| *time);
-                let before = before.unwrap_or(spoken.floor);
+                let before = before.filter(|_| !spoken.failed).unwrap_or(spoken.floor);
                 let after = spoken.times.range(left.given..).next().map_or(now, |(_, time)| *time);
                 if now < before || after < now {
                     let (node, other) = (left.node, if now < before { before } else { after });
@@ -58,7 +64,9 @@ impl Invariant for SpokenTime {
                         "the time that n{node} speaks does not go back; it spoke {now:?} where it had spoken {other:?}"
                     ));
                 }
-                spoken.times.insert(left.given, now);
+                if !spoken.failed {
+                    spoken.times.insert(left.given, now);
+                }
             }
             _ => {}
         }

@@ -176,7 +176,13 @@ impl Run<'_> {
         let idle = |client: &Client| client.is_idle();
         if let Some(client) = self.clients.iter().position(|client| !idle(client)) {
             let standing = self.standing();
-            return End::Stuck(format!("c{client} still has requests that nobody answered; {standing}"));
+            let open = self.clients[client]
+                .awaits()
+                .map(|(key, _)| key.escape_ascii().to_string());
+            let open = Vec::from_iter(open.take(4)).join(", ");
+            return End::Stuck(format!(
+                "c{client} still has requests that nobody answered, of {open}; {standing}"
+            ));
         }
         if let Some(node) = self.left().position(|host| !is_ready(host.phase())) {
             let phase = self.world.hosts()[node].phase();

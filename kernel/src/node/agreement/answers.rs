@@ -21,6 +21,9 @@ impl Node {
         if let Some(next) = others.find(|other| other.key == attempt.key) {
             next.again_us = 0;
         }
+        if self.conns.get(attempt.conn).is_none() {
+            return;
+        }
         let id = &attempt.by.request;
         let refused = match result {
             Ok(became) => match answer(id, &attempt.name, &became) {
@@ -32,9 +35,7 @@ impl Node {
             },
             Err(refused) => refused,
         };
-        if self.conns.get(attempt.conn).is_some() {
-            self.refuse_register(attempt.conn, id, refused.code, refused.reason, now);
-        }
+        self.refuse_register(attempt.conn, id, refused.code, refused.reason, now);
     }
 
     /// What this node had in memory is gone: whether what it proposed is done is not known.
