@@ -118,8 +118,9 @@ pub struct Client {
     /// How often it has waited in vain: each time it waits twice as long from then on, up to a bound. Who never did would not live to
     /// hear an answer that takes several nodes, far from each other.
     in_vain: u32,
-    /// The node has said on this line that it is asked too much at once.
-    overloads: bool,
+    /// The node has said on this line that it is asked too much at once: so many requests it may have open from then on, and when the
+    /// next one who says so makes that less.
+    few: Option<(usize, u64)>,
     refused: u64,
     values_read: u64,
 }
@@ -142,7 +143,7 @@ impl Client {
             views: Vec::new(),
             deadline_us: None,
             in_vain: 0,
-            overloads: false,
+            few: None,
             refused: 0,
             values_read: 0,
         }
@@ -422,7 +423,7 @@ impl Client {
         };
         self.node = (self.node + 1) % self.config.nodes;
         self.frames.clear();
-        self.overloads = false;
+        self.few = None;
         self.reads.values_mut().for_each(|read| read.asked = false);
         self.registers.forget_line();
         self.views.iter_mut().for_each(View::forget);
@@ -475,14 +476,9 @@ impl Client {
 
     /// How many more requests it may have open. The refusals of more than a few would fill the line by themselves, for ever.
     fn places(&self) -> usize {
-        const FEW: usize = 8;
         let writes = self.pending.values().filter(|op| op.asked).count();
         let registers = self.registers.open.values().filter(|ask| ask.asked).count();
         let open = writes + registers + self.reads.values().filter(|read| read.asked).count();
-        if self.overloads {
-            FEW.saturating_sub(open)
-        } else {
-            usize::MAX
-        }
+        self.few.map_or(usize::MAX, |(few, _)| few.saturating_sub(open))
     }
 }

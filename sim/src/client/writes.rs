@@ -10,6 +10,9 @@ use super::{Action, Client, Said};
 use crate::invariant::Write;
 use crate::model::Version;
 
+/// So many requests are asked at once of who was asked too many.
+const FEW: usize = 8;
+
 /// A write that is neither done nor refused yet.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -111,11 +114,11 @@ impl Client {
 
     /// A write was refused.
     pub(super) fn rejected(&mut self, at_us: u64, conn: ConnId, id: u64, code: u64, out: &mut Vec<Action>) {
-        // Of a frame that was not asked on this line nothing is known any more.
-        let Some(pending) = self.pending.get_mut(&id).filter(|pending| pending.asked) else {
+        let for_good = !can_retry(code);
+        // Of what is going to be asked again only a last word counts.
+        let Some(pending) = self.pending.get_mut(&id).filter(|op| op.asked || for_good) else {
             return;
         };
-        let for_good = !can_retry(code);
         pending.asked = false;
         pending.not_before_us = at_us + self.config.patience_us / 3;
         if for_good {
@@ -161,10 +164,15 @@ impl Client {
         self.next_id += 1;
     }
 
-    /// Something was refused, and nobody knows what: all of it is asked again.
+    /// Something was refused, and nobody knows what: all of it is asked again, and less at once.
     pub(super) fn ask_again_later(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) {
         let not_before_us = at_us + self.config.patience_us / 3;
-        self.overloads = true;
+        // What was asked at once is refused at once.
+        match &mut self.few {
+            None => self.few = Some((FEW, not_before_us)),
+            Some((few, next_us)) if *next_us <= at_us => (*few, *next_us) = ((*few / 2).max(1), not_before_us),
+            Some(_) => {}
+        }
         let mut refused = Vec::new();
         // What was not asked yet waits as well: it would be one more request that is too much.
         for (id, pending) in &mut self.pending {
