@@ -424,7 +424,9 @@ impl Client {
         self.node = (self.node + 1) % self.config.nodes;
         self.frames.clear();
         self.few = None;
-        self.reads.values_mut().for_each(|read| read.asked = false);
+        for read in self.reads.values_mut() {
+            (read.asked, read.behind_us) = (false, None);
+        }
         self.registers.forget_line();
         self.views.iter_mut().for_each(View::forget);
         self.deadline_us = None;

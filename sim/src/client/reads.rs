@@ -17,7 +17,12 @@ pub(super) struct Reading {
     /// Asked, on the line that is open now.
     pub asked: bool,
     pub not_before_us: u64,
+    /// Since when nobody has what this line's session was told of.
+    pub behind_us: Option<u64>,
 }
+
+/// So long it is waited for what a session was told of: it may be lost. Another session was told of nothing.
+const BEHIND_US: u64 = 5_000_000;
 
 impl Reading {
     pub fn new(map: &str, key: &str, level: ReadConsistency) -> Self {
@@ -27,6 +32,7 @@ impl Reading {
             level,
             asked: false,
             not_before_us: 0,
+            behind_us: None,
         }
     }
 
@@ -105,6 +111,9 @@ impl Client {
             return;
         };
         let for_good = !can_retry(code);
+        let is_behind = code == u64::from(Code::Behind.number());
+        let behind_us = is_behind.then(|| read.behind_us.unwrap_or(at_us));
+        read.behind_us = behind_us;
         read.asked = false;
         read.not_before_us = at_us + self.config.patience_us / 3;
         if for_good {
@@ -113,6 +122,9 @@ impl Client {
         }
         let request = id;
         out.push(self.says(conn, Said::Refused { request, for_good }));
+        if behind_us.is_some_and(|since_us| at_us - since_us >= BEHIND_US) {
+            self.hang_up(at_us, out);
+        }
     }
 
     pub(super) fn awaits_reads(&self) -> bool {

@@ -8,7 +8,7 @@
 //!
 //! In a cluster of more than one a node answers with what the acting owner has. That may be another one by then, which lacks what one
 //! replica alone had acknowledged: only the session that was told of the delete is protected from that. So compared is what was
-//! said on the same connection, and all of it in the end.
+//! said on the same connection, and all of it in the end. A delete that one replica alone had acknowledged may be lost with its disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use kernel::env::ConnId;
 use super::nothing_invented::name;
 use super::{Invariant, Seen, Survivor};
 use crate::client::{Said, Talk};
-use crate::model::{State, Version, merge, show};
+use crate::model::{State, Version, merge, show, state_of};
 use crate::replicas::partition_of;
 use crate::written::Written;
 
@@ -174,8 +174,21 @@ impl Invariant for NoResurrection {
             }
             Seen::Talked { client, talk } => self.hear(*client, talk),
             Seen::Quiet { nodes, .. } => self.rest(nodes),
-            // What only its old disk knew is known no more.
-            Seen::DiskChanged { node, .. } => {
+            // What only its old disk knew is known no more, whichever node had told of it.
+            Seen::DiskChanged { node, disks } => {
+                let left: Vec<State> = disks
+                    .iter()
+                    .flatten()
+                    .map(|disk| state_of(disk))
+                    .collect::<Result<_, _>>()?;
+                let held = |key: &Bytes| left.iter().filter_map(|state| state.get(key)).collect::<Vec<_>>();
+                for told in self.nodes.values_mut() {
+                    told.to_all.dead.retain(|key, dead| {
+                        let held = held(key);
+                        let is_back = held.iter().any(|held| held.value.is_some() && *held < dead);
+                        !is_back || held.iter().any(|held| *held >= dead)
+                    });
+                }
                 let told = self.nodes.entry(*node).or_default();
                 let disk = told.disk + 1;
                 *told = Node {

@@ -225,8 +225,9 @@ impl SessionGuarantees {
                 Ok(())
             }
             Said::AsksToWatch { query } => {
-                let floors = session.floors.clone();
-                session.watched.insert(query.clone(), floors);
+                // Asked again on the same session, the answer may be to the first time.
+                let floors = &session.floors;
+                session.watched.entry(query.clone()).or_insert_with(|| floors.clone());
                 Ok(())
             }
             Said::Row { first, key, value } => {

@@ -124,7 +124,8 @@ pub fn limits(header: &Header) -> Limits {
         heartbeat_ms: header.heartbeat_ms,
         silence_ms: header.silence_ms,
         probe_ms: header.heartbeat_ms,
-        session_ms: 5_000,
+        // Longer than any run: what a session was told counts to the end.
+        session_ms: 3_600_000,
         anti_entropy_ms: header.anti_entropy_ms,
         repair_bytes: header.chunk_bytes as usize,
         // Partitions are small here. Where chunks are, coded symbols are used for the smallest.
