@@ -250,7 +250,7 @@ impl Node {
                     self.answer(gathering, now);
                 }
             }
-            Reply::Frame(frame) => {
+            Reply::Value { frame, stamp } => {
                 let Some(gathering) = self.waits.end(ask.of.0) else {
                     return;
                 };
@@ -258,7 +258,8 @@ impl Node {
                     if self.is_behind(conn, &gathering.parts, frame, now) {
                         return self.refuse(gathering, behind(), now);
                     }
-                    self.pass_on(conn, &gathering.parts, frame, now);
+                    let stamp = stamp.map(Stamp::from_bytes);
+                    self.pass_on(conn, &gathering.parts, (frame, stamp), now);
                 }
             }
             Reply::Refused(refused) => self.refuse_ask(&ask, &refused, now),

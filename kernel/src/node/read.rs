@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::crdt::Record;
 use crate::crdt::floor::is_collectable;
 use crate::env::{ConnId, NodeId, Now};
+use crate::hlc::Stamp;
 use crate::machine::ConnKind;
 use crate::node::Node;
 use crate::node::waits::{Asker, Parts, Reading, Shown, Wait};
@@ -100,16 +101,14 @@ impl Node {
         if get.consistency == ReadConsistency::Quorum {
             return self.read_by_quorum(asker, get.id, key, floor, now);
         }
-        let Ok(shown) = Floor::judge(
-            floor,
-            self.store.get(&key).map(|version| version.stamp),
-            self.store.floor(),
-        ) else {
+        let stamp = self.store.get(&key).map(|version| version.stamp);
+        let Ok(shown) = Floor::judge(floor, stamp, self.store.floor()) else {
             return self.reply(conn, request, Reply::Refused(behind()), Shows::Nothing);
         };
         let found = shown.of(self.store.live(&key));
-        let frame = server::value(get.id, get.map, get.key, found);
-        self.reply(conn, request, Reply::Frame(&frame), Shows::Read);
+        let frame = &server::value(get.id, get.map, get.key, found);
+        let stamp = stamp.map(Stamp::to_bytes);
+        self.reply(conn, request, Reply::Value { frame, stamp }, Shows::Read);
     }
 
     /// Reads from a majority, and writes back what it found to one before it is shown.
@@ -289,15 +288,13 @@ impl Node {
         };
         let version = judged.of(version.filter(|version| version.value_at(now_ms).is_some()));
         let frame = server::value(id, shown.key.map(), shown.key.key(), version);
+        let stamp = shown.record.as_ref().map(|record| record.version().stamp);
         match gathering.asker {
-            Asker::Client { conn, .. } => {
-                if let (None, Some(record)) = (version, &shown.record) {
-                    let stamp = record.version().stamp;
-                    self.told(conn, &shown.key, Floor { stamp, gone: true }, now);
-                }
-                self.pass_on(conn, &gathering.parts, &frame, now)
+            Asker::Client { conn, .. } => self.pass_on(conn, &gathering.parts, (&frame, stamp), now),
+            Asker::Node { conn, request } => {
+                let (frame, stamp) = (&frame[..], stamp.map(Stamp::to_bytes));
+                self.reply(conn, request, Reply::Value { frame, stamp }, Shows::Nothing);
             }
-            Asker::Node { conn, request } => self.reply(conn, request, Reply::Frame(&frame), Shows::Nothing),
         }
     }
 
@@ -329,8 +326,8 @@ impl Node {
         told.max(coming.map(|stamp| Floor { stamp, gone: false }))
     }
 
-    /// Gives a client the answer that was found elsewhere.
-    pub(super) fn pass_on(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) {
+    /// Gives a client the answer that was found elsewhere, where what is held has that stamp.
+    pub(super) fn pass_on(&mut self, conn: ConnId, parts: &Parts, (frame, stamp): (&[u8], Option<Stamp>), now: Now) {
         let Parts::Read { id, key, floor } = parts else {
             return;
         };
@@ -341,8 +338,11 @@ impl Node {
                 stamp: at.stamp,
                 gone: false,
             }),
-            // What the client was told of, or what came after it, is not there any more.
-            Ok(ServerMessage::Value { found: None, .. }) => floor.map(|floor| Floor { gone: true, ..floor }),
+            // What the client was told of, or what came after it, is not there any more: nothing that is older than that comes back.
+            Ok(ServerMessage::Value { found: None, .. }) => {
+                let told = floor.map(|floor| floor.stamp).max(stamp);
+                told.map(|stamp| Floor { stamp, gone: true })
+            }
             _ => None,
         };
         if let Some(told) = told {

@@ -193,8 +193,13 @@ pub enum Vote<'a> {
 pub enum Reply<'a> {
     /// What became of each write, in their order.
     Ops(Vec<Result<Consistency, Refusal>>),
-    /// A message for the client, as it is.
-    Frame(&'a [u8]),
+    /// What a read found.
+    Value {
+        /// The message for the client, as it is.
+        frame: &'a [u8],
+        /// The stamp of what is held, whether that is shown or is a tombstone or has expired.
+        stamp: Option<[u8; 16]>,
+    },
     /// Nothing of it was done.
     Refused(Refusal),
 }

@@ -89,7 +89,7 @@ use crate::msgpack;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The protocol that this kernel speaks with other nodes.
-pub const PEER_PROTOCOL_VERSION: u64 = 6;
+pub const PEER_PROTOCOL_VERSION: u64 = 7;
 
 /// Most boots of its disk that a node tells of.
 pub const BOOTS_MAX: usize = 16;

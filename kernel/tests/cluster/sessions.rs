@@ -60,6 +60,25 @@ fn what_a_client_has_read_it_does_not_read_older() {
 }
 
 #[test]
+fn what_a_client_was_told_is_gone_does_not_come_back_with_another_owner() {
+    for read_before in [false, true] {
+        let (mut net, key, replicas, at) = owner_apart();
+        let writer = (0..5)
+            .find(|node| !replicas.contains(node) && *node != at)
+            .expect("two of five do not hold it");
+        if read_before {
+            assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["value 1"]);
+        }
+        assert_eq!(net.delete(writer, &key, 6), ["ack PERSISTED"]);
+        assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["nothing"]);
+        net.crash(replicas[0]);
+        net.run(1_000);
+        let said = net.read(at, &key, ReadConsistency::Owner);
+        assert!(said[0].starts_with(BEHIND), "{said:?}");
+    }
+}
+
+#[test]
 fn another_connection_is_another_session() {
     let (mut net, key, replicas, at) = owner_apart();
     assert_eq!(net.write(at, &key, 6, 2, Consistency::Eventual), ["ack PERSISTED"]);

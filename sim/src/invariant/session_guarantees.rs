@@ -142,6 +142,13 @@ impl Session {
 }
 
 /// What is wrong with a read that shows `version` to who knows `floor`.
+impl Floor {
+    /// Whether that is one of two writes that were stamped alike, as far as anybody can say.
+    fn is_alike(&self, version: Option<&Version>) -> bool {
+        self.version.writer == TWIN && version.is_none_or(|version| version.stamp == self.version.stamp)
+    }
+}
+
 fn judge(key: &Bytes, version: Option<&Version>, floor: &Floor, written: &Written) -> Option<String> {
     let guarantee = if floor.own {
         "a session reads its own writes"
@@ -198,13 +205,10 @@ impl SessionGuarantees {
                 }
                 let now = session.floors.get(key).cloned();
                 let floor = if talk.ordered { now } else { asked };
-                let alike = |floor: &&Floor| {
-                    let twin = self.nodes.len() > 1 && floor.version.writer == TWIN;
-                    twin && version.is_none_or(|version| version.stamp == floor.version.stamp)
-                };
+                let is_cluster = self.nodes.len() > 1;
                 let wrong = floor
                     .as_ref()
-                    .filter(|floor| !alike(floor))
+                    .filter(|floor| !(is_cluster && floor.is_alike(version)))
                     .and_then(|floor| judge(key, version, floor, &self.written));
                 if let Some(wrong) = wrong {
                     return Err(wrong);
@@ -240,7 +244,9 @@ impl SessionGuarantees {
                     (true, Some(query)) => session.watched.get(query),
                     (true, None) => None,
                 };
+                let is_cluster = self.nodes.len() > 1;
                 let floor = known.and_then(|known| known.get(key)).filter(|_| talk.ordered);
+                let floor = floor.filter(|floor| !(is_cluster && floor.is_alike(Some(version))));
                 if let Some(wrong) = floor.and_then(|floor| judge(key, Some(version), floor, &self.written)) {
                     return Err(wrong);
                 }

@@ -279,7 +279,7 @@ fn word(body: &[u8]) -> Summary {
         Some(Word::Answer { request, reply }) => {
             let what = match reply {
                 Reply::Ops(results) => format!("{} writes", results.len()),
-                Reply::Frame(_) => "a frame".into(),
+                Reply::Value { .. } => "a value".into(),
                 Reply::Refused(refusal) => format!("refused: {}", refusal.code.name()),
             };
             (Kind::Done, format!("ANSWER {request}: {what}"))

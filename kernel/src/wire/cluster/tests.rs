@@ -56,7 +56,10 @@ fn words() -> Vec<Word<'static>> {
     let replies = [
         Reply::Ops(vec![]),
         Reply::Ops(vec![Ok(Consistency::Strong), Err(refused()), Ok(Consistency::Eventual)]),
-        Reply::Frame(b"frame"),
+        Reply::Value {
+            frame: b"frame",
+            stamp: Some([3; 16]),
+        },
         Reply::Refused(refused()),
     ];
     let wanted = |from| Wanted {
