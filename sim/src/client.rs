@@ -26,7 +26,7 @@ use crate::network::NetInput;
 use crate::watch::{Rows, View, Watch, document};
 use reads::Reading;
 use registers::Registers;
-use writes::Pending;
+use writes::{Few, Pending};
 
 pub use talk::{Found, Said, Talk};
 
@@ -118,9 +118,8 @@ pub struct Client {
     /// How often it has waited in vain: each time it waits twice as long from then on, up to a bound. Who never did would not live to
     /// hear an answer that takes several nodes, far from each other.
     in_vain: u32,
-    /// The node has said on this line that it is asked too much at once: so many requests it may have open from then on, and when the
-    /// next one who says so makes that less.
-    few: Option<(usize, u64)>,
+    /// The node has said on this line that it is asked too much at once: what it may have open from then on.
+    few: Option<Few>,
     refused: u64,
     values_read: u64,
 }
@@ -403,6 +402,7 @@ impl Client {
 
     /// Something came back: patience begins again.
     fn answered(&mut self, at_us: u64) {
+        self.few.iter_mut().for_each(Few::answered);
         let watching = self.views.iter().any(|view| view.asked && view.rows.is_none());
         let greeting = matches!(self.line, Line::Greeting(_));
         let waiting = greeting || watching || self.registers.awaits() || !self.frames.is_empty() || self.awaits_reads();
@@ -481,6 +481,8 @@ impl Client {
         let writes = self.pending.values().filter(|op| op.asked).count();
         let registers = self.registers.open.values().filter(|ask| ask.asked).count();
         let open = writes + registers + self.reads.values().filter(|read| read.asked).count();
-        self.few.map_or(usize::MAX, |(few, _)| few.saturating_sub(open))
+        self.few
+            .as_ref()
+            .map_or(usize::MAX, |few| few.open.saturating_sub(open))
     }
 }

@@ -10,8 +10,42 @@ use super::{Action, Client, Said};
 use crate::invariant::Write;
 use crate::model::Version;
 
-/// So many requests are asked at once of who was asked too many.
-const FEW: usize = 8;
+/// How many requests are asked at once of who was asked too many: half as many each time, and one more where all of them were answered (Chiu
+/// and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance", 1989).
+#[derive(Debug)]
+pub(super) struct Few {
+    pub open: usize,
+    /// Answers since that was changed.
+    answers: usize,
+    /// Whoever is asked too many at once says so of each.
+    not_before_us: u64,
+}
+
+impl Few {
+    const MOST: usize = 8;
+
+    fn after(not_before_us: u64) -> Self {
+        Self {
+            open: Self::MOST,
+            answers: 0,
+            not_before_us,
+        }
+    }
+
+    pub fn answered(&mut self) {
+        self.answers += 1;
+        if self.answers > 2 * self.open && self.open < Self::MOST {
+            (self.open, self.answers) = (self.open + 1, 0);
+        }
+    }
+
+    fn refused(&mut self, at_us: u64, not_before_us: u64) {
+        self.answers = 0;
+        if self.not_before_us <= at_us {
+            (self.open, self.not_before_us) = ((self.open / 2).max(1), not_before_us);
+        }
+    }
+}
 
 /// A write that is neither done nor refused yet.
 #[derive(Debug)]
@@ -167,11 +201,9 @@ impl Client {
     /// Something was refused, and nobody knows what: all of it is asked again, and less at once.
     pub(super) fn ask_again_later(&mut self, at_us: u64, conn: ConnId, out: &mut Vec<Action>) {
         let not_before_us = at_us + self.config.patience_us / 3;
-        // What was asked at once is refused at once.
         match &mut self.few {
-            None => self.few = Some((FEW, not_before_us)),
-            Some((few, next_us)) if *next_us <= at_us => (*few, *next_us) = ((*few / 2).max(1), not_before_us),
-            Some(_) => {}
+            None => self.few = Some(Few::after(not_before_us)),
+            Some(few) => few.refused(at_us, not_before_us),
         }
         let mut refused = Vec::new();
         // What was not asked yet waits as well: it would be one more request that is too much.

@@ -41,12 +41,12 @@ pub(super) fn draw(seed: u64) -> Plan {
         // An exchange asks one thing after the other, each of them on a connection of its own: that takes its time.
         header.converge_us = header.converge_us.max(120_000_000);
     }
-    if header.chunk_bytes < 100 && header.latency_us.1 > 100_000 {
-        // A partition that moves comes record by record, and a disk that is slow as well makes each of them take a second.
-        header.converge_us = header.converge_us.max(120_000_000);
-    }
     let theme = themes::draw(&mut header, &mut streams("theme").at(0, 0));
     let theme = theme.or_else(|| themes::given_up(&mut header, &mut streams("given up").at(0, 0)));
+    if header.chunk_bytes.min(header.unsent_bytes) <= 100 && header.latency_us.1 > 100_000 {
+        // A partition that moves comes record by record, and what is asked is answered one at a time: there and back for each.
+        header.converge_us = header.converge_us.max(240_000_000);
+    }
     let mut entries = Vec::new();
     workload::operations(&header, &streams("workload"), &mut entries);
     workload::watches(&header, &streams("watches"), &mut entries);
