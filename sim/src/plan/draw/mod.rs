@@ -43,8 +43,9 @@ pub(super) fn draw(seed: u64) -> Plan {
     }
     let theme = themes::draw(&mut header, &mut streams("theme").at(0, 0));
     let theme = theme.or_else(|| themes::given_up(&mut header, &mut streams("given up").at(0, 0)));
-    if header.chunk_bytes.min(header.unsent_bytes) <= 100 && header.latency_us.1 > 100_000 {
-        // A partition that moves comes record by record, and what is asked is answered one at a time: there and back for each.
+    let is_little = header.chunk_bytes < 100 || header.unsent_bytes < 1_000;
+    if is_little && header.latency_us.1 > 100_000 {
+        // A partition that moves comes record by record, and what is asked is answered one or two at a time: there and back for each.
         header.converge_us = header.converge_us.max(240_000_000);
     }
     let mut entries = Vec::new();
