@@ -32,6 +32,7 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::HintOlderThanTombstone, "kernel/tests/cluster/floor.rs"),
     (Mutant::KeepsBelowFloor, "kernel/tests/cluster/floor.rs"),
     (Mutant::PromiseForgotten, "kernel/tests/cluster/locks.rs"),
+    (Mutant::LookUnaccepted, "kernel/tests/cluster/locks.rs"),
     (Mutant::OldMajorityForgotten, "kernel/tests/cluster/moves.rs"),
     (Mutant::StaleTableAccepted, "kernel/tests/cluster/stale.rs"),
     (Mutant::FillBeforePromise, "kernel/tests/cluster/stale.rs"),

@@ -241,6 +241,46 @@ fn what_was_promised_is_kept() {
     assert!(accepts_below_its_promise(Mutants::only(Mutant::PromiseForgotten)));
 }
 
+/// A node is asked what a definition is, and a majority tells it: whether it says so before a majority has accepted that once more. The one
+/// who told may have been the only one who had.
+fn answers_what_it_was_told(mutants: Mutants) -> bool {
+    let mut net = of(3, mutants);
+    assert_eq!(define(&mut net, 0, "1", 7, 0), ["defined 1 None"]);
+    let look = AgreedAsk {
+        id: "2",
+        name: "n",
+        owner: None,
+        wish: Wish::Look,
+    };
+    net.host(0).take(CLIENT_CONN);
+    net.host(0).receive(CLIENT_CONN, &look.to_frame());
+    let (to, from) = (net.link(0, 1), net.link(1, 0));
+    // There and back once, and what this node says to itself.
+    for (at, out, other, back) in [(0, to, 1, from), (1, from, 0, to)] {
+        net.host(at).advance(10);
+        for frame in net.host(at).take(out) {
+            net.host(other).receive(back, &frame);
+        }
+        net.host(other).advance(10);
+    }
+    let answers = net.answers(0);
+    let asks = |frame: &bytes::Bytes| match PeerMessage::decode(frame) {
+        Ok(PeerMessage::Cluster(body)) => matches!(Word::decode(body), Some(Word::Propose { value: Some(_), .. })),
+        _ => false,
+    };
+    assert_eq!(net.host(0).take(to).iter().any(asks), answers.is_empty());
+    net.run(600);
+    let later = net.answers(0);
+    assert_eq!([answers.clone(), later].concat(), ["defined 1 Some([7])"]);
+    !answers.is_empty()
+}
+
+#[test]
+fn what_is_told_of_a_register_was_accepted_by_a_majority() {
+    assert!(!answers_what_it_was_told(Mutants::default()));
+    assert!(answers_what_it_was_told(Mutants::only(Mutant::LookUnaccepted)));
+}
+
 #[test]
 fn what_could_not_be_read_again_is_not_kept() {
     let mut net = of(2, Mutants::default());
