@@ -101,6 +101,10 @@ struct Attempt {
     may_be_done: bool,
     /// How often another one was faster.
     overtaken: u32,
+    /// A change that can be asked again on another connection: who asks has a name.
+    named: bool,
+    /// The connection is gone.
+    alone: bool,
     deadline_us: u64,
     again_us: u64,
 }
@@ -150,12 +154,21 @@ impl Agreement {
         }
     }
 
-    /// Nobody waits for the answers any more that were to go there. What is begun is gone on with: whoever asks again is told of it, and would
-    /// be overtaken by it. What waits for its turn is not begun.
+    /// Nobody waits for the answers any more that were to go there. A change that was begun by a name is gone on with: whoever asks again by that
+    /// name is told of it, and would be overtaken by it. What only that connection could have asked again is not, nor what waits for its
+    /// turn, nor more than one connection may have open.
     pub fn gone(&mut self, conn: ConnId) {
         let before = self.open.len();
-        let is_begun = |attempt: &Attempt| attempt.phase != Phase::Waiting || attempt.overtaken > 0;
-        self.open.retain(|_, attempt| attempt.conn != conn || is_begun(attempt));
+        let mut left = OPEN_MAX.saturating_sub(self.open.values().filter(|attempt| attempt.alone).count());
+        self.open.retain(|_, attempt| {
+            let is_begun = attempt.phase != Phase::Waiting || attempt.overtaken > 0;
+            let goes_on = attempt.named && is_begun && left > 0;
+            if attempt.conn == conn && goes_on {
+                attempt.alone = true;
+                left -= 1;
+            }
+            attempt.conn != conn || goes_on
+        });
         if self.open.len() < before {
             // Whoever waited for one of them begins.
             let waits = |attempt: &&mut Attempt| attempt.phase == Phase::Waiting;
@@ -267,6 +280,8 @@ impl Node {
             found: None,
             may_be_done: false,
             overtaken: 0,
+            named: ask.owner.is_some() && ask.wish != Wish::Look,
+            alone: false,
             deadline_us,
             again_us: 0,
         };

@@ -255,11 +255,11 @@ impl Node {
                     return;
                 };
                 if let Asker::Client { conn, .. } = gathering.asker {
-                    if self.is_behind(conn, &gathering.parts, frame, now) {
+                    let answer = (frame, stamp.map(Stamp::from_bytes));
+                    if self.is_behind(conn, &gathering.parts, answer, now) {
                         return self.refuse(gathering, behind(), now);
                     }
-                    let stamp = stamp.map(Stamp::from_bytes);
-                    self.pass_on(conn, &gathering.parts, (frame, stamp), now);
+                    self.pass_on(conn, &gathering.parts, answer, now);
                 }
             }
             Reply::Refused(refused) => self.refuse_ask(&ask, &refused, now),

@@ -300,7 +300,13 @@ impl Node {
 
     /// Whether a client was told of something newer than another node's answer after that node was asked: it knew only what was to be
     /// shown at least by then.
-    pub(super) fn is_behind(&mut self, conn: ConnId, parts: &Parts, frame: &[u8], now: Now) -> bool {
+    pub(super) fn is_behind(
+        &mut self,
+        conn: ConnId,
+        parts: &Parts,
+        (frame, stamp): (&[u8], Option<Stamp>),
+        now: Now,
+    ) -> bool {
         let Parts::Read { key, floor, .. } = parts else {
             return false;
         };
@@ -313,7 +319,8 @@ impl Node {
         };
         match shown {
             Some(_) => told > *floor && Floor::judge(told, shown, 0) != Ok(session::Shown::Held),
-            None => told.map(|told| told.stamp) > floor.map(|floor| floor.stamp),
+            // What is held there has gone; where nothing is held it was at least what was asked for.
+            None => told.map(|told| told.stamp) > floor.map(|floor| floor.stamp).max(stamp),
         }
     }
 

@@ -11,8 +11,9 @@
 //! | node | `DEFINED` (ours) | `requestId`, `name`, `version` (0: there is none), `value` |
 //!
 //! What cannot be done is an `ERROR` with the `requestId`: `Locked` while somebody else holds the lock, `NotPossible` if the definition has
-//! another version. Asking again with the same `requestId` and `owner`, within ten seconds, is the same request: it is done once, and
-//! answered as it was; who holds a lock still holds it for longer by that.
+//! another version. Asking again with the same `requestId` and `owner`, within ten seconds at least, is the same request: it is done once,
+//! and answered as it was; who holds a lock still holds it for longer by that. For something else another `requestId` is used: how long after
+//! the ten seconds one is remembered depends on how many come after it, and a lock that was granted then may be over.
 
 use bytes::Bytes;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use kernel::cluster::agreed::Wish;
 use kernel::env::{Mutant, Mutants, WriterId};
 use kernel::hlc::Stamp;
+use kernel::machine::Input;
 use kernel::node::NodeConfig;
 use kernel::query::Query;
 use kernel::wire::agreed::AgreedAsk;
@@ -13,6 +14,7 @@ use kernel::wire::peer::PeerMessage;
 use kernel::wire::query::query_sub;
 use kernel::wire::{Consistency, ReadConsistency};
 
+use crate::host::CLIENT;
 use crate::net::{CLIENT_CONN, Net, config};
 
 fn of(nodes: usize, mutants: Mutants) -> Net {
@@ -239,6 +241,38 @@ fn accepts_below_its_promise(mutants: Mutants) -> bool {
 fn what_was_promised_is_kept() {
     assert!(!accepts_below_its_promise(Mutants::default()));
     assert!(accepts_below_its_promise(Mutants::only(Mutant::PromiseForgotten)));
+}
+
+/// Who asks for a lock and is gone before he hears of it; and what another is told who asks for it later.
+fn asked_and_gone(owner: Option<&str>) -> (Net, Vec<String>) {
+    let mut net = of(3, Mutants::default());
+    let conn = net.open(0, CLIENT);
+    let ask = AgreedAsk {
+        id: "1",
+        name: "n",
+        owner,
+        wish: Wish::Lock { ttl_ms: 20_000 },
+    };
+    net.host(0).receive(conn, &ask.to_frame());
+    net.host(0).take(conn);
+    net.host(0).step(Input::Closed { conn });
+    net.run(600);
+    assert!(net.host(0).take(conn).is_empty(), "nobody is there to be told");
+    let others = lock(&mut net, 1, "b");
+    (net, others)
+}
+
+#[test]
+fn what_was_begun_by_a_name_is_done_though_its_client_is_gone() {
+    let (mut net, others) = asked_and_gone(Some("a"));
+    assert!(others[0].starts_with("423 "), "{others:?}");
+    token(&lock(&mut net, 2, "a"));
+}
+
+#[test]
+fn a_lock_that_nobody_can_ask_for_again_is_given_to_nobody() {
+    let (_, others) = asked_and_gone(None);
+    token(&others);
 }
 
 /// A node is asked what a definition is, and a majority tells it: whether it says so before a majority has accepted that once more. The one

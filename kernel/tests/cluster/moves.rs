@@ -107,19 +107,41 @@ fn a_node_that_dies_while_it_is_filled_and_comes_back_empty_is_another() {
     assert_eq!(net.host(0).node.stats().members, 4);
 }
 
-#[test]
-fn what_is_taken_over_goes_on_where_a_link_was_lost() {
+/// A node with 60 keys in one partition, and another that takes it over, a record in a tenth of a second.
+fn filled_slowly() -> (Net, Vec<String>) {
     let mut net = Net::of(1);
-    // All of them lie in one partition.
     let keys: Vec<String> = (0..60).map(|n| format!("{{t}}{n}")).collect();
     for (n, key) in keys.iter().enumerate() {
         assert_eq!(net.write(0, key, 5, n as u8, Consistency::Quorum), ["ack REPLICATED"]);
     }
     let mut slow = config(1);
-    // A record takes a tenth of a second.
     slow.limits.move_bytes_per_s = 400;
     net.add(slow);
     net.until(|net| net.moves(0) > 0);
+    (net, keys)
+}
+
+#[test]
+fn what_was_taken_over_and_is_lost_is_taken_over_again() {
+    let (mut net, keys) = filled_slowly();
+    // What comes is only in memory; then the link is lost, and what was in memory as well.
+    net.run(600);
+    net.host(1).hold = true;
+    net.run(2_000);
+    assert!(!net.host(1).held.is_empty());
+    net.split(&[0], &[1]);
+    net.host(1).hold = false;
+    net.host(1).fail_held(StorageError::Io);
+    net.run(500);
+    net.heal();
+    net.until(|net| net.moves(0) == 0);
+    let missing = keys.iter().filter(|key| net.holders(key) != [0, 1]);
+    assert_eq!(missing.count(), 0, "it says that it is filled");
+}
+
+#[test]
+fn what_is_taken_over_goes_on_where_a_link_was_lost() {
+    let (mut net, keys) = filled_slowly();
     for _ in 0..60 {
         net.run(600);
         net.split(&[0], &[1]);

@@ -1,7 +1,10 @@
 //! A client on one connection is shown nothing older than what it was told, whoever acts as owner by then.
 
+use kernel::machine::Input;
+use kernel::wire::client::{Get, get_key};
 use kernel::wire::{Consistency, ReadConsistency};
 
+use crate::host::CLIENT;
 use crate::net::{CLIENT_CONN, Net};
 
 const BEHIND: &str = "412 ";
@@ -79,13 +82,59 @@ fn what_a_client_was_told_is_gone_does_not_come_back_with_another_owner() {
 }
 
 #[test]
+fn what_a_majority_said_is_gone_does_not_come_back_with_another_owner() {
+    let mut net = Net::of(4);
+    let key = net.key_owned_by(0);
+    assert_eq!(net.write(0, &key, 5, 1, Consistency::Strong), ["ack REPLICATED"]);
+    let (replicas, _) = net.placement(0, &key);
+    let at = (0..4)
+        .find(|node| !replicas.contains(node))
+        .expect("three of four hold it");
+    // The last of them does not hear of the delete, and acts as owner afterwards.
+    net.split(&replicas[..2], &replicas[2..]);
+    net.run(1_000);
+    assert_eq!(net.delete(replicas[0], &key, 6), ["ack PERSISTED"]);
+    assert_eq!(net.read(at, &key, ReadConsistency::Quorum), ["nothing"]);
+    (0..2).for_each(|place| _ = net.crash(replicas[place]));
+    net.run(1_000);
+    let said = net.read(at, &key, ReadConsistency::Owner);
+    assert!(said[0].starts_with(BEHIND), "{said:?}");
+}
+
+/// What was told of the first of them is no reason to refuse the second, which was asked before.
+#[test]
+fn what_is_gone_is_told_as_often_as_it_is_asked_for() {
+    let mut net = Net::of(3);
+    let key = net.key_owned_by(2);
+    assert_eq!(net.write(0, &key, 5, 1, Consistency::Quorum), ["ack REPLICATED"]);
+    assert_eq!(net.delete(2, &key, 6), ["ack PERSISTED"]);
+    for consistency in [ReadConsistency::Owner, ReadConsistency::Quorum] {
+        for id in ["1", "2"] {
+            let get = Get {
+                id,
+                map: "m",
+                key: key.as_bytes(),
+                consistency,
+            };
+            net.host(0).receive(CLIENT_CONN, &get_key(&get));
+        }
+        net.run(50);
+        assert_eq!(net.answers(0), ["nothing", "nothing"]);
+        // Another session, for which all is new.
+        net.host(0).step(Input::Closed { conn: CLIENT_CONN });
+        net.host(0).open(CLIENT_CONN.0, CLIENT);
+        net.answers(0);
+    }
+}
+
+#[test]
 fn another_connection_is_another_session() {
     let (mut net, key, replicas, at) = owner_apart();
     assert_eq!(net.write(at, &key, 6, 2, Consistency::Eventual), ["ack PERSISTED"]);
     net.crash(replicas[0]);
     net.run(1_000);
     let host = net.host(at);
-    host.step(kernel::machine::Input::Closed { conn: CLIENT_CONN });
-    host.open(CLIENT_CONN.0, crate::host::CLIENT);
+    host.step(Input::Closed { conn: CLIENT_CONN });
+    host.open(CLIENT_CONN.0, CLIENT);
     assert_eq!(net.read(at, &key, ReadConsistency::Owner), ["value 1"]);
 }

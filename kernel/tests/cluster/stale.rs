@@ -8,7 +8,6 @@ use kernel::hlc::Stamp;
 use kernel::node::NodeConfig;
 use kernel::partition::{PartitionId, PartitionSet};
 use kernel::query::Query;
-
 use kernel::store::RecordKey;
 use kernel::wire::Consistency;
 use kernel::wire::cluster::{Wanted, Word};

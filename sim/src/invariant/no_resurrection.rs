@@ -8,7 +8,8 @@
 //!
 //! In a cluster of more than one a node answers with what the acting owner has. That may be another one by then, which lacks what one
 //! replica alone had acknowledged: only the session that was told of the delete is protected from that. So compared is what was
-//! said on the same connection, and all of it in the end. A delete that one replica alone had acknowledged may be lost with its disk.
+//! said on the same connection, and all of it in the end. A delete that one replica alone had acknowledged may be lost with its disk;
+//! one that is settled had reached them all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,8 @@ pub struct NoResurrection {
     asked: BTreeMap<(usize, u64), Known>,
     /// The nodes that ever were up.
     up: BTreeSet<usize>,
+    /// The highest floor that was seen: what was deleted by then all replicas had heard of.
+    floor: u64,
 }
 
 /// What a node has told its clients.
@@ -174,6 +177,10 @@ impl Invariant for NoResurrection {
             }
             Seen::Talked { client, talk } => self.hear(*client, talk),
             Seen::Quiet { nodes, .. } => self.rest(nodes),
+            Seen::Sampled { holdings } => {
+                self.floor = holdings.iter().map(|held| held.floor).fold(self.floor, u64::max);
+                Ok(())
+            }
             // What only its old disk knew is known no more, whichever node had told of it.
             Seen::DiskChanged { node, disks } => {
                 let left: Vec<State> = disks
@@ -186,7 +193,8 @@ impl Invariant for NoResurrection {
                     told.to_all.dead.retain(|key, dead| {
                         let held = held(key);
                         let is_back = held.iter().any(|held| held.value.is_some() && *held < dead);
-                        !is_back || held.iter().any(|held| *held >= dead)
+                        let is_settled = dead.stamp.time() <= self.floor;
+                        is_settled || !is_back || held.iter().any(|held| *held >= dead)
                     });
                 }
                 let told = self.nodes.entry(*node).or_default();

@@ -141,7 +141,6 @@ impl Session {
     }
 }
 
-/// What is wrong with a read that shows `version` to who knows `floor`.
 impl Floor {
     /// Whether that is one of two writes that were stamped alike, as far as anybody can say.
     fn is_alike(&self, version: Option<&Version>) -> bool {
@@ -149,6 +148,7 @@ impl Floor {
     }
 }
 
+/// What is wrong with a read that shows `version` to who knows `floor`.
 fn judge(key: &Bytes, version: Option<&Version>, floor: &Floor, written: &Written) -> Option<String> {
     let guarantee = if floor.own {
         "a session reads its own writes"
