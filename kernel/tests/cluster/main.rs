@@ -3,6 +3,7 @@
 
 mod admin;
 mod clocks;
+mod comings;
 mod floor;
 mod forced;
 #[path = "../node/host.rs"]

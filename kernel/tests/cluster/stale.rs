@@ -5,11 +5,13 @@ use bytes::Bytes;
 use kernel::crdt::{Record, Version};
 use kernel::env::{Limits, Mutants, WriterId};
 use kernel::hlc::Stamp;
+use kernel::machine::Phase;
 use kernel::node::NodeConfig;
 use kernel::partition::{PartitionId, PartitionSet};
 use kernel::query::Query;
 use kernel::store::RecordKey;
 use kernel::wire::Consistency;
+use kernel::wire::admin::Order;
 use kernel::wire::cluster::{Wanted, Word};
 use kernel::wire::gather::{Watch, query_bytes};
 use kernel::wire::peer::{self, PeerMessage};
@@ -71,6 +73,10 @@ fn moved_in_part(net: &mut Net, keys: &[String]) -> (usize, usize, String) {
 /// Whether a replica confirms a write that is sent by who acts by this version.
 fn confirms(net: &mut Net, keys: &[String], epoch: u64) -> bool {
     let (node, other, key) = moved_in_part(net, keys);
+    confirms_at(net, (node, other, &key), epoch)
+}
+
+fn confirms_at(net: &mut Net, (node, other, key): (usize, usize, &str), epoch: u64) -> bool {
     let key = RecordKey::new("m", key.as_bytes(), &Limits::default()).expect("a short key");
     let stamp = Stamp::new(6, 0, WriterId(9)).expect("in range");
     let record = Record::new(&Version::new(stamp, "w", Some(&[2])));
@@ -104,6 +110,23 @@ fn a_write_that_is_sent_by_an_old_table_is_taken_and_not_confirmed() {
         let (mut net, keys, before) = grown(Mutants::only(kernel::env::Mutant::StaleTableAccepted));
         assert!(confirms(&mut net, &keys, before));
     }
+}
+
+/// It lies where it lay, and in between others have taken writes for it (scylladb issue 14823).
+#[test]
+fn a_write_that_is_sent_by_an_old_table_counts_for_nothing_when_its_owner_has_come_back() {
+    let (mut net, keys, before) = grown(Mutants::default());
+    let moved = moved_in_part(&mut net, &keys).2;
+    net.change(3, Order::Leave, "").expect("all are there");
+    net.until(|net| net.host(3).phases.last() == Some(&Phase::Removed));
+    net.crash(3);
+    net.settle();
+    let (mut replicas, target) = net.placement(0, &moved);
+    replicas.sort_unstable();
+    assert_eq!((replicas, target), (vec![0, 1, 2], vec![]), "as it was before");
+    assert!(!confirms_at(&mut net, (0, 1, &moved), before));
+    let now = net.host(0).node.stats().epoch;
+    assert!(confirms_at(&mut net, (0, 1, &moved), now));
 }
 
 /// Whether a node gives a part of a partition to who is filled by a move that the version `since` opened.
