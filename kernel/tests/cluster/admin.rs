@@ -1,5 +1,6 @@
 //! What whoever runs the cluster asks, and what comes of it.
 
+use kernel::env::RarePaths;
 use kernel::node::NodeConfig;
 use kernel::wire::Code;
 use kernel::wire::admin::{self, ChangeAsked, Locate, Order};
@@ -266,21 +267,28 @@ fn who_asks_when_the_others_fall_silent_is_told_that_nobody_knows() {
 
 #[test]
 fn a_refusal_in_the_handshake_is_told_to_the_other_side_with_its_reason() {
-    let mut net = Net::of(1);
-    net.add(NodeConfig {
+    let named = NodeConfig {
         cluster_name: "another".into(),
         ..config(1)
-    });
-    net.run(1_000);
-    for node in 0..2 {
-        let news = net.host(node).node.take_news();
-        let told = |lost: &Option<String>| {
-            lost.as_ref()
-                .is_some_and(|reason| reason.contains("a cluster of another name"))
-        };
-        assert!(news.iter().any(|news| told(&news.lost)), "n{node}: {news:?}");
+    };
+    let older = NodeConfig {
+        rare: RarePaths::new(&[], 0).and_older(),
+        ..config(1)
+    };
+    for (other, why) in [
+        (named, "a cluster of another name"),
+        (older, "another version of the protocol"),
+    ] {
+        let mut net = Net::of(1);
+        net.add(other);
+        net.run(1_000);
+        for node in 0..2 {
+            let news = net.host(node).node.take_news();
+            let told = |lost: &Option<String>| lost.as_ref().is_some_and(|reason| reason.contains(why));
+            assert!(news.iter().any(|news| told(&news.lost)), "n{node}: {news:?}");
+        }
+        assert_eq!(net.host(0).node.stats().members, 1);
     }
-    assert_eq!(net.host(0).node.stats().members, 1);
 }
 
 #[test]
