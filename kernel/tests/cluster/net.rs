@@ -28,6 +28,8 @@ pub struct Net {
     boots: u8,
     /// Pairs that do not reach each other.
     pub cut: BTreeSet<(usize, usize)>,
+    /// Nodes that take nothing off their connections: what is sent to them waits with the sender.
+    pub slow: BTreeSet<usize>,
 }
 
 pub fn config(node: usize) -> NodeConfig {
@@ -55,6 +57,7 @@ impl Net {
             conns: 1,
             boots: 0,
             cut: BTreeSet::new(),
+            slow: BTreeSet::new(),
         };
         for node in 0..nodes {
             net.add(config(node));
@@ -176,7 +179,7 @@ impl Net {
         let mut carried = false;
         for line in self.lines.clone() {
             for (from, to) in [(line[0], line[1]), (line[1], line[0])] {
-                let Some(sender) = &mut self.hosts[from.0] else {
+                let Some(sender) = self.hosts[from.0].as_mut().filter(|_| !self.slow.contains(&to.0)) else {
                     continue;
                 };
                 for frame in sender.take(from.1) {
