@@ -377,8 +377,21 @@ fn a_condition_on_what_a_map_routes_by_asks_one_partition_and_one_node() {
         elsewhere += usize::from(net.host(node).node.store().len() < 20);
         let all = ask(&mut net, node, &Query::of("m"));
         assert_eq!(all.rows.len(), 20);
-        let either = ask(&mut net, node, &filter("tenantId = abc or tenantId = xyz"));
-        assert_eq!(either.rows.len(), 20);
+        for (text, rows, partitions) in [
+            ("tenantId = abc or tenantId = xyz", 20, 2),
+            ("tenantId in (abc, xyz)", 20, 2),
+            ("tenantId in (abc, xyz) and tenantId = abc", 10, 1),
+            ("tenantId = abc and n > 9", 5, 1),
+            ("tenantId = abc or n > 9", 15, 271),
+        ] {
+            let conn = net.open(node, EXCHANGE);
+            net.host(node).receive(conn, &query_explained("q", &filter(text)));
+            net.run(50);
+            let mut told = Told::default();
+            told.hear(&mut net, node, conn);
+            let Explained { plan, .. } = told.explained.expect("it was asked for");
+            assert_eq!((told.rows.len(), plan.partitions), (rows, partitions), "{text}");
+        }
     }
     assert!(elsewhere > 0);
 }
