@@ -2,23 +2,15 @@
 //! nothing, and says so.
 
 use kernel::env::Mutants;
-use kernel::node::NodeConfig;
 use kernel::query::{Predicate, Query};
 use kernel::wire::{Consistency, ReadConsistency};
 
-use crate::net::{Net, config};
+use crate::net::Net;
 use crate::queries::ask_on;
 
 /// The clock of one of three shows another time, and everybody hears of it.
 fn with_a_clock_that_jumps(by_ms: i64, mutants: Mutants) -> Net {
-    let mut net = Net::of(0);
-    for node in 0..3 {
-        net.add(NodeConfig {
-            mutants,
-            ..config(node)
-        });
-    }
-    net.settle();
+    let mut net = Net::broken(3, mutants);
     jump(&mut net, 1, by_ms);
     net
 }

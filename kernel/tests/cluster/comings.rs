@@ -3,21 +3,15 @@
 use std::collections::BTreeMap;
 
 use kernel::machine::Phase;
+use kernel::wire::ReadConsistency;
 use kernel::wire::admin::Order;
-use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::Disk;
 use crate::net::{Net, config};
 
 fn filled(nodes: usize) -> (Net, Vec<String>) {
     let mut net = Net::of(nodes);
-    let keys: Vec<String> = (0..60).map(|n| format!("k{n}")).collect();
-    for (n, key) in keys.iter().enumerate() {
-        assert_eq!(
-            net.write(n % nodes, key, 5, n as u8, Consistency::Quorum),
-            ["ack REPLICATED"]
-        );
-    }
+    let keys = net.fill(60);
     (net, keys)
 }
 

@@ -17,18 +17,6 @@ use kernel::wire::{Consistency, ReadConsistency};
 use crate::host::CLIENT;
 use crate::net::{CLIENT_CONN, Net, config};
 
-fn of(nodes: usize, mutants: Mutants) -> Net {
-    let mut net = Net::of(0);
-    for node in 0..nodes {
-        net.add(NodeConfig {
-            mutants,
-            ..config(node)
-        });
-    }
-    net.settle();
-    net
-}
-
 fn ask(net: &mut Net, node: usize, id: &str, owner: &str, wish: Wish) -> Vec<String> {
     let ask = AgreedAsk {
         id,
@@ -65,7 +53,7 @@ fn define(net: &mut Net, node: usize, id: &str, value: u8, if_version: u64) -> V
 #[test]
 fn a_lock_is_granted_to_one_whichever_node_is_asked() {
     for nodes in [1, 3, 5] {
-        let mut net = of(nodes, Mutants::default());
+        let mut net = Net::broken(nodes, Mutants::default());
         let last = nodes - 1;
         let first = token(&lock(&mut net, 0, "a"));
         let refused = lock(&mut net, last, "b");
@@ -92,7 +80,7 @@ fn a_lock_is_granted_to_one_whichever_node_is_asked() {
 
 #[test]
 fn who_asks_at_once_at_every_node_gets_one_answer_each_and_one_of_them_the_lock() {
-    let mut net = of(5, Mutants::default());
+    let mut net = Net::broken(5, Mutants::default());
     for node in 0..5 {
         let owner = node.to_string();
         let ask = AgreedAsk {
@@ -121,7 +109,7 @@ fn who_asks_at_once_at_every_node_gets_one_answer_each_and_one_of_them_the_lock(
 
 #[test]
 fn a_definition_is_what_a_majority_says_and_changes_one_version_at_a_time() {
-    let mut net = of(3, Mutants::default());
+    let mut net = Net::broken(3, Mutants::default());
     assert_eq!(ask(&mut net, 1, "0", "o", Wish::Look), ["defined 0 None"]);
     assert_eq!(define(&mut net, 0, "1", 7, 0), ["defined 1 None"]);
     assert!(define(&mut net, 1, "2", 8, 0)[0].starts_with("406 the definition has version 1"));
@@ -139,7 +127,7 @@ fn a_definition_is_what_a_majority_says_and_changes_one_version_at_a_time() {
 
 /// Nodes come and go while a lock is taken and given back: the tokens, in the order in which they were granted.
 fn tokens_while_members_change(mutants: Mutants) -> Vec<u64> {
-    let mut net = of(3, mutants);
+    let mut net = Net::broken(3, mutants);
     let mut tokens = vec![];
     let mut take = |net: &mut Net, node: usize| {
         let id = tokens.len().to_string();
@@ -184,7 +172,7 @@ fn tokens_rise_whoever_is_there() {
 
 #[test]
 fn no_client_reads_or_writes_what_replicas_keep_of_it() {
-    let mut net = of(1, Mutants::default());
+    let mut net = Net::broken(1, Mutants::default());
     token(&lock(&mut net, 0, "a"));
     let stats = net.host(0).node.stats();
     assert_eq!(stats.records, 2, "what was promised, and what was accepted");
@@ -207,7 +195,7 @@ fn no_client_reads_or_writes_what_replicas_keep_of_it() {
 
 /// A replica promises a ballot, and is asked to accept by a lower one: its answer.
 fn accepts_below_its_promise(mutants: Mutants) -> bool {
-    let mut net = of(2, mutants);
+    let mut net = Net::broken(2, mutants);
     let link = net.link(0, 1);
     let epoch = net.host(0).node.stats().epoch;
     let wall_ms = net.host(0).now.wall_ms;
@@ -245,7 +233,7 @@ fn what_was_promised_is_kept() {
 
 /// Who asks for a lock and is gone before he hears of it; and what another is told who asks for it later.
 fn asked_and_gone(owner: Option<&str>) -> (Net, Vec<String>) {
-    let mut net = of(3, Mutants::default());
+    let mut net = Net::broken(3, Mutants::default());
     let conn = net.open(0, CLIENT);
     let ask = AgreedAsk {
         id: "1",
@@ -278,7 +266,7 @@ fn a_lock_that_nobody_can_ask_for_again_is_given_to_nobody() {
 /// A node is asked what a definition is, and a majority tells it: whether it says so before a majority has accepted that once more. The one
 /// who told may have been the only one who had.
 fn answers_what_it_was_told(mutants: Mutants) -> bool {
-    let mut net = of(3, mutants);
+    let mut net = Net::broken(3, mutants);
     assert_eq!(define(&mut net, 0, "1", 7, 0), ["defined 1 None"]);
     let look = AgreedAsk {
         id: "2",
@@ -317,7 +305,7 @@ fn what_is_told_of_a_register_was_accepted_by_a_majority() {
 
 #[test]
 fn what_could_not_be_read_again_is_not_kept() {
-    let mut net = of(2, Mutants::default());
+    let mut net = Net::broken(2, Mutants::default());
     let link = net.link(0, 1);
     let epoch = net.host(0).node.stats().epoch;
     let wall_ms = net.host(0).now.wall_ms;

@@ -13,30 +13,13 @@ use crate::net::{Net, config, partition};
 
 /// So many members, and a hundred keys in them.
 fn filled(nodes: usize) -> (Net, Vec<String>) {
-    with_keys(Net::of(nodes), nodes)
+    filled_with(Mutants::default(), nodes)
 }
 
 /// The same with a bug.
 fn filled_with(mutants: Mutants, nodes: usize) -> (Net, Vec<String>) {
-    let mut net = Net::of(0);
-    for node in 0..nodes {
-        net.add(NodeConfig {
-            mutants,
-            ..config(node)
-        });
-    }
-    net.settle();
-    with_keys(net, nodes)
-}
-
-fn with_keys(mut net: Net, nodes: usize) -> (Net, Vec<String>) {
-    let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
-    for (n, key) in keys.iter().enumerate() {
-        assert_eq!(
-            net.write(n % nodes, key, 5, n as u8, Consistency::Quorum),
-            ["ack REPLICATED"]
-        );
-    }
+    let mut net = Net::broken(nodes, mutants);
+    let keys = net.fill(100);
     (net, keys)
 }
 

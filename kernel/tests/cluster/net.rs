@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kernel::cluster::agreed::Became;
-use kernel::env::{ConnId, Limits, NodeId};
+use kernel::env::{ConnId, Limits, Mutants, NodeId};
 use kernel::machine::{ConnKind, Input, Phase};
 use kernel::node::NodeConfig;
 use kernel::partition::PartitionId;
@@ -64,6 +64,31 @@ impl Net {
         }
         net.settle();
         net
+    }
+
+    /// The same with a bug.
+    pub fn broken(nodes: usize, mutants: Mutants) -> Self {
+        let mut net = Self::of(0);
+        for node in 0..nodes {
+            net.add(NodeConfig {
+                mutants,
+                ..config(node)
+            });
+        }
+        net.settle();
+        net
+    }
+
+    /// Writes so many keys, by quorum and at all nodes in turn: the number of each is its value.
+    pub fn fill(&mut self, keys: u8) -> Vec<String> {
+        let nodes = self.hosts.len();
+        let write = |n: u8| {
+            let key = format!("k{n}");
+            let answers = self.write(usize::from(n) % nodes, &key, 5, n, Consistency::Quorum);
+            assert_eq!(answers, ["ack REPLICATED"]);
+            key
+        };
+        (0..keys).map(write).collect()
     }
 
     /// Another node, on an empty disk.

@@ -6,11 +6,9 @@ use kernel::crdt::{Record, Version};
 use kernel::env::{Limits, Mutants, WriterId};
 use kernel::hlc::Stamp;
 use kernel::machine::Phase;
-use kernel::node::NodeConfig;
 use kernel::partition::{PartitionId, PartitionSet};
 use kernel::query::Query;
 use kernel::store::RecordKey;
-use kernel::wire::Consistency;
 use kernel::wire::admin::Order;
 use kernel::wire::cluster::{Wanted, Word};
 use kernel::wire::gather::{Watch, query_bytes};
@@ -23,18 +21,8 @@ const NUMBER: u64 = 1 << 40;
 
 /// Three nodes and some keys, and then a fourth that takes some of them. With it the version before the fourth came.
 fn grown(mutants: Mutants) -> (Net, Vec<String>, u64) {
-    let mut net = Net::of(0);
-    for node in 0..3 {
-        net.add(NodeConfig {
-            mutants,
-            ..config(node)
-        });
-    }
-    net.settle();
-    let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
-    for key in &keys {
-        assert_eq!(net.write(0, key, 5, 1, Consistency::Quorum), ["ack REPLICATED"]);
-    }
+    let mut net = Net::broken(3, mutants);
+    let keys = net.fill(100);
     let before = net.host(0).node.stats().epoch;
     net.add(config(3));
     net.settle();
