@@ -59,7 +59,8 @@ fn plan(seed: u64) -> Plan {
     };
     let heal_us = plan.header.heal_us;
     plan.entries.retain(|entry| match &entry.event {
-        Event::Watch { .. } => false,
+        // Registers are not keys, and live queries end with no state of their own.
+        Event::Watch { .. } | Event::Register { .. } => false,
         Event::Fault(fault) => FAULTS.contains(&fault.kind) && entry.at_us < heal_us,
         _ => true,
     });
@@ -103,7 +104,7 @@ fn begin(world: &World, at_us: u64, event: Event) {
             world.tell(client, Task::Write { at_us, map, key, value });
         }
         Event::Get { client, map, key, .. } => world.tell(client, Task::Read { at_us, map, key }),
-        Event::Watch { .. } => panic!("not in these plans: {event}"),
+        Event::Watch { .. } | Event::Register { .. } => panic!("not in these plans: {event}"),
         Event::Fault(fault) => match fault.on {
             On::Client(client) => {
                 let until_us = at_us + fault.for_us;

@@ -315,25 +315,27 @@ impl World {
         self.until("all nodes hold the same", 60_000, settled).await;
         let memory = |node| {
             let machine = watch::node(node, |seen| seen.machine.clone()).expect("it is up");
-            state_in(machine.borrow().store().rows())
+            let machine = machine.borrow();
+            (state_in(machine.store().rows()), machine.store().floor())
         };
-        let memories: Vec<State> = (0..self.nodes.len()).map(memory).collect();
+        let memories: Vec<(State, u64)> = (0..self.nodes.len()).map(memory).collect();
         let disks = self.disks();
         let both = disks.iter().zip(&memories).enumerate();
         let nodes: Vec<_> = both
-            .map(|(node, (disk, memory))| Survivor {
+            .map(|(node, (disk, (memory, floor)))| Survivor {
                 node,
                 disk,
                 memory,
                 links: None,
                 replica_of: &ReplicaOf::All,
+                floor: *floor,
             })
             .collect();
         watch::see(&Seen::Quiet {
             nodes: &nodes,
             views: &[],
         });
-        memories.into_iter().next().unwrap_or_default()
+        memories.into_iter().next().map(|(memory, _)| memory).unwrap_or_default()
     }
 
     fn disks(&self) -> Vec<VirtualDisk> {
