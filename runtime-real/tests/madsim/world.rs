@@ -335,7 +335,11 @@ impl World {
             nodes: &nodes,
             views: &[],
         });
-        memories.into_iter().next().map(|(memory, _)| memory).unwrap_or_default()
+        memories
+            .into_iter()
+            .next()
+            .map(|(memory, _)| memory)
+            .unwrap_or_default()
     }
 
     fn disks(&self) -> Vec<VirtualDisk> {
