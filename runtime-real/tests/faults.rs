@@ -223,6 +223,8 @@ impl Running {
                 .get(Place { map: "m", key }, ReadConsistency::default())
                 .await
                 .unwrap()
+                .value
+                .map(|(value, _)| value)
         })
     }
 

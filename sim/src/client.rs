@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 mod exchange;
 mod impostor;
+mod orders;
 mod reads;
 mod registers;
 mod talk;
@@ -120,6 +121,8 @@ pub struct Client {
     in_vain: u32,
     /// The node has said on this line that it is asked too much at once: what it may have open from then on.
     few: Option<Few>,
+    /// Every replica is there, or will be: who is told that one lacks something asks again until it does not.
+    waits_for_replicas: bool,
     refused: u64,
     values_read: u64,
 }
@@ -143,6 +146,7 @@ impl Client {
             deadline_us: None,
             in_vain: 0,
             few: None,
+            waits_for_replicas: false,
             refused: 0,
             values_read: 0,
         }
@@ -360,7 +364,7 @@ impl Client {
                 Err(_) if code == u64::from(Code::Overloaded.number()) => self.ask_again_later(at_us, conn, out),
                 Err(_) => self.hang_up(at_us, out),
             },
-            ServerMessage::Value { id, found } => {
+            ServerMessage::Value { id, found, .. } => {
                 self.answered_read(conn, id, found, out);
                 self.answered(at_us);
             }

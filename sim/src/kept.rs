@@ -22,7 +22,7 @@ pub(crate) struct Kept {
     nodes: usize,
     /// How many replicas every partition has at least, in the eyes of every node: a cluster begins with one.
     replicas: usize,
-    /// The same when a client first asked for a write, by client and number.
+    /// The fewest since a client first asked for a write, by client and number.
     asked: BTreeMap<(usize, u64), usize>,
     disks: BTreeMap<usize, Disk>,
 }
@@ -43,7 +43,11 @@ impl Kept {
     pub fn see(&mut self, seen: &Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Booted { node } => self.nodes = self.nodes.max(node + 1),
-            Seen::Placed { replicas } => self.replicas = *replicas,
+            Seen::Placed { replicas } => {
+                self.replicas = *replicas;
+                let replicas = self.replicas();
+                self.asked.values_mut().for_each(|asked| *asked = replicas.min(*asked));
+            }
             Seen::Talked { client, talk } => {
                 if let Said::AsksToWrite { request, level, .. } = &talk.said
                     && *level > Consistency::Eventual
@@ -91,7 +95,7 @@ impl Kept {
         self.replicas.clamp(1, configured(self.nodes).max(1))
     }
 
-    /// How many replicas there were when a client first asked for a write: whoever coordinates it knows of no fewer.
+    /// The fewest replicas that there were since a client first asked for a write: whoever coordinates it knows of no fewer.
     pub fn replicas_of(&self, client: usize, request: u64) -> usize {
         let asked = self.asked.get(&(client, request));
         asked.copied().unwrap_or_else(|| self.replicas())

@@ -83,12 +83,16 @@ pub enum Spot {
     Paused,
     /// A node spoke an older protocol, and was refused.
     OlderRefused,
+    /// A backup answered a read, and said how old that might be.
+    AgeTold,
     /// Nodes were gone for good, and a majority was left.
     MinorityGone,
     /// No majority was left.
     MajorityGone,
     /// A node was there again after it had been removed.
     RemovedReturned,
+    /// A node left as it was told to, and joined anew.
+    LeftRejoined,
     /// The members agreed on a floor.
     FloorRaised,
     /// Something was forgotten that lay below it.
@@ -99,7 +103,7 @@ pub enum Spot {
 
 impl Spot {
     /// All of them.
-    pub const ALL: [Spot; 43] = [
+    pub const ALL: [Spot; 45] = [
         Spot::FrameLost,
         Spot::FrameDoubled,
         Spot::FrameOvertaken,
@@ -137,9 +141,11 @@ impl Spot {
         Spot::Stopped,
         Spot::Paused,
         Spot::OlderRefused,
+        Spot::AgeTold,
         Spot::MinorityGone,
         Spot::MajorityGone,
         Spot::RemovedReturned,
+        Spot::LeftRejoined,
         Spot::FloorRaised,
         Spot::Collected,
         Spot::Offline,
@@ -185,9 +191,11 @@ impl Spot {
             Spot::Stopped => "stopped",
             Spot::Paused => "paused",
             Spot::OlderRefused => "older-refused",
+            Spot::AgeTold => "age-told",
             Spot::MinorityGone => "minority-gone",
             Spot::MajorityGone => "majority-gone",
             Spot::RemovedReturned => "removed-returned",
+            Spot::LeftRejoined => "left-rejoined",
             Spot::FloorRaised => "floor-raised",
             Spot::Collected => "collected",
             Spot::Offline => "offline",

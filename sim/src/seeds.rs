@@ -34,6 +34,7 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::PromiseForgotten, "kernel/tests/cluster/locks.rs"),
     (Mutant::LookUnaccepted, "kernel/tests/cluster/locks.rs"),
     (Mutant::OldMajorityForgotten, "kernel/tests/cluster/moves.rs"),
+    (Mutant::SkippedUnsaid, "kernel/tests/cluster/staleness.rs"),
     (Mutant::StaleTableAccepted, "kernel/tests/cluster/stale.rs"),
     (Mutant::FillBeforePromise, "kernel/tests/cluster/stale.rs"),
     (Mutant::AnswersForOthers, "kernel/tests/cluster/stale.rs"),

@@ -73,6 +73,12 @@ fn what_is_written_to_one_is_read_from_all_and_who_was_away_is_repaired() {
         assert_eq!(node.ok(&["get", "m", "firm", "--consistency", "quorum"]), "1");
     }
 
+    for node in [&a, &b, &c] {
+        let any = node.cli(&["get", "m", "k", "--consistency", "any"]);
+        assert!(any.code == Some(0) && any.out.trim() == "1", "{any:?}");
+        assert!(any.err.contains(" answered"), "how old it may be: {any:?}");
+    }
+
     c.kill();
     until_taken(&a, &["set", "m", "k", "2"]);
     until_taken(

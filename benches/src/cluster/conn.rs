@@ -147,7 +147,7 @@ impl Conn {
         for _ in keys {
             let answer = self.receive()?;
             let (id, result) = match read(&answer)? {
-                ServerMessage::Value { id, found } => (id, Ok(found.map(|(value, _)| value.to_vec()))),
+                ServerMessage::Value { id, found, .. } => (id, Ok(found.map(|(value, _)| value.to_vec()))),
                 ServerMessage::Error { request, code, reason } => (request, Err(Refused::said(code, reason).reason())),
                 other => return Err(unexpected(&other)),
             };

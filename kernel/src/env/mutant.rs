@@ -55,6 +55,10 @@ mutants! {
     AckTooMuch = "ack-too-much",
     /// A request is answered twice.
     AnswerTwice = "answer-twice",
+    /// What is told of an answer's age forgets that changes were skipped on the way.
+    SkippedUnsaid = "skipped-unsaid",
+    /// What is told of an answer's age counts from when a heartbeat was answered, and not from when it left.
+    LevelWhenAnswered = "level-when-answered",
     /// An answer that waits for nothing overtakes those before it that do.
     ReplyOvertakes = "reply-overtakes",
     /// A step that changes nothing waits for nothing, though it shows what others have changed.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::repair::Repairs;
 use crate::env::{NodeId, PeerId, WriterId};
 use crate::node::give::Waiting;
+use crate::node::level::Level;
 use crate::wire::BootMark;
 
 /// A connection to another node.
@@ -36,10 +37,16 @@ pub struct Link {
     pub round: u64,
     /// When this side begins the next one.
     pub round_due_us: Option<u64>,
+    /// When this side began its last one.
+    pub round_begun_us: u64,
     /// Changes were not sent, because too much was unsent: everything must be compared again.
     pub behind: bool,
     /// It was full when something was to be sent whose confirmation is waited for.
     pub owes: bool,
+    /// How often changes were not sent.
+    pub skipped: u64,
+    /// How far this side is level with the other.
+    pub level: Level,
     /// What it asked for while it was full, and how many bytes of it.
     pub pulled: (u64, Vec<Waiting>),
     /// The number of the other side's last comparison that came; 0 before the first.
@@ -116,8 +123,11 @@ impl Link {
             introduced_us: now_us,
             round: 0,
             round_due_us: None,
+            round_begun_us: 0,
             behind: false,
             owes: false,
+            skipped: 0,
+            level: Level::new(now_us),
             pulled: Default::default(),
             heard_round: 0,
             heard_clean: 0,

@@ -268,11 +268,13 @@ impl Node {
             epoch: self.membership.durable,
             committed: self.store.committed_number(),
             wall_ms: now.wall_ms,
+            sent_us: now.mono_us,
         }
     }
 
     pub(super) fn heard_beat(&mut self, conn: ConnId, ping: Ping, now: Now) {
         self.note_committed(conn, ping.committed);
+        self.tell_level(conn, ping.sent_us);
         self.note_clock(conn, ping.wall_ms, now);
         if let Some(Remote { epoch, .. }) = self.peers.link(conn).and_then(Link::remote_mut)
             && *epoch < ping.epoch

@@ -17,6 +17,7 @@ mod gathering;
 mod give;
 mod handshake;
 mod leftovers;
+mod level;
 mod lifecycle;
 mod link;
 mod membership;
@@ -45,6 +46,7 @@ use crate::cluster::liveness::{Boot, Liveness, LivenessSettings};
 use crate::env::{ConnId, Limits, Mutant, NodeId, Now, Rare, SeededRng, Taken, Ticket, WriterId};
 use crate::hlc::{ClockTrust, Hlc, Trust};
 use crate::machine::{Apply, Command, Commit, Input, Machine, Output, Phase, Role};
+use crate::partition::PartitionId;
 use crate::session::{Access, Conns, Floors, Outbox, Request, Shows, Subscriptions};
 use crate::store::{Batch, RecordKey, Store};
 
@@ -179,6 +181,11 @@ impl Node {
     /// What the cluster agreed on, as far as this node has it on disk or in memory.
     pub fn cluster(&self) -> Option<&ClusterState> {
         self.membership.state()
+    }
+
+    /// Who acts as owner of a partition in its eyes; `None` if nobody that it reaches could.
+    pub fn acting_owner(&self, partition: PartitionId) -> Option<NodeId> {
+        self.membership.place().routes.owner(partition)
     }
 
     /// Whether it belongs to a cluster, and has that on disk.

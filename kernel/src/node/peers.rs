@@ -108,6 +108,11 @@ impl Peers {
         self.links.get_mut(&conn)
     }
 
+    /// A link, to look at.
+    pub fn link_of(&self, conn: ConnId) -> Option<&Link> {
+        self.links.get(&conn)
+    }
+
     /// The links whose handshake is done.
     pub fn up(&self) -> Vec<ConnId> {
         self.up.iter().copied().collect()

@@ -38,7 +38,9 @@ impl Node {
         };
         let place = self.membership.place();
         let partition = self.store.partition_of(&key);
-        let (holds, owner) = (place.holds(partition), place.routes.owner(partition));
+        // Who is being filled has yet to hear what there is.
+        let holds = place.holds(partition) && self.has_whole(place.own, partition);
+        let owner = place.routes.owner(partition);
         let here = match get.consistency {
             ReadConsistency::Any => holds,
             ReadConsistency::Owner | ReadConsistency::Quorum => owner == Some(place.own),
@@ -56,7 +58,8 @@ impl Node {
                 let gone = shown.of(self.store.live(&key)).is_none();
                 self.told(conn, &key, Floor { stamp, gone }, now);
             }
-            return self.desk(now).read(conn, kind, get, shown);
+            let stale_ms = self.stale_ms_of(get.consistency, partition, now);
+            return self.desk(now).read(conn, kind, get, shown, stale_ms);
         }
         let refused = if self.waits.len() >= self.config.limits.requests {
             Some(refusal(Code::Overloaded, "too many requests wait for other nodes"))
@@ -106,9 +109,16 @@ impl Node {
             return self.reply(conn, request, Reply::Refused(behind()), Shows::Nothing);
         };
         let found = shown.of(self.store.live(&key));
-        let frame = &server::value(get.id, get.map, get.key, found);
+        let stale_ms = self.stale_ms_of(get.consistency, self.store.partition_of(&key), now);
+        let frame = &server::value(get.id, get.map, get.key, found, stale_ms);
         let stamp = stamp.map(Stamp::to_bytes);
         self.reply(conn, request, Reply::Value { frame, stamp }, Shows::Read);
+    }
+
+    /// What is told of how old an answer may be: of reads that any replica may answer.
+    fn stale_ms_of(&self, level: ReadConsistency, partition: PartitionId, now: Now) -> Option<u64> {
+        let any = level == ReadConsistency::Any;
+        any.then(|| self.stale_ms(partition, now)).flatten()
     }
 
     /// Reads from a majority, and writes back what it found to one before it is shown.
@@ -287,7 +297,7 @@ impl Node {
             return self.refuse(gathering, behind(), now);
         };
         let version = judged.of(version.filter(|version| version.value_at(now_ms).is_some()));
-        let frame = server::value(id, shown.key.map(), shown.key.key(), version);
+        let frame = server::value(id, shown.key.map(), shown.key.key(), version, None);
         let stamp = shown.record.as_ref().map(|record| record.version().stamp);
         match gathering.asker {
             Asker::Client { conn, .. } => self.pass_on(conn, &gathering.parts, (&frame, stamp), now),

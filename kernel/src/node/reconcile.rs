@@ -42,7 +42,7 @@ impl Node {
 
     /// Whether a node is a replica of a partition, or is about to be and has been filled, as far as this node knows. Before that repairs
     /// take from it what it was told, and bring it nothing: the move does, and no faster than moves go.
-    fn has_whole(&self, node: NodeId, id: PartitionId) -> bool {
+    pub(super) fn has_whole(&self, node: NodeId, id: PartitionId) -> bool {
         let placement = self.membership.state().map(|state| state.placement(id));
         placement.is_some_and(|placement| {
             let is_filled = || placement.holds(node) && self.is_filled(node, (id, placement.since));
@@ -68,6 +68,7 @@ impl Node {
             return;
         }
         link.round += 1;
+        link.round_begun_us = now.mono_us;
         let (round, peer) = (link.round, link.remote().map(|remote| remote.id));
         self.tally.rounds += 1;
         self.leftovers.look_again();
@@ -136,6 +137,11 @@ impl Node {
             Some(number) if counts && taken.all => self.to_confirm.entry(conn).or_default().push(number),
             Some(_) => self.teach(conn),
             None => {}
+        }
+        if !taken.all
+            && let Some(link) = self.peers.link(conn)
+        {
+            link.level.doubt(now.mono_us);
         }
         true
     }
@@ -243,8 +249,10 @@ impl Node {
                 equal.push(id);
             }
         }
-        if clean > 0 && clean == self.all_clean() {
-            self.compared(Some(peer), equal.iter().copied(), clean);
+        let clean = if clean == self.all_clean() { clean } else { 0 };
+        self.is_level(conn, equal.iter().copied(), now.mono_us);
+        self.compared(Some(peer), equal.iter().copied(), clean);
+        if !equal.is_empty() {
             let partitions = equal;
             self.outbox
                 .push(conn, Word::Same { clean, partitions }.to_frame(), Shows::State);
@@ -323,6 +331,7 @@ impl Node {
         if let Some(repaired) = over {
             if repaired.whole {
                 let partition = core::iter::once(repaired.partition);
+                self.is_level(conn, partition.clone(), repaired.begun_us);
                 self.compared(self.peers.node_at(conn), partition, repaired.clean);
             }
             self.repaired(&repaired);
@@ -353,14 +362,19 @@ impl Node {
         let repairs = &mut link.repairs;
         let answer = match ask {
             Asked::End { whole, gave, clean } => {
-                let given = repairs.view(number, partition, now.mono_us).map(|view| view.digest());
+                let view = repairs.view(number, partition, now.mono_us);
+                let (given, frozen_us) = view.map(|view| (view.digest(), view.frozen_us())).unzip();
                 repairs.release(number);
                 let digest = maps.digest();
                 if whole && given == Some(digest) {
                     self.covered(conn, &[(partition, digest)]);
                 }
                 if gave {
-                    self.compared(self.peers.node_at(conn), core::iter::once(partition), clean);
+                    let partition = core::iter::once(partition);
+                    if let Some(frozen_us) = frozen_us {
+                        self.is_level(conn, partition.clone(), frozen_us);
+                    }
+                    self.compared(self.peers.node_at(conn), partition, clean);
                 }
                 return true;
             }

@@ -58,6 +58,7 @@ impl Node {
                 self.peers.falls_behind(conn);
                 if let Some(link) = self.peers.link(conn) {
                     link.owes |= awaited.is_some();
+                    link.skipped += 1;
                 }
                 continue;
             }

@@ -116,7 +116,7 @@ impl Node {
                 self.write(Asker::Client { conn, exchange: true }, ops, now);
                 None
             }
-            ClientMessage::Get(get) if early => self.desk(now).read(conn, kind, get, Shown::Held),
+            ClientMessage::Get(get) if early => self.desk(now).read(conn, kind, get, Shown::Held, None),
             ClientMessage::Get(get) => self.read(conn, kind, get, now),
             ClientMessage::QuerySub(sub) => self.query(conn, kind, sub, now),
             ClientMessage::QueryUnsub { id } => {

@@ -20,7 +20,16 @@ impl Node {
             Word::Parts(parts) => self.take_parts(node, &parts, now),
             Word::Covered(partitions) => self.covered(conn, &partitions),
             Word::Stands { version, confirms } => self.stands(node, version, confirms, now),
-            Word::Same { clean, partitions } => self.compared(Some(node), partitions.into_iter(), clean),
+            Word::Same { clean, partitions } => {
+                let begun_us = self.peers.link(conn).map_or(0, |link| link.round_begun_us);
+                self.is_level(conn, partitions.iter().copied(), begun_us);
+                self.compared(Some(node), partitions.into_iter(), clean);
+            }
+            Word::Level {
+                asked_us,
+                skipped,
+                epoch,
+            } => self.level_told(conn, asked_us, skipped, epoch, now),
             Word::Propose {
                 request,
                 epoch,

@@ -305,8 +305,15 @@ impl Desk<'_> {
         self.refuse(conn, code, reason, id);
     }
 
-    /// Answers a read of what is here, or says that there is nothing.
-    pub fn read(&mut self, conn: ConnId, kind: ConnKind, get: Get<'_>, shown: Shown) -> Option<Request> {
+    /// Answers a read of what is here, or says that there is nothing. `stale_ms`: see [`server::value`].
+    pub fn read(
+        &mut self,
+        conn: ConnId,
+        kind: ConnKind,
+        get: Get<'_>,
+        shown: Shown,
+        stale_ms: Option<u64>,
+    ) -> Option<Request> {
         self.doing = Kind::Get;
         let key = match self.key_of(&get) {
             Ok(key) => key,
@@ -316,7 +323,7 @@ impl Desk<'_> {
             }
         };
         let found = shown.of(self.store.live(&key));
-        let frame = server::value(get.id, get.map, get.key, found);
+        let frame = server::value(get.id, get.map, get.key, found, stale_ms);
         if frame.len() > kind.frame_bytes {
             let reason = format!(
                 "the answer has {} bytes, over this connection's {}",

@@ -138,9 +138,9 @@ pub enum Word<'a> {
         /// It also holds all that the other replicas of its partitions had then, on disk.
         confirms: bool,
     },
-    /// These partitions were equal when the sender took the receiver's digests of them, and all were clean in this version of the state.
+    /// These partitions were equal when the sender took the receiver's digests of them.
     Same {
-        /// The version.
+        /// The version of the cluster's state in which all were clean then; 0 if the two did not know of one.
         clean: u64,
         /// The partitions.
         partitions: Vec<PartitionId>,
@@ -170,6 +170,15 @@ pub enum Word<'a> {
     },
     /// The sender has seen later data of the receiver than the receiver has, and does not link with it under its id.
     SetBack,
+    /// The answer to a heartbeat, which leaves after all that was changed before it.
+    Level {
+        /// What the receiver's monotonic clock showed when the heartbeat left, in microseconds.
+        asked_us: u64,
+        /// How often changes were not sent on this connection because too much was unsent.
+        skipped: u64,
+        /// The version of the cluster's state that the sender acts by.
+        epoch: u64,
+    },
 }
 
 /// A replica's answer to a ballot.

@@ -39,7 +39,7 @@
 //! | `consistency` of a read | who is asked |
 //! |---|---|
 //! | `owner` (the default) | the acting owner |
-//! | `any` | the node that is asked, if it is a replica; otherwise the acting owner |
+//! | `any` | the node that is asked, if it is a replica; otherwise the acting owner. `VALUE` says `staleMs`: all that was durable at the acting owner so long before the read is in it; 0 of the owner itself, nothing where the replica does not know |
 //! | `quorum` | a majority of the configured replicas |
 //!
 //! What was not done is refused with a code ([`Code`]): `code` is its number, `details.name` its name.
@@ -89,7 +89,7 @@ use crate::msgpack;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The protocol that this kernel speaks with other nodes.
-pub const PEER_PROTOCOL_VERSION: u64 = 7;
+pub const PEER_PROTOCOL_VERSION: u64 = 8;
 
 /// Most boots of its disk that a node tells of.
 pub const BOOTS_MAX: usize = 16;

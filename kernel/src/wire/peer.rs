@@ -74,6 +74,8 @@ pub struct Ping {
     pub committed: u64,
     /// What its wall clock shows, in milliseconds since the Unix epoch.
     pub wall_ms: u64,
+    /// What its monotonic clock shows, in microseconds: said back in [`Word::Level`](super::cluster::Word::Level).
+    pub sent_us: u64,
 }
 
 /// Who a node is.
@@ -190,6 +192,7 @@ struct Raw<'a> {
     number: Option<u64>,
     committed: Option<u64>,
     wall_ms: Option<u64>,
+    sent_us: Option<u64>,
     body: Option<&'a [u8]>,
     routing: Option<u64>,
     nonce: Option<&'a [u8]>,
@@ -221,6 +224,7 @@ impl<'a> Raw<'a> {
             "number" => put(&mut raw.number, "number", reader, Reader::u64),
             "committed" => put(&mut raw.committed, "committed", reader, Reader::u64),
             "wallMs" => put(&mut raw.wall_ms, "wallMs", reader, Reader::u64),
+            "sentUs" => put(&mut raw.sent_us, "sentUs", reader, Reader::u64),
             "body" => put(&mut raw.body, "body", reader, Reader::bin),
             "routing" => put(&mut raw.routing, "routing", reader, Reader::u64),
             "nonce" => put(&mut raw.nonce, "nonce", reader, Reader::bin),
@@ -270,6 +274,7 @@ impl<'a> Raw<'a> {
             epoch: need(self.epoch, "epoch")?,
             committed: need(self.committed, "committed")?,
             wall_ms: need(self.wall_ms, "wallMs")?,
+            sent_us: need(self.sent_us, "sentUs")?,
         })
     }
 }
@@ -437,10 +442,11 @@ pub fn digests(round: u64, clean: u64, digests: impl Iterator<Item = (PartitionI
 
 /// Writes `PING`.
 pub fn ping(ping: Ping) -> Bytes {
-    let mut out = message("PING", 3);
+    let mut out = message("PING", 4);
     out.text("epoch").u64(ping.epoch);
     out.text("committed").u64(ping.committed);
     out.text("wallMs").u64(ping.wall_ms);
+    out.text("sentUs").u64(ping.sent_us);
     out.into_bytes()
 }
 

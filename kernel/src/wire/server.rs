@@ -200,18 +200,23 @@ pub fn sync_answer(node: &str, clock: Stamp, outcomes: &[Outcome<'_>]) -> Bytes 
     out.into_bytes()
 }
 
-/// Writes `VALUE`, the answer to `GET`. A tombstone is no value.
-pub fn value(id: &str, map: &str, key: &[u8], version: Option<Version<'_>>) -> Bytes {
+/// Writes `VALUE`, the answer to `GET`. A tombstone is no value. `stale_ms` is told of what any replica may show: everything that was
+/// durable at the acting owner that long before it was read is in it.
+pub fn value(id: &str, map: &str, key: &[u8], version: Option<Version<'_>>, stale_ms: Option<u64>) -> Bytes {
     let version = version.filter(|version| !version.is_tombstone());
     let mut out = Writer::new();
     out.map(2).text("type").text("VALUE").text("payload");
-    out.map(if version.is_some() { 5 } else { 4 }).text("id").text(id);
+    out.map(4 + usize::from(version.is_some()) + usize::from(stale_ms.is_some()));
+    out.text("id").text(id);
     out.text("mapName").text(map).text("key");
     write_key(key, &mut out);
     out.text("found").bool(version.is_some());
     if let Some(version) = version {
         out.text("record");
         write_record(&version, &mut out);
+    }
+    if let Some(stale_ms) = stale_ms {
+        out.text("staleMs").u64(stale_ms);
     }
     out.into_bytes()
 }
@@ -275,6 +280,9 @@ pub enum ServerMessage<'a> {
         id: &'a str,
         /// The value as MessagePack and when it was written, if there is one.
         found: Option<(&'a [u8], Timestamp<'a>)>,
+        /// Everything that was durable at the acting owner so many milliseconds before this was read is in it. Told of reads of
+        /// `any`, where the replica that answered knows.
+        stale_ms: Option<u64>,
     },
     /// `QUERY_RESP`.
     QueryResp {
@@ -446,9 +454,10 @@ fn op_ack_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
 }
 
 fn value_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
-    let (mut id, mut value, mut timestamp) = (None, None, None);
+    let (mut id, mut value, mut timestamp, mut stale_ms) = (None, None, None, None);
     each_field(&mut payload, |name, reader| match name {
         "id" => put(&mut id, "id", reader, Reader::text),
+        "staleMs" => put(&mut stale_ms, "staleMs", reader, Reader::u64),
         "record" => {
             each_field(reader, |name, reader| match name {
                 "value" => {
@@ -468,5 +477,6 @@ fn value_fields(mut payload: Reader<'_>) -> Result<ServerMessage<'_>, Error> {
     Ok(ServerMessage::Value {
         id: id.unwrap_or_default(),
         found: value.zip(timestamp),
+        stale_ms,
     })
 }

@@ -18,3 +18,4 @@ mod queries;
 mod quorums;
 mod sessions;
 mod stale;
+mod staleness;

@@ -31,7 +31,7 @@ fn get(host: &mut Host, conn: kernel::env::ConnId, key: &str) -> Option<Vec<u8>>
     host.receive(conn, &client::get_key(&get));
     let frames = host.take(conn);
     match decode(&frames[0]) {
-        ServerMessage::Value { id: "r", found } => found.map(|(value, _)| value.to_vec()),
+        ServerMessage::Value { id: "r", found, .. } => found.map(|(value, _)| value.to_vec()),
         other => panic!("{other:?}"),
     }
 }

@@ -44,6 +44,7 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
         epoch: 1,
         committed: 2,
         wall_ms: 3,
+        sent_us: 4,
     };
     let word = Word::Pull {
         most: 9,

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use futures_lite::future::block_on;
-use kernel::wire::Consistency;
 use kernel::wire::op::Ask;
+use kernel::wire::{Consistency, ReadConsistency};
 
 use super::args::{DelArgs, GetArgs, NodeArgs, SetArgs, WriteArgs};
-use super::{Exit, complain, say};
-use crate::client::{Client, ClientError, Place};
+use super::{Exit, complain, remark, say};
+use crate::client::{Client, ClientError, Found, Place};
 use crate::net::json;
 
 pub(super) fn set(args: &SetArgs) -> Exit {
@@ -72,12 +72,15 @@ pub(super) fn get(args: &GetArgs) -> Exit {
     let found = with_client(&args.node, async |client| client.get(at, consistency).await);
     found.unwrap_or_else(
         |exit| exit,
-        |value| match value {
-            None => {
-                complain("not_found", &format_args!("{} holds no {}", args.map, args.key), "");
-                Exit::NotFound
+        |Found { value, stale_ms }| {
+            if consistency == ReadConsistency::Any {
+                remark(&age(stale_ms));
             }
-            Some(value) => match json::from_msgpack(&value) {
+            let Some((value, _)) = value else {
+                complain("not_found", &format_args!("{} holds no {}", args.map, args.key), "");
+                return Exit::NotFound;
+            };
+            match json::from_msgpack(&value) {
                 Ok(text) => {
                     say(&text);
                     Exit::Done
@@ -86,9 +89,18 @@ pub(super) fn get(args: &GetArgs) -> Exit {
                     complain("not_json", &format_args!("the value {error}"), "");
                     Exit::Refused
                 }
-            },
+            }
         },
     )
+}
+
+/// What any replica says of how old what it shows may be.
+fn age(stale_ms: Option<u64>) -> String {
+    match stale_ms {
+        None => "a backup answered that cannot tell how old this is: it has yet to compare with the owner".into(),
+        Some(0) => "the owner answered".into(),
+        Some(ms) => format!("a backup answered: whatever the owner had {ms} ms ago is in it"),
+    }
 }
 
 /// JSON if it parses, else text. As MessagePack.

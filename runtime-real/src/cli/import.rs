@@ -307,10 +307,10 @@ fn is_held_otherwise(target: &Target, row: &Row) -> bool {
     let at = Place { map: &target.map, key };
     let found = block_on(async {
         let mut client = Client::connect(&target.addr, target.token.as_deref(), target.writer.clone()).await?;
-        client.get_stamped(at, ReadConsistency::default()).await
+        client.get(at, ReadConsistency::default()).await
     });
     // All rows are acknowledged; this is only a note.
-    let held = found.ok().flatten();
+    let held = found.ok().and_then(|found| found.value);
     held.is_some_and(|(value, stamp)| stamp == target.stamp(row.number) && value[..] != row.value[..])
 }
 

@@ -111,6 +111,11 @@ fn complain(code: &str, error: &dyn Display, hint: &str) {
     }
 }
 
+/// Says what is no part of the answer.
+fn remark(text: &dyn Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Says on standard output what came of it. Who closed it does not want to know.
 fn say(text: &dyn Display) {
     let mut out = io::stdout().lock();

@@ -55,6 +55,15 @@ pub struct Place<'a> {
     pub key: &'a str,
 }
 
+/// What a read shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The value as MessagePack, and when it was written, if there is one.
+    pub value: Option<(Vec<u8>, Stamp)>,
+    /// For how long it may have missed what the acting owner has, in milliseconds: of a read of any replica that knows.
+    pub stale_ms: Option<u64>,
+}
+
 /// An answer that was awaited, before it is read.
 struct Reply(Bytes);
 
@@ -141,18 +150,8 @@ impl Client {
         }
     }
 
-    /// Reads a value, as MessagePack.
-    pub async fn get(&mut self, at: Place<'_>, consistency: ReadConsistency) -> Result<Option<Vec<u8>>, ClientError> {
-        let found = self.get_stamped(at, consistency).await?;
-        Ok(found.map(|(value, _)| value))
-    }
-
-    /// Reads a value, as MessagePack, and when it was written.
-    pub async fn get_stamped(
-        &mut self,
-        at: Place<'_>,
-        consistency: ReadConsistency,
-    ) -> Result<Option<(Vec<u8>, Stamp)>, ClientError> {
+    /// Reads a value.
+    pub async fn get(&mut self, at: Place<'_>, consistency: ReadConsistency) -> Result<Found, ClientError> {
         let get = Get {
             id: ID,
             map: at.map,
@@ -162,7 +161,10 @@ impl Client {
         self.send(say::get_key(&get)).await?;
         let reply = self.receive().await?;
         match self.read(&reply)? {
-            ServerMessage::Value { found, .. } => Ok(found.map(|(value, at)| (value.to_vec(), at.stamp))),
+            ServerMessage::Value { found, stale_ms, .. } => Ok(Found {
+                value: found.map(|(value, at)| (value.to_vec(), at.stamp)),
+                stale_ms,
+            }),
             other => Err(ClientError::unexpected(&self.addr, &other)),
         }
     }

@@ -122,9 +122,14 @@ impl Client {
         }
         let request = id;
         out.push(self.says(conn, Said::Refused { request, for_good }));
-        if behind_us.is_some_and(|since_us| at_us - since_us >= BEHIND_US) {
+        if !self.waits_for_replicas && behind_us.is_some_and(|since_us| at_us - since_us >= BEHIND_US) {
             self.hang_up(at_us, out);
         }
+    }
+
+    /// No replica has lost anything, and none does from now on.
+    pub fn wait_for_replicas(&mut self) {
+        self.waits_for_replicas = true;
     }
 
     pub(super) fn awaits_reads(&self) -> bool {

@@ -126,7 +126,7 @@ pub struct Found {
 
 impl Found {
     /// What an answer says.
-    pub(super) fn of(value: &[u8], at: &Timestamp<'_>) -> Self {
+    pub(crate) fn of(value: &[u8], at: &Timestamp<'_>) -> Self {
         Self {
             stamp: at.stamp,
             writer: at.writer.into(),

@@ -292,6 +292,7 @@ pub(super) fn from_peer(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
                 epoch,
                 committed,
                 wall_ms,
+                sent_us: u.arbitrary()?,
             };
             peer::ping(ping).into()
         }

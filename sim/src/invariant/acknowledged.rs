@@ -1,6 +1,7 @@
 //! **Promises** that an acknowledged write is never lost: when its client hears of it, the node that said so has it on disk,
 //! or a version that wins over it; and when all is quiet, every replica has. A write that one node acknowledged may be lost with that
-//! node's disk, if no other disk had it by then: that is what `eventual` at `disk` says.
+//! node's disk, if no other disk had it by then: that is what `eventual` at `disk` says. It is not lost with the disk of a node that has left
+//! as it was told to: what that held has moved.
 //! **From** rule 4 of the promises, and what Jepsen's set and register tests ask of every database (jepsen.io/analyses).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +93,24 @@ impl Invariant for Acknowledged {
                 }
                 self.promised
                     .retain(|key, version| left.iter().any(|state| has(state, key, version)));
+            }
+            Seen::Retired { node, others } => {
+                let others = others.iter().map(|disk| state_of(disk));
+                let others = others.collect::<Result<Vec<State>, String>>()?;
+                for (key, version) in &self.promised {
+                    let is_here = self
+                        .durable
+                        .get(node)
+                        .is_some_and(|(_, state)| has(state, key, version));
+                    let is_left =
+                        others.iter().any(|state| has(state, key, version)) || has(&self.collected, key, version);
+                    if is_here && !is_left {
+                        let promised = show(key, Some(version));
+                        return Err(format!(
+                            "{promised} was acknowledged; n{node} has left, and nobody else has it"
+                        ));
+                    }
+                }
             }
             Seen::Quiet { nodes, .. } => {
                 for Survivor {

@@ -10,7 +10,7 @@ use kernel::env::{ConnId, Limits};
 use kernel::machine::{Input, Role};
 use kernel::wire::Consistency;
 
-use crate::client::Talk;
+use crate::client::{Found, Talk};
 use crate::disk::VirtualDisk;
 use crate::endpoint::Endpoint;
 use crate::holding::Holding;
@@ -23,6 +23,7 @@ use crate::watch::{Rows, Watch};
 mod acknowledged;
 mod all_answered;
 mod answered_once;
+mod bounded_staleness;
 mod checker;
 mod clock_forward;
 mod convergence;
@@ -57,6 +58,7 @@ mod within_limits;
 pub use acknowledged::Acknowledged;
 pub use all_answered::AllAnswered;
 pub use answered_once::AnsweredOnce;
+pub use bounded_staleness::BoundedStaleness;
 pub use checker::InvariantChecker;
 pub use clock_forward::ClockForward;
 pub use convergence::{Convergence, agree};
@@ -139,6 +141,19 @@ pub enum Seen<'a> {
         /// What.
         talk: &'a Talk,
     },
+    /// A replica answers a read, and says how old that may be.
+    Aged {
+        /// Which node.
+        node: usize,
+        /// The node that acts as owner in its eyes.
+        owner: usize,
+        /// The name of the record.
+        key: &'a Bytes,
+        /// What it shows.
+        found: Option<&'a Found>,
+        /// Everything that was durable at that owner so many milliseconds ago is in it.
+        stale_ms: u64,
+    },
     /// Somebody looked into the nodes that are up, in the middle of things.
     Sampled {
         /// What they hold.
@@ -190,6 +205,13 @@ pub enum Seen<'a> {
         node: usize,
         /// What is left of every disk from now on: nothing of one that is damaged or gone.
         disks: &'a [Option<&'a VirtualDisk>],
+    },
+    /// A node has left the cluster, and is about to lose its disk.
+    Retired {
+        /// Which.
+        node: usize,
+        /// The disks of the others, but for those that are damaged or gone.
+        others: &'a [&'a VirtualDisk],
     },
     /// A machine asked of its storage what no machine may ask.
     Misused {
@@ -326,6 +348,7 @@ pub fn of_the_database(limits: &Limits) -> Vec<Box<dyn Invariant>> {
         Box::new(Linked),
         Box::new(QuorumReads::default()),
         Box::new(QuorumAcknowledged::default()),
+        Box::new(BoundedStaleness::default()),
     ]
 }
 

@@ -16,10 +16,10 @@ const LONGEST_NAME: usize = 200;
 fn bounds(name: &str) -> (u64, u64) {
     match name {
         "seed" => (0, u64::MAX),
-        "nodes" => (1, 9),
+        "nodes" => (1, 12),
         "clients" => (1, 50),
         "twins" | "exchanges" | "impostors" => (0, 50),
-        "dead" => (0, 9),
+        "dead" => (0, 12),
         "latency_shape" => (0, 2),
         "latency_spread" => (1, 1_000),
         "bytes_per_ms" => (1, 1 << 40),
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn what_no_run_could_do_is_refused_by_name() {
-        assert_eq!(wrong("nodes 0"), "`nodes` is between 1 and 9, and not 0");
+        assert_eq!(wrong("nodes 0"), "`nodes` is between 1 and 12, and not 0");
         assert_eq!(
             wrong("nodes 1000000000"),
-            "`nodes` is between 1 and 9, and not 1000000000"
+            "`nodes` is between 1 and 12, and not 1000000000"
         );
         assert_eq!(
             wrong("drift_ppm -1000000"),

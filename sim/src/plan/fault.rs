@@ -45,6 +45,7 @@ pub enum FaultKind {
     CrashAt,
     CrashLoop,
     Stop,
+    Leave,
     Pause,
     Older,
     Wipe,
@@ -74,7 +75,7 @@ pub struct Row {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 24] = [
+    pub const ALL: [FaultKind; 25] = [
         FaultKind::Offline,
         FaultKind::Block,
         FaultKind::Clog,
@@ -85,6 +86,7 @@ impl FaultKind {
         FaultKind::CrashAt,
         FaultKind::CrashLoop,
         FaultKind::Stop,
+        FaultKind::Leave,
         FaultKind::Pause,
         FaultKind::Older,
         FaultKind::Wipe,
@@ -142,6 +144,10 @@ impl FaultKind {
             FaultKind::Stop => row(
                 "stop n0 for 5000",
                 "a node is told to stop cleanly, and is booted after a while, stopped or not",
+            ),
+            FaultKind::Leave => row(
+                "leave n0 for 5000",
+                "the operator has a node leave; if it has after a while, it joins anew with an empty disk",
             ),
             FaultKind::Pause => row(
                 "pause n0 for 5000",

@@ -56,6 +56,7 @@ impl Run<'_> {
                 self.world.hit(Spot::Stopped);
                 self.world.command(node, Command::Drain);
             }
+            FaultKind::Leave => self.has_leave(node),
             FaultKind::Pause => self.world.pause(node),
             FaultKind::Older => {
                 self.older.borrow_mut().insert(node);
@@ -101,13 +102,40 @@ impl Run<'_> {
     fn displace(&mut self, node: usize) -> bool {
         self.note_members();
         let mut displaced = self.displaced.borrow_mut();
-        let lost = displaced.len() + usize::from(!displaced.contains(&node));
+        let is_new = !displaced.contains(&node) && !self.leaving.contains(&node);
+        let lost = displaced.union(&self.leaving).count() + usize::from(is_new);
         let nodes = self.plan.header.nodes as usize;
         let survives = nodes == 1 || (self.complete && 2 * lost < nodes);
         if survives && nodes > 1 {
             displaced.insert(node);
+            self.leaving.remove(&node);
         }
         survives
+    }
+
+    /// A node is to leave, unless too few would be left of those that belong: while it does, others may lose their disks.
+    fn has_leave(&mut self, node: usize) {
+        self.note_members();
+        let nodes = self.plan.header.nodes as usize;
+        let away = self.displaced.borrow().union(&self.leaving).count() + 1;
+        if self.complete && 2 * away < nodes && !self.displaced.borrow().contains(&node) {
+            self.leaving.insert(node);
+            self.note_replicas();
+            let operator = node % self.clients.len();
+            self.clients[operator].has_leave(&format!("n{node}"), &mut self.actions);
+            self.act(operator);
+        }
+    }
+
+    /// What has left, or has no disk that can be used, joins anew.
+    fn rejoin(&mut self, node: usize) {
+        if self.leaving.remove(&node) && self.world.hosts()[node].phase() == Some(Phase::Removed) {
+            self.world.retire(node);
+            self.world.hit(Spot::LeftRejoined);
+        }
+        self.displaced.borrow_mut().insert(node);
+        self.world.replace_disk(node, Image::default());
+        self.world.boot(node);
     }
 
     /// Who has become a member again is not displaced any more.
@@ -182,6 +210,7 @@ impl Run<'_> {
                 self.world.crash(node);
                 self.world.boot(node);
             }
+            FaultKind::Leave if self.world.hosts()[node].phase() == Some(Phase::Removed) => self.rejoin(node),
             FaultKind::Pause => self.world.resume(node),
             FaultKind::Older => {
                 let alone = |node: &Node| node.stats().links.is_empty();
@@ -232,9 +261,7 @@ impl Run<'_> {
                 self.world.hit(Spot::RemovedReturned);
             }
             if failed || removed {
-                self.displaced.borrow_mut().insert(node);
-                self.world.replace_disk(node, Image::default());
-                self.world.boot(node);
+                self.rejoin(node);
             }
         }
     }

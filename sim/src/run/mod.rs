@@ -15,17 +15,20 @@ use crate::client::{Action, Client};
 use crate::disk::Image;
 use crate::holding::Looker;
 use crate::host::Host;
-use crate::invariant::{Invariant, Violation, Watched, all};
+use crate::invariant::{Invariant, Watched, all};
 use crate::plan::{Event, Header, Plan};
 use crate::reached::Spot;
-use crate::world::{Between, Happening, Hook, Setup, World};
+use crate::world::{Between, Happening, Hook, Setup, World, aged};
 use token::Token;
 
 mod cast;
 mod ending;
 mod faults;
+mod report;
 mod sample;
 mod token;
+
+pub use report::{End, Left, Report};
 
 /// How a run is executed.
 #[derive(Default)]
@@ -40,61 +43,6 @@ pub struct Options {
     pub between: Option<Between<Node>>,
     /// Checks no promise: the steps are the same, and none that is broken is noticed. It shows what checking costs.
     pub unchecked: bool,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// Every promise was kept.
-    Held,
-    /// One was broken.
-    Broken(Violation),
-    /// After the last fault it did not come to rest in time.
-    Stuck(String),
-    /// The same where no majority of the nodes was left, or too few replicas of what somebody waits for: no promise was broken, and
-    /// nobody promises an end.
-    WithoutMajority(String),
-}
-
-/// How many of the nodes of a run were left at its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Left {
-    /// How many were healed for good.
-    pub nodes: u64,
-    /// Of how many.
-    pub of: u64,
-}
-
-impl Left {
-    /// Whether they are a majority.
-    pub fn are_majority(self) -> bool {
-        2 * self.nodes > self.of
-    }
-}
-
-/// What came of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// How it ended.
-    pub end: End,
-    /// When, in virtual time.
-    pub at_us: u64,
-    /// The rolling hash of every step.
-    pub hash: u128,
-    /// How many steps the nodes took.
-    pub steps: u64,
-    /// How many writes were acknowledged.
-    pub acknowledged: u64,
-    /// How many writes were refused for good.
-    pub refused: u64,
-    /// How many reads were answered.
-    pub read: u64,
-    /// How many rows those who watch hold in the end.
-    pub watched: u64,
-    /// How many nodes were left.
-    pub left: Left,
-    /// How often each fault hit something and each rare path was taken, by name.
-    pub reached: BTreeMap<&'static str, u64>,
 }
 
 /// Executes a plan.
@@ -147,6 +95,8 @@ struct Run<'p> {
     displaced: Rc<RefCell<BTreeSet<usize>>>,
     /// Whether every node was a member once.
     complete: bool,
+    /// Nodes that were told to leave and have not joined anew.
+    leaving: BTreeSet<usize>,
     /// Copies of disks, by the entry that wants them put back.
     images: BTreeMap<usize, Image>,
     /// Rare paths taken by machines that are gone.
@@ -189,6 +139,9 @@ impl<'p> Run<'p> {
         let taken = Rc::new(RefCell::new(BTreeMap::new()));
         let count = Rc::clone(&taken);
         world.on_end(Box::new(move |node: &Node| count_taken(&mut count.borrow_mut(), node)));
+        if !unchecked {
+            world.judge_ages(aged);
+        }
         if header.drift_ppm.iter().any(|drift_ppm| *drift_ppm != 0) {
             world.hit(Spot::ClockDrifted);
         }
@@ -197,6 +150,7 @@ impl<'p> Run<'p> {
             older,
             displaced,
             complete: false,
+            leaving: BTreeSet::new(),
             images: BTreeMap::new(),
             taken,
             world,
@@ -415,6 +369,9 @@ impl<'p> Run<'p> {
         let unusable: Vec<usize> = unusable.map(|(node, _)| node).collect();
         self.displaced.borrow_mut().extend(unusable);
         self.world.heal(survivors as usize);
+        if dead == 0 && !self.world.has_lost_disks() {
+            self.clients.iter_mut().for_each(Client::wait_for_replicas);
+        }
         self.world.schedule(self.world.now_us(), Token::Look.pack());
     }
 

@@ -7,6 +7,7 @@ use kernel::partition::PartitionId;
 use super::{Run, Token};
 use crate::holding::{Holding, Looker};
 use crate::host::Host;
+use crate::replicas::configured;
 
 /// How often.
 pub(super) const EVERY_US: u64 = 1_000_000;
@@ -23,12 +24,19 @@ impl Run<'_> {
         let held = hosts.filter_map(|((node, host), looker)| Some(look(looker, node, host.machine()?.store())));
         let holdings: Vec<Holding> = held.collect();
         self.world.sampled(&holdings);
-        if let Some(replicas) = self.fewest_replicas().filter(|replicas| *replicas != self.replicas) {
+        self.note_replicas();
+        let next_us = self.world.now_us() + EVERY_US;
+        self.world.schedule(next_us, Token::Sample.pack());
+    }
+
+    /// Tells how many replicas there are, if there are more than before, or fewer: with those that leave some go at any time.
+    pub(super) fn note_replicas(&mut self) {
+        let stay = self.world.hosts().len() - self.leaving.len();
+        let replicas = self.fewest_replicas().map(|fewest| fewest.min(configured(stay)));
+        if let Some(replicas) = replicas.filter(|replicas| *replicas != self.replicas) {
             self.replicas = replicas;
             self.world.placed(replicas);
         }
-        let next_us = self.world.now_us() + EVERY_US;
-        self.world.schedule(next_us, Token::Sample.pack());
     }
 
     /// How many replicas every partition has at least, in the eyes of every node that is up and belongs to the cluster.

@@ -153,10 +153,11 @@ impl Reader {
                 Summary::new(Kind::Refused, format!("ERROR {}: {reason}", code(number)), keys)
             }
             ServerMessage::Pong => Summary::new(Kind::Heartbeat, "PONG", vec![]),
-            ServerMessage::Value { id, found } => {
+            ServerMessage::Value { id, found, stale_ms } => {
                 let keys = self.upto(client, id);
                 let value = found.map_or("nothing".into(), |(value, _)| words::value(Some(value)));
-                Summary::new(Kind::Read, format!("VALUE {} = {value}", shown(&keys)), keys)
+                let age = stale_ms.map_or(String::new(), |ms| format!(", at most {ms} ms old"));
+                Summary::new(Kind::Read, format!("VALUE {} = {value}{age}", shown(&keys)), keys)
             }
             ServerMessage::QueryResp { id, results } => {
                 let keys: Vec<_> = results
@@ -321,6 +322,7 @@ fn part_of_query(word: &kernel::wire::cluster::Word<'_>) -> (Kind, String) {
         }
         Word::Upto(list) => (Kind::Heartbeat, format!("UPTO {list:?}")),
         Word::Heard(list) => (Kind::Heartbeat, format!("HEARD {list:?}")),
+        Word::Level { asked_us, skipped, .. } => (Kind::Heartbeat, format!("LEVEL {asked_us}, {skipped} skipped")),
         Word::Unwatch(requests) => (Kind::Done, format!("UNWATCH {requests:?}")),
         Word::Ended { request, refusal } => (Kind::Done, format!("ENDED {request}: {}", refusal.code.name())),
         _ => (Kind::Handshake, "CLUSTER".into()),
@@ -450,7 +452,7 @@ mod tests {
             consistency: ReadConsistency::default(),
         };
         assert_eq!(reader.read(CLIENT, NODE, &get_key(&get)).text, "GET m/k");
-        let said = reader.read(NODE, CLIENT, &value("9", "m", b"k", None));
+        let said = reader.read(NODE, CLIENT, &value("9", "m", b"k", None, None));
         assert_eq!((said.text.as_str(), said.keys.len()), ("VALUE m/k = nothing", 1));
         let document = document(7);
         reader.read(CLIENT, NODE, &sync_body("c0", &ops(&["1", "2"], &document)));

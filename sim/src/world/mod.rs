@@ -7,49 +7,26 @@ use kernel::wire::Consistency;
 
 use crate::client::Talk;
 use crate::clock::ClockProfile;
-use crate::disk::{Answer, DiskProfile, VirtualDisk};
+use crate::disk::{Answer, VirtualDisk};
 use crate::endpoint::Endpoint;
 use crate::engine::Queue;
 use crate::holding::Holding;
 use crate::host::{Host, Rules};
 use crate::invariant::{Invariant, InvariantChecker, Seen, Survivor, Violation, Watched, Write};
 use crate::model::State;
-use crate::network::{NetInput, NetworkProfile, VirtualNetwork};
+use crate::network::{NetInput, VirtualNetwork};
 use crate::reached::{Reached, Spot};
 use crate::replicas::ReplicaOf;
 use crate::streams::Streams;
 use crate::trace::{Step, Trace};
 
+mod ages;
 mod perform;
+mod setup;
 mod trouble;
 
-/// What a world is made of.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The seed of every random stream.
-    pub seed: u64,
-    /// The clocks of the nodes: as many as there are nodes.
-    pub clocks: Vec<ClockProfile>,
-    /// The disk of each node.
-    pub disk: DiskProfile,
-    /// The network between all.
-    pub network: NetworkProfile,
-    /// Which rules the hosts keep.
-    pub rules: Rules,
-}
-
-impl Setup {
-    /// `nodes` nodes in good health.
-    pub fn new(seed: u64, nodes: usize) -> Self {
-        Self {
-            seed,
-            clocks: vec![ClockProfile::default(); nodes],
-            disk: DiskProfile::default(),
-            network: NetworkProfile::default(),
-            rules: Rules::default(),
-        }
-    }
-}
+pub use ages::{Aged, Ages, aged};
+pub use setup::Setup;
 
 /// Something that is not the nodes' own business: whoever drives the run sees to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +82,8 @@ pub struct World<M> {
     hook: Option<Hook>,
     on_end: Option<OnEnd<M>>,
     between: Option<Between<M>>,
+    ages: Option<Ages<M>>,
+    has_lost_disks: bool,
     checker: InvariantChecker,
 }
 
@@ -128,6 +107,8 @@ impl<M: Machine> World<M> {
             hook: None,
             on_end: None,
             between: None,
+            ages: None,
+            has_lost_disks: false,
             checker: InvariantChecker::new(invariants),
         }
     }
@@ -150,6 +131,11 @@ impl<M: Machine> World<M> {
     /// Calls `between` before every step from now on.
     pub fn touch(&mut self, between: Between<M>) {
         self.between = Some(between);
+    }
+
+    /// Asks `ages` at every step from now on for an answer whose age is told.
+    pub fn judge_ages(&mut self, ages: Ages<M>) {
+        self.ages = Some(ages);
     }
 
     /// The virtual time.
@@ -465,6 +451,12 @@ impl<M: Machine> World<M> {
             disk: &host.disk,
         };
         self.checker.see(self.now_us, &seen);
+        if let Some(told) = self.ages.and_then(|ages| ages(&self.hosts, &step)) {
+            self.checker.see(self.now_us, &told.by(node));
+            if told.owner != node {
+                self.reached.hit(Spot::AgeTold);
+            }
+        }
         if self.crashes_now(node) {
             // Some of the envelopes that may leave now have left; whatever comes after them in the output never happens.
             let leaving = self

@@ -64,7 +64,22 @@ impl<M: Machine> World<M> {
         });
     }
 
+    /// A node that has left the cluster is about to lose its disk: what it holds has moved.
+    pub fn retire(&mut self, node: usize) {
+        let others = self.hosts.iter().enumerate();
+        let others = others.filter(|(other, host)| *other != node && !host.gone && !host.disk.is_damaged());
+        let others: Vec<&VirtualDisk> = others.map(|(_, host)| &host.disk).collect();
+        let seen = Seen::Retired { node, others: &others };
+        self.checker.see(self.now_us, &seen);
+    }
+
+    /// Whether a disk is, or was, another than it had been.
+    pub fn has_lost_disks(&self) -> bool {
+        self.has_lost_disks
+    }
+
     fn disk_changed(&mut self, node: usize) {
+        self.has_lost_disks = true;
         let whole = |host: &super::Host<M>| !host.gone && !host.disk.is_damaged();
         let hosts = self.hosts.iter();
         let disks: Vec<Option<&VirtualDisk>> = hosts.map(|host| whole(host).then_some(&host.disk)).collect();

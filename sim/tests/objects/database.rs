@@ -147,7 +147,7 @@ fn shows_what_expired() -> Lie {
         next(seen);
         let Seen::Left(left) = seen else { return };
         let message = ServerMessage::decode(left.frame, Limits::default().depth);
-        let Ok(ServerMessage::Value { id, found: None }) = message else {
+        let Ok(ServerMessage::Value { id, found: None, .. }) = message else {
             return;
         };
         for (name, version) in state_of(left.disk).expect("a disk that a kernel wrote") {
@@ -157,7 +157,7 @@ fn shows_what_expired() -> Lie {
                 &name[end + 1..],
             );
             if version.ttl_ms.is_some() && contains(left.frame, map.as_bytes()) && contains(left.frame, key) {
-                let frame = value(id, map, key, Some(version.view()));
+                let frame = value(id, map, key, Some(version.view()), None);
                 let given = left.given + 1;
                 next(&Seen::Left(&Departure {
                     given,

@@ -4,7 +4,7 @@ use kernel::wire::Consistency;
 use sim::client::{Said, Talk};
 use sim::invariant::Seen;
 
-use super::database::{Earlier, reads, says};
+use super::database::{Earlier, found, reads, says};
 use super::{Case, Lie, case};
 
 pub fn lies() -> Vec<Case> {
@@ -15,6 +15,8 @@ pub fn lies() -> Vec<Case> {
         case(ACKNOWLEDGED, "asked for strong", || less_than(Consistency::Strong)),
         case(ACKNOWLEDGED, "asked for quorum", || less_than(Consistency::Quorum)),
         case("quorum-reads", "sees every quorum write", reads_what_was_there_before),
+        case("acknowledged", "nobody else has it", leaves_with_what_it_had),
+        case("bounded-staleness", "0 ms old at most", is_older_than_it_says),
     ]
 }
 
@@ -74,6 +76,37 @@ fn reads_what_was_there_before() -> Lie {
             && let Some(older) = earlier.than(&write.key, &write.version)
         {
             reads(client, talk, &write.key, &older, next);
+        }
+    })
+}
+
+/// Who has acknowledged a write leaves, and has moved nothing.
+fn leaves_with_what_it_had() -> Lie {
+    Box::new(|seen, next| {
+        next(seen);
+        if let Seen::Acknowledged { node, .. } = *seen {
+            next(&Seen::Retired { node, others: &[] });
+        }
+    })
+}
+
+/// Who has acknowledged a write shows what was there before, as if that were all it had.
+fn is_older_than_it_says() -> Lie {
+    let mut earlier = Earlier::default();
+    Box::new(move |seen, next| {
+        earlier.note(seen);
+        next(seen);
+        if let Seen::Acknowledged { node, write, .. } = *seen
+            && let Some(older) = earlier.than(&write.key, &write.version)
+        {
+            let (key, found, stale_ms) = (&write.key, found(&older), 0);
+            next(&Seen::Aged {
+                node,
+                owner: node,
+                key,
+                found: found.as_ref(),
+                stale_ms,
+            });
         }
     })
 }

@@ -190,6 +190,8 @@ pub struct Repaired {
     pub clean: u64,
     /// Whether coded symbols were given up for the list.
     pub fell_back: bool,
+    /// When it began, by the clock of this side.
+    pub begun_us: u64,
     /// What it cost.
     pub account: Account,
 }

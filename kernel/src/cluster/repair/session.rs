@@ -36,6 +36,7 @@ pub struct Session {
     fell_back: bool,
     ended: Ended,
     account: Account,
+    begun_us: u64,
     /// When it last asked.
     asked_us: u64,
     /// When something last brought it further.
@@ -108,6 +109,7 @@ impl Session {
             fell_back: false,
             ended: Ended::default(),
             account: Account::default(),
+            begun_us: now_us,
             asked_us: now_us,
             moved_us: now_us,
         }
@@ -358,6 +360,7 @@ impl Session {
             gave: self.ended.gave,
             clean: self.clean,
             fell_back: self.fell_back,
+            begun_us: self.begun_us,
             account: self.account,
         }
     }

@@ -22,6 +22,7 @@ pub struct View {
     partition: PartitionId,
     encoder: Encoder,
     seal: Seal,
+    frozen_us: u64,
     used_us: u64,
 }
 
@@ -34,6 +35,7 @@ impl View {
             partition,
             encoder,
             seal,
+            frozen_us: now_us,
             used_us: now_us,
         }
     }
@@ -46,6 +48,11 @@ impl View {
     /// The digest of what it shows: that of the partition, when it was frozen.
     pub fn digest(&self) -> u128 {
         self.seal.digest
+    }
+
+    /// When it was frozen.
+    pub fn frozen_us(&self) -> u64 {
+        self.frozen_us
     }
 
     /// When it was last asked for something.

@@ -120,6 +120,11 @@ fn words() -> Vec<Word<'static>> {
             value: Some(b"value"),
         },
         Word::Taken(vec![0, u64::MAX]),
+        Word::Level {
+            asked_us: u64::MAX,
+            skipped: 1,
+            epoch: 2,
+        },
         ask(None),
         ask(Some(([0xff; 16], true))),
         Word::Read {

@@ -9,11 +9,12 @@ use crate::streams::Streams;
 /// Draws a level for each operation, whatever it is.
 ///
 /// In some seeds no write is more than eventual, in some a third are and in some all, and few of those are strong. Of the reads half
-/// ask a quorum, or none.
+/// ask a quorum, or none; and of the others half ask any replica, or none.
 pub(super) fn all(streams: &Streams, entries: &mut [Entry]) {
     const STRONG: u64 = 50;
     let rng = &mut streams.at(0, 0);
     let (writes, reads) = (pick(rng, &[0, 300, 1_000]), pick(rng, &[0, 500]));
+    let anywhere = pick(rng, &[0, 500]);
     for (index, entry) in entries.iter_mut().enumerate() {
         let rng = &mut streams.at(1, index as u64);
         match &mut entry.event {
@@ -24,6 +25,7 @@ pub(super) fn all(streams: &Streams, entries: &mut [Entry]) {
                 };
             }
             Event::Get { level, .. } if rng.chance(reads) => *level = ReadConsistency::Quorum,
+            Event::Get { level, .. } if rng.chance(anywhere) => *level = ReadConsistency::Any,
             _ => {}
         }
     }

@@ -54,6 +54,7 @@ pub(super) fn draw(seed: u64) -> Plan {
     workload::locks(&header, &streams("locks"), &mut entries);
     workload::definitions(&header, &streams("definitions"), &mut entries);
     workload::clock_put_right(&header, &streams("clock put right"), &mut entries);
+    let theme = theme.or_else(|| themes::comings(&mut header, &mut streams("comings").at(0, 0)));
     if theme != Some(Theme::GivenUp) && !is_calm {
         faults::all(&header, &root, &mut entries);
     }
@@ -74,8 +75,8 @@ fn pick<T: Copy>(rng: &mut Draw, choices: &[T]) -> T {
 }
 
 fn header(seed: u64, rng: &mut Draw) -> Header {
-    let nodes = match rng.chance(40) {
-        true => pick(rng, &[7, 9]),
+    let nodes = match rng.chance(60) {
+        true => pick(rng, &[7, 9, 9, 11]),
         false => pick(rng, &[1, 2, 3, 3, 3, 3, 4, 5]),
     };
     let clients = rng.between((1, 5));

@@ -28,6 +28,8 @@ pub(super) enum Theme {
     /// Nodes that do not answer for a while are removed, and there again later. Nothing else goes wrong, or nobody would be given up: those
     /// who are left have to agree on it.
     GivenUp,
+    /// Nodes leave as they are told to, and join anew.
+    Comings,
 }
 
 /// Whether the seed has one, and what its header is like then.
@@ -67,7 +69,7 @@ pub(super) fn draw(header: &mut Header, rng: &mut Draw) -> Option<Theme> {
             header.client_skew_ms[0] = 2 * ahead_ms;
         }
         Theme::WatchedFailures => all_stay(header),
-        Theme::ClocksPutBack | Theme::HalfOpenLinks | Theme::GivenUp => {}
+        Theme::ClocksPutBack | Theme::HalfOpenLinks | Theme::GivenUp | Theme::Comings => {}
     }
     Some(theme)
 }
@@ -80,6 +82,16 @@ pub(super) fn given_up(header: &mut Header, rng: &mut Draw) -> Option<Theme> {
     header.remove_after_ms = pick(rng, &[300, 1_000]);
     header.heal_us = header.heal_us.max(8_000_000);
     Some(Theme::GivenUp)
+}
+
+/// Whether the seed, which has no other theme, is about nodes that come and go; and what its header is like then.
+pub(super) fn comings(header: &mut Header, rng: &mut Draw) -> Option<Theme> {
+    if header.nodes < 3 || header.dead > 0 || !rng.chance(150) {
+        return None;
+    }
+    header.heal_us = header.heal_us.max(8_000_000);
+    header.converge_us = header.converge_us.max(120_000_000);
+    Some(Theme::Comings)
 }
 
 /// Connections that lose nothing, by which everybody may be told of changes: what who watches holds is compared only then.
@@ -100,6 +112,7 @@ pub(super) fn entries(theme: Theme, header: &Header, rng: &mut Draw, entries: &m
         Theme::ClocksPutBack => story.clocks_put_back(),
         Theme::HalfOpenLinks => story.half_open_links(),
         Theme::GivenUp => story.given_up(),
+        Theme::Comings => story.comings(),
     }
 }
 
@@ -253,6 +266,16 @@ impl Story<'_> {
                 }
             }
             at_us += for_us + self.rng.below(1_000_000);
+        }
+    }
+
+    /// Once all have come, one after the other, or two at once.
+    fn comings(&mut self) {
+        let mut at_us = 1_000_000 + self.rng.below(1_000_000);
+        while at_us < self.header.heal_us {
+            let (node, for_us) = (self.node(), self.rng.between((500_000, 3_000_000)));
+            self.add(at_us, Event::Fault(FaultKind::Leave.on_node(node).for_us(for_us)));
+            at_us += self.rng.below(2 * for_us);
         }
     }
 
