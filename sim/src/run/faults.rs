@@ -235,7 +235,9 @@ impl Run<'_> {
             }
             FaultKind::Flip | FaultKind::LoseTransaction => {
                 let host = &self.world.hosts()[node];
-                if host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })) {
+                let failed = host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. }));
+                // What else tore it may have come when too few others had theirs.
+                if failed && self.displace(node) {
                     self.world.replace_disk(node, Image::default());
                     self.world.boot(node);
                 }
