@@ -59,6 +59,12 @@ impl Story {
         self
     }
 
+    /// A member that has failed for so long is removed.
+    pub fn gives_up_after(mut self, ms: u64) -> Self {
+        self.plan.header.remove_after_ms = ms;
+        self
+    }
+
     /// Datagrams in place of streams: frames are lost, doubled and overtake each other.
     pub fn over_datagrams(mut self) -> Self {
         self.plan.header.ordered = false;
