@@ -1,6 +1,7 @@
 //! Who belongs to a cluster changes while everybody goes on: many join at once, some leave and join anew, one is there twice, one was given
 //! up and is there again. Nothing that was acknowledged is lost, and what was asked is done.
 
+use kernel::env::Mutant;
 use sim::plan::{Event, FaultKind, On};
 use sim::run::Report;
 use sim::story::Story;
@@ -51,6 +52,31 @@ fn one_after_another_leaves_and_joins_anew() {
         let reports = all_is_done(&story, 3);
         assert!(times(&reports, "left-rejoined") > 0, "nobody had left in time");
     }
+}
+
+/// Who leaves has taken writes meanwhile that nobody else heard of: it is cut off from all but one, who holds none of them.
+fn cut_off_while_it_leaves() -> Story {
+    let mut story = Story::of_nodes(5)
+        .and_clients(2)
+        .befalls(FaultKind::Leave, 1, 3_000..9_500)
+        .split(&[1], &[0, 2, 3], 3_005..9_500);
+    let keys: Vec<String> = (0..60).map(|number| format!("k{number}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    // Nobody writes over what the other has written.
+    let (theirs, its_own) = keys.split_at(10);
+    story = story.writes(0, theirs, 1_500..6_000, 50);
+    story.writes(1, its_own, 1_500..6_000, 20)
+}
+
+#[test]
+fn who_leaves_takes_nothing_along() {
+    cut_off_while_it_leaves().holds(0..6);
+}
+
+#[test]
+fn one_that_is_removed_with_what_it_has_is_found_out() {
+    let story = cut_off_while_it_leaves().broken_by(Mutant::LeavesWithLeftovers);
+    assert!(story.breaks(0..6) > 0);
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub const TESTED_APART: &[(Mutant, &str)] = &[
     (Mutant::LookUnaccepted, "kernel/tests/cluster/locks.rs"),
     (Mutant::OldMajorityForgotten, "kernel/tests/cluster/moves.rs"),
     (Mutant::SkippedUnsaid, "kernel/tests/cluster/staleness.rs"),
+    (Mutant::LeavesWithLeftovers, "scenarios/tests/comings.rs"),
     (Mutant::StaleTableAccepted, "kernel/tests/cluster/stale.rs"),
     (Mutant::FillBeforePromise, "kernel/tests/cluster/stale.rs"),
     (Mutant::AnswersForOthers, "kernel/tests/cluster/stale.rs"),

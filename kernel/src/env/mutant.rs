@@ -227,6 +227,8 @@ mutants! {
     WholeTooEarly = "whole-too-early",
     /// What is left of partitions that lie elsewhere is never dropped.
     LeftoversKept = "leftovers-kept",
+    /// Who leaves is removed as soon as no partition lies with it, whatever it has that nobody else has heard of.
+    LeavesWithLeftovers = "leaves-with-leftovers",
     // What is settled.
     /// A write is admitted whatever its stamp.
     AdmitsBelowFloor = "admits-below-floor",

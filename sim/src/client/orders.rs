@@ -6,13 +6,15 @@ use kernel::wire::admin::{self, ChangeAsked, Order};
 use super::{Action, Client, Line};
 
 impl Client {
-    /// Asks that a node leaves the cluster, if there is a line and an operator at it.
-    pub fn has_leave(&self, node: &str, out: &mut Vec<Action>) {
-        let Line::Ready(conn) = self.line else { return };
-        if self.config.exchange || self.is_impostor() {
-            return;
-        }
+    /// Asks that a node leaves the cluster. Whether there is a line, and an operator at it.
+    pub fn has_leave(&self, node: &str, out: &mut Vec<Action>) -> bool {
         let order = Order::Leave;
-        out.push(Action::Send(conn, admin::change_asked(&ChangeAsked { order, node })));
+        match self.line {
+            Line::Ready(conn) if !self.config.exchange && !self.is_impostor() => {
+                out.push(Action::Send(conn, admin::change_asked(&ChangeAsked { order, node })));
+                true
+            }
+            _ => false,
+        }
     }
 }

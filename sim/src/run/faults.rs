@@ -119,11 +119,13 @@ impl Run<'_> {
         let nodes = self.plan.header.nodes as usize;
         let away = self.displaced.borrow().union(&self.leaving).count() + 1;
         if self.complete && 2 * away < nodes && !self.displaced.borrow().contains(&node) {
-            self.leaving.insert(node);
-            self.note_replicas();
-            let operator = node % self.clients.len();
-            self.clients[operator].has_leave(&format!("n{node}"), &mut self.actions);
-            self.act(operator);
+            let name = format!("n{node}");
+            let mut clients = self.clients.iter();
+            if let Some(operator) = clients.position(|client| client.has_leave(&name, &mut self.actions)) {
+                self.leaving.insert(node);
+                self.note_replicas();
+                self.act(operator);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{Membership, NO_ROOM_MS};
 use crate::cluster::liveness::Health;
 use crate::cluster::{BadChange, Change, ClusterState};
-use crate::env::{NodeId, Now};
+use crate::env::{Mutant, NodeId, Now};
 use crate::node::Node;
 use crate::partition::PartitionId;
 
@@ -94,6 +94,11 @@ impl Node {
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
         let (own, to_remove, floor) = (self.as_member(), self.to_remove(), self.floor_change());
+        // Only who leaves knows what it has left: it may have taken writes that nobody else has heard of.
+        let (has_left, unasked) = (
+            self.is_leaving() && !self.has_leftovers(),
+            self.config.mutants.is(Mutant::LeavesWithLeftovers),
+        );
         let (membership, peers, liveness) = (&mut self.membership, &self.peers, &self.liveness);
         let has_failed = |id| liveness.state(id) == Health::Failed;
         let is_later = |one, other| peers.to(other).is_some_and(|other| peers.to(one) > Some(other));
@@ -129,13 +134,20 @@ impl Node {
         if let Ok(next) = state.after(&Change::Close(moves), version) {
             return Some(next);
         }
-        let left = state
-            .members
-            .iter()
-            .find(|member| member.leaving && !state.is_used(member.id));
+        let left = state.members.iter().find(|member| {
+            member.leaving && !state.is_used(member.id) && (unasked || (has_left && member.id == own.id))
+        });
         let left = left.and_then(|member| state.after(&Change::Remove(member.id), version).ok());
         left.or_else(|| state.after(&Change::Remove(to_remove?), version).ok())
             .or_else(|| state.after(&floor?, version).ok())
+    }
+
+    fn is_leaving(&self) -> bool {
+        let own = self
+            .membership
+            .state()
+            .and_then(|state| state.member(self.membership.id()));
+        own.is_some_and(|member| member.leaving)
     }
 
     /// A member has failed, or is there again.
