@@ -20,7 +20,7 @@ use smol::net::TcpListener;
 
 use crate::driver::{Clock, Driver, DriverError, Settings, disk};
 use crate::metrics::{MeteredLog, MeteredNet, MeteredRecords, Metrics, Watch, Watched};
-use crate::net::{Health, Page, Rules, Server, SmolNet, SystemClock};
+use crate::net::{Health, Page, Rules, Server, SmolNet, SystemClock, Tls};
 use crate::record::RecordError;
 use crate::storage::{Folder, FolderError};
 
@@ -35,6 +35,8 @@ pub struct Host {
     pub limits: Limits,
     /// What clients and peers have to know. The same as the machine's.
     pub secret: Option<Secret>,
+    /// What it links with other nodes over, if not over plain TCP.
+    pub tls: Option<Tls>,
     /// The version that metrics and the log show.
     pub version: &'static str,
 }
@@ -165,11 +167,18 @@ impl Host {
             connections: self.limits.connections - self.limits.connections / 8,
             patience: Duration::from_millis(self.limits.silence_ms),
             secret: self.secret,
+            tls: self.tls.clone(),
             health: health.clone(),
             metrics: page,
         };
         let (server, accepted) = Server::new(listener, rules, Rc::clone(&executor));
         tracing::info!(addr = %listening, data = %self.folder.path().display(), "listening");
+        if let Some(tls) = &self.tls {
+            tracing::info!("peers speak mutual TLS with this node, and no other way");
+            if let Some(reason) = tls.unfit() {
+                tracing::warn!(reason, "the other nodes may not take this node's certificate");
+            }
+        }
         milestone(Milestone::Listening(listening));
         executor.spawn(server.run()).detach();
 
@@ -195,7 +204,7 @@ impl Host {
         );
         let (disk, log_loop, records_loop) = disk(log, records);
         let threads = [spawn_thread("log", log_loop)?, spawn_thread("records", records_loop)?];
-        let net = SmolNet::new(executor, accepted, self.limits.frame_bytes);
+        let net = SmolNet::new(executor, accepted, self.limits.frame_bytes, self.tls);
         let net = Rc::new(MeteredNet::new(net, metrics.clone()));
         let settings = Settings::new(&self.limits, entropy);
         let on_phase = phases(health, metrics, milestone);

@@ -142,6 +142,7 @@ impl Running {
                     connections: limits.connections,
                     patience: Duration::from_secs(5),
                     secret: None,
+                    tls: None,
                     health: Health::default(),
                     metrics: Page::default(),
                 };
@@ -154,7 +155,7 @@ impl Running {
                     thread::spawn(move || block_on(log)),
                     thread::spawn(move || block_on(records)),
                 ];
-                let net = Rc::new(SmolNet::new(Rc::clone(&executor), accepted, limits.frame_bytes));
+                let net = Rc::new(SmolNet::new(Rc::clone(&executor), accepted, limits.frame_bytes, None));
                 let settings = Settings::new(&limits, [7; 32]);
                 let config = NodeConfig {
                     limits,

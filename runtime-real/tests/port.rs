@@ -77,6 +77,7 @@ impl Node {
             listen: "127.0.0.1:0".parse().unwrap(),
             limits,
             secret: None,
+            tls: None,
             version: "0",
         };
         let (stop, orders) = bounded(1);

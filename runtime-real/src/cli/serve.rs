@@ -16,6 +16,7 @@ use super::args::VERSION;
 use super::settings::{Config, SettingArgs};
 use super::{Exit, complain, logging, resolve, say};
 use crate::host::{Host, HostError, Milestone};
+use crate::net::{Tls, TlsError};
 use crate::record::{RecordError, Recorder, Ring};
 use crate::storage::{Folder, FolderError};
 
@@ -40,6 +41,8 @@ enum ConfigError {
     #[error("the node's name must have 1 to {max} printable characters")]
     NodeName { max: usize },
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
     Folder(#[from] FolderError),
     #[error("the system gives no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -55,6 +58,7 @@ impl ConfigError {
             Self::NoAddress { .. } => "no_address",
             Self::ClusterName { .. } => "cluster_name",
             Self::NodeName { .. } => "node_name",
+            Self::Tls(error) => error.code(),
             Self::Folder(error) => error.code(),
             Self::Randomness(_) => "no_randomness",
         }
@@ -66,6 +70,7 @@ impl ConfigError {
                 "make one: head -c 32 /dev/urandom | base64 > cluster.secret"
             }
             Self::OpenToAll { .. } => "give --cluster-secret-file FILE, or listen on 127.0.0.1",
+            Self::Tls(error) => error.hint(),
             Self::NoAddress { .. } => {
                 "give --advertise HOST:PORT, the address that other nodes dial; port 0 stands for the one that it listens on"
             }
@@ -135,6 +140,8 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
     if secret.is_none() && !addr.ip().is_loopback() {
         return Err(ConfigError::OpenToAll { addr });
     }
+    // Beside the secret: a certificate says that a node is one of the cluster's, and clients have none.
+    let tls = asked.tls_files().map(|files| Tls::load(&files)).transpose()?;
     if asked.advertise.is_none() && addr.ip().is_unspecified() {
         return Err(ConfigError::NoAddress { addr });
     }
@@ -174,6 +181,7 @@ fn prepare(asked: &Config) -> Result<(Host, NodeConfig), ConfigError> {
         listen: addr,
         limits,
         secret,
+        tls,
         version: VERSION,
     };
     Ok((host, config))

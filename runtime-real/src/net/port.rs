@@ -1,16 +1,21 @@
 //! What the requests of one port share.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_channel::Sender;
+use async_io::Timer;
+use futures_lite::future::or;
 use kernel::session::Secret;
 use smol::LocalExecutor;
 
 use super::link::NetLink;
+use super::tls::Tls;
 use crate::driver::Budget;
+use crate::metrics::Sparingly;
 
 /// What a listener holds its clients to.
 #[derive(Debug, Clone)]
@@ -29,6 +34,8 @@ pub struct Rules {
     /// What a client has to know; `None` serves whoever connects. The machine decides who may speak; this decides how
     /// much is read before it has, and who sees the metrics.
     pub secret: Option<Secret>,
+    /// What other nodes must speak TLS with; `None` lets them speak as they come.
+    pub tls: Option<Tls>,
     /// What the health paths say.
     pub health: Health,
     /// What `/metrics` shows.
@@ -88,15 +95,30 @@ pub(super) struct Port {
     pub executor: Rc<LocalExecutor<'static>>,
     /// Room for bodies.
     pub bodies: Rc<Budget>,
+    /// Warnings of handshakes that failed.
+    pub no_tls: RefCell<Sparingly>,
+    /// Warnings of nodes that came without TLS.
+    pub plain_peers: RefCell<Sparingly>,
 }
 
 impl Port {
     pub(super) fn new(rules: Rules, links: Sender<NetLink>, executor: Rc<LocalExecutor<'static>>) -> Self {
         Self {
             bodies: Budget::new(rules.body_bytes),
+            no_tls: RefCell::default(),
+            plain_peers: RefCell::default(),
             rules,
             links,
             executor,
         }
     }
+}
+
+/// What comes of `work`; `None` if it takes longer than `patience`.
+pub(super) async fn in_time<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    or(async { Some(work.await) }, async {
+        Timer::after(patience).await;
+        None
+    })
+    .await
 }

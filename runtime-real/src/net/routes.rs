@@ -1,13 +1,10 @@
 //! What is answered to which request.
 
-use std::future::Future;
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
-use async_io::Timer;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use bytes::{Bytes, BytesMut};
-use futures_lite::future::or;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
@@ -18,16 +15,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use kernel::machine::Role;
 use kernel::wire::server::ServerMessage;
 use kernel::wire::{Code, client};
-use smol::net::TcpStream;
 use smol_hyper::rt::FuturesIo;
 
 use super::answer::{self, Answer, refusal, wrong_method};
 use super::exchange::exchange;
 use super::json;
 use super::link::NetLink;
-use super::port::{Port, Rules};
+use super::port::{Port, Rules, in_time};
 use super::slot::Slot;
 use super::socket::Accepted;
+use super::stream::Stream;
 
 /// How deep the frame of a refusal nests. What nests deeper is an answer.
 const REFUSAL_DEPTH: usize = 4;
@@ -37,12 +34,22 @@ const JSON: &str = "application/json";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TOO_LARGE_HINT: &str = "send the operations in several batches";
 
-pub(super) async fn answer(request: Request<Incoming>, port: &Port, slot: Rc<Slot>) -> Answer {
+/// Whose requests they are.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub from: SocketAddr,
+    /// It speaks TLS, and so is a node of the cluster.
+    pub is_tls: bool,
+    pub slot: Rc<Slot>,
+}
+
+pub(super) async fn answer(request: Request<Incoming>, port: &Port, caller: &Caller) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let is_get = method == Method::GET;
     match path.as_str() {
-        "/ws" if is_get => upgrade(request, Role::Client, port, slot),
-        "/peer" if is_get => upgrade(request, Role::Peer, port, slot),
+        "/ws" if is_get => upgrade(request, Role::Client, port, caller),
+        "/peer" if is_get && port.rules.tls.is_some() && !caller.is_tls => plain_peer(port, caller),
+        "/peer" if is_get => upgrade(request, Role::Peer, port, caller),
         "/sync" if method == Method::POST => sync(request, port).await,
         "/metrics" if is_get => metrics(request.headers(), &port.rules),
         "/health/live" if is_get => answer::body(StatusCode::OK, "text/plain", "live\n"),
@@ -77,8 +84,21 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|part| part.trim().eq_ignore_ascii_case(token))
 }
 
+/// The refusal of a node that speaks as clients do.
+fn plain_peer(port: &Port, caller: &Caller) -> Answer {
+    if let Some(unsaid) = port.plain_peers.borrow_mut().may() {
+        tracing::warn!(from = %caller.from, unsaid, "refused a node that speaks without TLS: it has no --cluster-cert-file");
+    }
+    refusal(
+        StatusCode::FORBIDDEN,
+        "peer_tls_required",
+        "this node links with nodes over mutual TLS only: it was started with --cluster-cert-file",
+        "start the other node with --cluster-cert-file, --cluster-key-file and --cluster-ca-file too",
+    )
+}
+
 /// Switches a request to a WebSocket, which becomes a link.
-fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slot>) -> Answer {
+fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, caller: &Caller) -> Answer {
     let headers = request.headers();
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     let (true, true, Some(key)) = (
@@ -118,6 +138,7 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
     let accept = derive_accept_key(key);
     let (patience, links) = (port.rules.patience, port.links.clone());
     let (frame_bytes, unauthenticated_bytes) = (port.rules.frame_bytes, port.rules.unauthenticated_frame_bytes);
+    let (from, slot) = (caller.from, Rc::clone(&caller.slot));
     let upgraded = hyper::upgrade::on(&mut request);
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -137,13 +158,14 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, slot: Rc<Slo
         let Some(Ok(upgraded)) = in_time(patience, upgraded).await else {
             return;
         };
-        let Ok(parts) = upgraded.downcast::<FuturesIo<TcpStream>>() else {
+        let Ok(parts) = upgraded.downcast::<FuturesIo<Stream>>() else {
             tracing::error!("an upgraded connection is not the socket that it was");
             return;
         };
         let accepted = Accepted {
             stream: parts.io.into_inner(),
             read_ahead: parts.read_buf,
+            from,
             role,
             text,
             frame_bytes,
@@ -363,12 +385,4 @@ async fn discard(mut body: Incoming, rules: &Rules) {
             None => return,
         }
     }
-}
-
-async fn in_time<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
-    or(async { Some(work.await) }, async {
-        Timer::after(patience).await;
-        None
-    })
-    .await
 }

@@ -1,5 +1,6 @@
 //! The listener: TCP connections in, HTTP spoken on each.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,10 +15,12 @@ use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use super::answer::refusal_text;
+use super::handshake::{self, FIRST_BYTE, linger};
 use super::link::NetLink;
-use super::port::{Port, Rules};
-use super::routes;
+use super::port::{Port, Rules, in_time};
+use super::routes::{self, Caller};
 use super::slot::{Slot, Slots};
+use super::stream::Stream;
 use crate::metrics::Sparingly;
 
 /// Bytes of a request's head, and of what is read at once.
@@ -54,7 +57,7 @@ impl Server {
             match self.listener.accept().await {
                 Ok((stream, from)) => match self.slots.take() {
                     Some(slot) => {
-                        let serving = serve(stream, Rc::clone(&self.port), Rc::new(slot));
+                        let serving = serve(stream, from, Rc::clone(&self.port), Rc::new(slot));
                         self.port.executor.spawn(serving).detach();
                     }
                     None => {
@@ -74,15 +77,20 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, port: Rc<Port>, slot: Rc<Slot>) {
+async fn serve(stream: TcpStream, from: SocketAddr, port: Rc<Port>, slot: Rc<Slot>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was lost before it began");
         return;
     }
+    let Some(stream) = secured(stream, from, &port).await else {
+        return;
+    };
+    let is_tls = matches!(stream, Stream::Tls(_));
+    let caller = Rc::new(Caller { from, is_tls, slot });
     let patience = port.rules.patience;
     let service = service_fn(move |request| {
-        let (port, slot) = (Rc::clone(&port), Rc::clone(&slot));
-        async move { Ok::<_, std::convert::Infallible>(routes::answer(request, &port, slot).await) }
+        let (port, caller) = (Rc::clone(&port), Rc::clone(&caller));
+        async move { Ok::<_, std::convert::Infallible>(routes::answer(request, &port, &caller).await) }
     });
     let served = http1::Builder::new()
         .timer(SmolTimer::new())
@@ -95,6 +103,38 @@ async fn serve(stream: TcpStream, port: Rc<Port>, slot: Rc<Slot>) {
     if let Err(error) = served.await {
         tracing::debug!(%error, "an HTTP connection broke");
     }
+}
+
+/// Looks at the first byte, and shakes hands with whoever begins TLS. `None` is nobody to talk with.
+async fn secured(stream: TcpStream, from: SocketAddr, port: &Port) -> Option<Stream> {
+    let (patience, mut first) = (port.rules.patience, [0]);
+    match in_time(patience, stream.peek(&mut first)).await? {
+        Ok(1) if first == [FIRST_BYTE] => {}
+        Ok(_) => return Some(Stream::Plain(stream)),
+        Err(error) => {
+            tracing::debug!(%error, "a connection was lost before it said anything");
+            return None;
+        }
+    }
+    let Some(tls) = &port.rules.tls else {
+        if let Some(unsaid) = port.no_tls.borrow_mut().may() {
+            tracing::warn!(%from, unsaid, "refused: it speaks TLS, and this node has no certificate (--cluster-cert-file)");
+        }
+        linger(stream).await;
+        return None;
+    };
+    let (reason, stream) = match in_time(patience, handshake::accept(tls, stream)).await {
+        Some(Ok(stream)) => return Some(stream),
+        Some(Err((reason, stream))) => (reason, Some(stream)),
+        None => ("it did not end its TLS handshake in time".to_owned(), None),
+    };
+    if let Some(unsaid) = port.no_tls.borrow_mut().may() {
+        tracing::warn!(%from, reason, unsaid, "refused: no mutual TLS with it");
+    }
+    if let Some(stream) = stream {
+        linger(stream).await;
+    }
+    None
 }
 
 /// Says why there is no place, without reading a byte, and for no longer than a moment.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -15,11 +16,15 @@ use kernel::machine::{ConnKind, Role};
 use smol::net::TcpStream;
 
 use super::gate::{Gate, Gated};
+use super::handshake::{self, linger};
+use super::introduced::Introduced;
 use super::json;
 use super::slot::Slot;
+use super::stream::Stream;
+use super::tls::Tls;
 use crate::driver::Link;
 
-/// A WebSocket over TCP.
+/// A WebSocket of a client, over TCP.
 pub type Socket = WebSocketStream<TcpStream>;
 
 /// What both halves of a socket know.
@@ -34,9 +39,11 @@ struct Shared {
 /// The half of a WebSocket that frames come out of.
 #[derive(Debug)]
 pub struct SocketReader {
-    receiver: WebSocketReceiver<Gated<TcpStream>>,
+    receiver: WebSocketReceiver<Gated<Stream>>,
     shared: Rc<Shared>,
     role: Role,
+    /// The node at the other end, if it is one.
+    node: Option<Box<Introduced>>,
     frame_bytes: usize,
     /// Counts as an open connection until dropped.
     slot: Option<Rc<Slot>>,
@@ -45,7 +52,7 @@ pub struct SocketReader {
 /// The half of a WebSocket that frames go into.
 #[derive(Debug)]
 pub struct SocketWriter {
-    sender: WebSocketSender<Gated<TcpStream>>,
+    sender: WebSocketSender<Gated<Stream>>,
     shared: Rc<Shared>,
     role: Role,
     gate: Rc<Gate>,
@@ -63,9 +70,10 @@ fn config(frame_bytes: usize) -> WebSocketConfig {
 /// A socket that somebody opened to us.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// What came with the handshake.
     pub read_ahead: Bytes,
+    pub from: SocketAddr,
     pub role: Role,
     /// JSON is spoken until the other side sends something else.
     pub text: bool,
@@ -80,23 +88,56 @@ impl Accepted {
     pub(super) async fn link(self) -> Link<SocketReader, SocketWriter> {
         let config = Some(config(self.frame_bytes));
         let gate = Gate::closed(self.unauthenticated_bytes);
+        let node = (self.role == Role::Peer).then(|| Introduced::accepted(self.from, self.stream.certificate()));
         let stream = Gated::new(self.stream, Rc::clone(&gate));
         let socket = WebSocketStream::from_partially_read(stream, self.read_ahead.into(), Side::Server, config).await;
-        let mut link = link(socket, gate, self.role, self.frame_bytes);
+        let mut link = link(socket, gate, node, self.frame_bytes);
         link.reader.shared.text.set(self.text);
         link.reader.slot = Some(self.slot);
         link
     }
 }
 
-/// Opens a socket to another node's `/peer`.
-pub(super) async fn dial_peer(addr: &str, frame_bytes: usize) -> io::Result<Link<SocketReader, SocketWriter>> {
-    let stream = connect(addr).await?;
+/// Opens a socket to another node's `/peer`, with `tls` where this node has it.
+pub(super) async fn dial_peer(
+    addr: &str,
+    tls: Option<&Tls>,
+    frame_bytes: usize,
+) -> Result<Link<SocketReader, SocketWriter>, PeerDialError> {
+    let stream = connect(addr).await.map_err(DialError::from)?;
+    let stream = match tls {
+        None => Stream::Plain(stream),
+        Some(tls) => match handshake::connect(tls, stream, addr).await {
+            Ok(stream) => stream,
+            Err((reason, stream)) => {
+                linger(stream).await;
+                return Err(PeerDialError::Tls(reason));
+            }
+        },
+    };
+    let node = Introduced::dialled(addr, stream.certificate());
     // Who listens at a configured address is not asked to be brief.
     let gate = Gate::open();
     let stream = Gated::new(stream, Rc::clone(&gate));
-    let socket = shake_hands(stream, addr, "/peer", frame_bytes).await;
-    Ok(link(socket.map_err(io::Error::other)?, gate, Role::Peer, frame_bytes))
+    let socket = match shake_hands(stream, addr, "/peer", frame_bytes).await {
+        // What is wrong with our certificate comes as the answer to the first that is said.
+        Err(DialError::Unreachable(error)) if tls.is_some() => {
+            return Err(PeerDialError::Tls(handshake::reason(&error)));
+        }
+        opened => opened?,
+    };
+    Ok(link(socket, gate, Some(node), frame_bytes))
+}
+
+/// Why a node could not be linked with.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PeerDialError {
+    /// As with any socket.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// It is there, and there is no mutual TLS with it.
+    #[error("no mutual TLS with it: {0}")]
+    Tls(String),
 }
 
 /// Why a socket could not be opened.
@@ -150,11 +191,15 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn link(
-    socket: WebSocketStream<Gated<TcpStream>>,
+    socket: WebSocketStream<Gated<Stream>>,
     gate: Rc<Gate>,
-    role: Role,
+    node: Option<Introduced>,
     frame_bytes: usize,
 ) -> Link<SocketReader, SocketWriter> {
+    let role = match node {
+        None => Role::Client,
+        Some(_) => Role::Peer,
+    };
     let (sender, receiver) = socket.split();
     let shared = Rc::new(Shared::default());
     Link {
@@ -168,6 +213,7 @@ fn link(
             receiver,
             shared: Rc::clone(&shared),
             role,
+            node: node.map(Box::new),
             frame_bytes,
             slot: None,
         },
@@ -187,6 +233,7 @@ impl SocketReader {
                 None => return Ok(None),
                 Some(Ok(Message::Binary(frame))) => {
                     self.shared.text.set(false);
+                    self.check_node(&frame)?;
                     return Ok(Some(frame));
                 }
                 Some(Ok(Message::Text(_))) if self.role == Role::Peer => {
@@ -199,6 +246,11 @@ impl SocketReader {
                         Err(error) => Err(self.refuse(CloseCode::Invalid, &error.to_string())),
                     };
                 }
+                // A node that closes for a reason has refused this one.
+                Some(Ok(Message::Close(Some(frame)))) if self.node.is_some() && !frame.reason.is_empty() => {
+                    let at = self.node.as_ref().map(|node| &*node.at);
+                    tracing::warn!(at, reason = frame.reason.as_str(), "a peer closed the link");
+                }
                 // Pings are answered underneath; after a close frame the stream ends.
                 Some(Ok(_)) => {}
                 Some(Err(WsError::Capacity(_))) => {
@@ -209,6 +261,14 @@ impl SocketReader {
                 Some(Err(error)) => return Err(io::Error::other(error)),
             }
         }
+    }
+
+    /// Whether the node at the other end, if it is one, is what its certificate says.
+    fn check_node(&mut self, frame: &[u8]) -> io::Result<()> {
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let Err(reason) = node.check(frame) else { return Ok(()) };
+        tracing::warn!(at = node.at, reason, "refused: a node is not what its certificate says");
+        Err(self.refuse(CloseCode::Policy, &reason))
     }
 
     /// Notes why the socket is about to be closed, for the other side.

@@ -8,6 +8,7 @@ use kernel::partition::PartitionBy;
 use kernel::partition::table::WEIGHT_MAX;
 
 use super::field::Field;
+use crate::net::TlsFiles;
 
 /// What a node is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Config {
     pub zone: Option<String>,
     pub remove_after: Option<u64>,
     pub cluster_secret_file: Option<PathBuf>,
+    pub cluster_cert_file: Option<PathBuf>,
+    pub cluster_key_file: Option<PathBuf>,
+    pub cluster_ca_file: Option<PathBuf>,
     pub log: &'static str,
     pub log_level: &'static str,
     pub node: Option<String>,
@@ -44,6 +48,9 @@ impl Default for Config {
             zone: None,
             remove_after: None,
             cluster_secret_file: None,
+            cluster_cert_file: None,
+            cluster_key_file: None,
+            cluster_ca_file: None,
             log: "text",
             log_level: "info",
             node: None,
@@ -150,6 +157,25 @@ pub const TABLE: &[Setting] = &[
         Field::MaybePath(|c| &mut c.cluster_secret_file),
         "A file with the secret that nodes and clients must present: at least 16 characters on one line. Needed to \
          listen on anything but loopback",
+    ),
+    setting(
+        "cluster-cert-file",
+        "FILE",
+        Field::MaybePath(|c| &mut c.cluster_cert_file),
+        "This node's certificate, and those between it and a root, as PEM: nodes then link over mutual TLS alone. It must be for the \
+         host that others dial. With --cluster-key-file and --cluster-ca-file, on every node",
+    ),
+    setting(
+        "cluster-key-file",
+        "FILE",
+        Field::MaybePath(|c| &mut c.cluster_key_file),
+        "The private key of that certificate, as PEM: PKCS#8, SEC1 or RSA, not encrypted",
+    ),
+    setting(
+        "cluster-ca-file",
+        "FILE",
+        Field::MaybePath(|c| &mut c.cluster_ca_file),
+        "The roots that sign the certificates of nodes, as PEM: of this cluster's own, for whatever they sign is let in",
     ),
     setting(
         "node",
@@ -317,6 +343,30 @@ impl Config {
                 return Err((setting, must));
             }
         }
-        Ok(())
+        self.check_tls()
+    }
+
+    /// The files of mutual TLS go together. Named is one that is there, and what is missing beside it.
+    fn check_tls(&self) -> Result<(), (&'static str, &'static str)> {
+        let files = [&self.cluster_cert_file, &self.cluster_key_file, &self.cluster_ca_file];
+        let given = [
+            ("cluster-cert-file", "needs cluster-cert-file beside it"),
+            ("cluster-key-file", "needs cluster-key-file beside it"),
+            ("cluster-ca-file", "needs cluster-ca-file beside it"),
+        ];
+        let at = |is_there| files.iter().position(|file| file.is_some() == is_there);
+        match (at(true), at(false)) {
+            (Some(there), Some(missing)) => Err((given[there].0, given[missing].1)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The files of mutual TLS, where it is configured.
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            cert: self.cluster_cert_file.clone()?,
+            key: self.cluster_key_file.clone()?,
+            ca: self.cluster_ca_file.clone()?,
+        })
     }
 }
