@@ -3,6 +3,8 @@
 //! Nothing here sleeps and hopes: every wait is for a condition, with a deadline that fails the test.
 #![allow(clippy::unwrap_used)] // helpers of a test are a test
 
+#[path = "e2e/certificates.rs"]
+mod certificates;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/cluster.rs"]
@@ -23,5 +25,9 @@ mod process;
 mod record;
 #[path = "e2e/strangers.rs"]
 mod strangers;
+#[path = "e2e/tapped.rs"]
+mod tapped;
+#[path = "e2e/tls.rs"]
+mod tls;
 #[path = "e2e/writer.rs"]
 mod writer;

@@ -115,6 +115,27 @@ fn what_maps_route_by_is_shown_as_it_was_given() {
 }
 
 #[test]
+fn the_files_of_mutual_tls_go_together_and_what_is_missing_is_named() {
+    let all = ["cluster-cert-file", "cluster-key-file", "cluster-ca-file"];
+    let given = |names: &[&'static str]| names.iter().map(|name| (*name, "/f")).collect::<Vec<_>>();
+    for missing in all {
+        let others: Vec<_> = all.into_iter().filter(|name| *name != missing).collect();
+        let error = resolve(&given(&others), &[], None).unwrap_err();
+        assert_eq!(error.code(), "settings_conflict");
+        let said = format!("flag --{}): it needs {missing}", others[0]);
+        assert!(error.to_string().contains(&said), "{error}");
+        assert!(resolve(&given(&[missing]), &[], None).is_err());
+    }
+    let variables = [("ORRERY_CLUSTER_KEY_FILE", "/k")];
+    let file = Some("cluster-ca-file = \"/ca\"\n");
+    let files = resolve(&[("cluster-cert-file", "/c")], &variables, file).unwrap();
+    let files = files.config.tls_files().unwrap();
+    let all = [files.cert, files.key, files.ca].map(|path| path.display().to_string());
+    assert_eq!(all, ["/c", "/k", "/ca"]);
+    assert_eq!(resolve(&[], &[], None).unwrap().config.tls_files(), None);
+}
+
+#[test]
 fn every_default_is_read_back_as_it_is_shown() {
     let (default, mut again) = (Config::default(), Config::default());
     for setting in TABLE {
