@@ -175,8 +175,9 @@ mod tests {
                     dialled.flush().await.unwrap();
                 };
                 let mut heard = vec![0; said.len()];
-                zip(saying, async { accepted.read_exact(&mut heard).await.unwrap() }).await;
-                assert!(heard == said);
+                let hearing = zip(saying, async { accepted.read_exact(&mut heard).await.unwrap() });
+                let heard_all = in_time(Duration::from_secs(30), hearing).await;
+                assert!(heard_all.is_some() && heard == said);
                 drop(dialled);
                 // Without the goodbye this is an error.
                 assert_eq!(accepted.read(&mut heard).await.unwrap(), 0);
