@@ -81,6 +81,13 @@ impl Node {
                 deadline_us,
             };
             self.can_be_agreed()?;
+            if asked.order == Order::Leave && id != self.membership.id() && self.peers.to(id).is_none() {
+                let node = &waiting.node;
+                let reason = format!(
+                    "{node} cannot be reached, and nobody else knows what it has: remove it if it is gone for good"
+                );
+                return Err((Code::NotPossible, reason));
+            }
             if self.orders.0.len() >= ORDERS_MAX || !self.membership.takes_wishes() {
                 return Err((
                     Code::Overloaded,

@@ -271,6 +271,8 @@ impl Node {
         // The first heartbeat tells what the handshake did not: at once.
         link.pinged_us = 0;
         self.peers.is_up(conn, id);
+        // Also what was there before a restart.
+        self.leftovers.look_again();
         self.linked(conn, now);
         if (dialled || self.fills.open() > 0) && self.membership.is_member() {
             self.begin_round(conn, now);

@@ -3,8 +3,8 @@
 //! A read of `any` is answered by whichever replica the client is connected to, and says for how long it may have missed what the
 //! acting owner had: everything that was durable there that long ago is here. What tells:
 //!
-//! - A comparison ([`crate::node::reconcile`]) ended with all that the other side held taken. From then on this side *follows*: whatever
-//!   the other side changes comes on the same link, in order.
+//! - A comparison ([`crate::node::reconcile`]) ended with all taken that the other side held at its beginning or later: digests were equal, or
+//!   this side asked for what differed. From then on this side *follows*: whatever the other side changes comes on the same link, in order.
 //! - Each heartbeat is answered by a word that leaves after all that was changed before it
 //!   ([`Word::Level`](crate::wire::cluster::Word::Level)). So what was there when the heartbeat left is here when the word comes.
 //! - The word counts what was ever skipped on the link, as it is where too much is unsent. When it is more than before, or this side could
@@ -27,7 +27,8 @@ use crate::wire::cluster::Word;
 pub struct Level {
     /// When the last heartbeat left that was answered, or the link began.
     answered_us: u64,
-    /// When something may have been missed last: a comparison that began before proves nothing.
+    /// When something may have been missed last, or the other side's version of the cluster's state became a later one: a comparison that
+    /// began before proves nothing.
     doubted_us: Option<u64>,
     /// What the other side has skipped, as far as it said.
     skipped: u64,
@@ -55,7 +56,7 @@ impl Level {
         }
     }
 
-    /// All that the other side held of a partition when a comparison began, at `begun_us` or later, is here.
+    /// All that the other side held of a partition at some time since `begun_us`, when a comparison began, is here.
     pub fn compared(&mut self, partition: PartitionId, since: u64, begun_us: u64) {
         if self.doubted_us.is_some_and(|doubted| begun_us <= doubted) {
             return;
@@ -66,6 +67,11 @@ impl Level {
             follows: true,
         };
         self.partitions.insert(partition, held);
+    }
+
+    /// The other side acts by a later version of the cluster's state than it did.
+    pub fn turned(&mut self, now_us: u64) {
+        self.doubted_us = Some(now_us);
     }
 
     /// Something may have been missed.
@@ -127,7 +133,7 @@ impl Node {
         }
     }
 
-    /// A comparison of partitions with the other side, which began at `begun_us` or later, ended with all taken that it held.
+    /// A comparison of partitions with the other side, which began at `begun_us`, ended with all taken that it held at some time since then.
     pub(super) fn is_level(&mut self, conn: ConnId, partitions: impl Iterator<Item = PartitionId>, begun_us: u64) {
         let Some(state) = self.membership.state() else {
             return;
@@ -186,9 +192,27 @@ mod tests {
         level.answered(50, 1, 55);
         assert_eq!(level.of(partition(), 3), Some(30));
         level.compared(partition(), 3, 45);
+        level.answered(60, 1, 65);
         assert_eq!(level.of(partition(), 3), Some(30), "it began before");
         level.compared(partition(), 3, 46);
-        assert_eq!(level.of(partition(), 3), Some(50));
+        assert_eq!(level.of(partition(), 3), Some(60));
+        level.answered(70, 2, 75);
+        level.answered(80, 2, 85);
+        assert_eq!(level.of(partition(), 3), Some(60), "skipped once more");
+    }
+
+    #[test]
+    fn what_began_before_the_other_side_knew_of_this_replica_proves_nothing() {
+        let mut level = Level::new(10);
+        level.compared(partition(), 3, 20);
+        level.answered(30, 0, 35);
+        level.turned(40);
+        level.compared(partition(), 4, 39);
+        assert_eq!(level.of(partition(), 4), None);
+        level.answered(50, 0, 55);
+        assert_eq!(level.of(partition(), 3), Some(50), "what is followed is followed on");
+        level.compared(partition(), 4, 41);
+        assert_eq!(level.of(partition(), 4), Some(50));
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Membership {
     wishes: VecDeque<Change>,
     /// Members that have failed: when they are to be removed, if they are.
     failed: BTreeMap<NodeId, u64>,
+    /// Members that leave and have said that they have nothing left.
+    emptied: BTreeSet<NodeId>,
     /// Those for whom that time has come.
     overdue: BTreeSet<NodeId>,
     /// Since when there is something to propose.
@@ -96,6 +98,7 @@ impl Membership {
             filled: BTreeMap::new(),
             wishes: VecDeque::new(),
             failed: BTreeMap::new(),
+            emptied: BTreeSet::new(),
             overdue: BTreeSet::new(),
             since_us: None,
             loopback: Vec::new(),
@@ -235,6 +238,7 @@ impl Node {
             contacts.retain(|addr| !self.membership.joined || state.members.iter().all(|member| member.addr != *addr));
         }
         self.membership.failed.retain(|id, _| members.contains(id));
+        self.membership.emptied.retain(|id| members.contains(id));
         self.membership.overdue.retain(|id| members.contains(id));
         self.membership.filled = filled;
         self.membership.applicants = applicants;
@@ -281,6 +285,9 @@ impl Node {
         {
             *epoch = ping.epoch;
             self.fills.stir();
+            if let Some(link) = self.peers.link(conn) {
+                link.level.turned(now.mono_us);
+            }
         }
         // It may have come before this node belonged to a cluster itself.
         if self

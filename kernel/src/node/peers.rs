@@ -14,6 +14,7 @@ use crate::node::LinkNews;
 use crate::node::Node;
 use crate::node::link::{Link, Remote};
 use crate::session::Shows;
+use crate::wire::cluster::Word;
 use crate::wire::peer;
 
 /// News that are kept for whoever may ask.
@@ -390,6 +391,9 @@ impl Node {
         self.give_what_waits(conn);
         self.repair_timers(conn, now);
         if pinged {
+            if self.has_left() {
+                self.outbox.push(conn, Word::Emptied.to_frame(), Shows::State);
+            }
             self.tell_upto(conn);
         }
     }

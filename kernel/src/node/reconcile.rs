@@ -362,19 +362,15 @@ impl Node {
         let repairs = &mut link.repairs;
         let answer = match ask {
             Asked::End { whole, gave, clean } => {
-                let view = repairs.view(number, partition, now.mono_us);
-                let (given, frozen_us) = view.map(|view| (view.digest(), view.frozen_us())).unzip();
+                let given = repairs.view(number, partition, now.mono_us).map(|view| view.digest());
                 repairs.release(number);
                 let digest = maps.digest();
                 if whole && given == Some(digest) {
                     self.covered(conn, &[(partition, digest)]);
                 }
+                // That makes it level with nobody: what was skipped between the other side's beginning and its first question is in neither.
                 if gave {
-                    let partition = core::iter::once(partition);
-                    if let Some(frozen_us) = frozen_us {
-                        self.is_level(conn, partition.clone(), frozen_us);
-                    }
-                    self.compared(self.peers.node_at(conn), partition, clean);
+                    self.compared(self.peers.node_at(conn), core::iter::once(partition), clean);
                 }
                 return true;
             }

@@ -18,6 +18,7 @@ impl Node {
             Word::Filled(moves) => self.filled(node, &moves, now),
             Word::Pull { most, wanted } => return self.pulled(conn, most, &wanted),
             Word::Parts(parts) => self.take_parts(node, &parts, now),
+            Word::Emptied => self.is_emptied(node, now),
             Word::Covered(partitions) => self.covered(conn, &partitions),
             Word::Stands { version, confirms } => self.stands(node, version, confirms, now),
             Word::Same { clean, partitions } => {

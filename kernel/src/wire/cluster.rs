@@ -170,6 +170,8 @@ pub enum Word<'a> {
     },
     /// The sender has seen later data of the receiver than the receiver has, and does not link with it under its id.
     SetBack,
+    /// The sender, which leaves the cluster, holds no partition and has nothing left of any. It is said again and again.
+    Emptied,
     /// The answer to a heartbeat, which leaves after all that was changed before it.
     Level {
         /// What the receiver's monotonic clock showed when the heartbeat left, in microseconds.

@@ -1,14 +1,17 @@
 //! What any replica may show, and what it says of how old that may be.
 
+use std::collections::BTreeMap;
+
 use kernel::env::{Mutant, Mutants};
 use kernel::machine::Input;
 use kernel::wire::client::{self, Get};
+use kernel::wire::cluster::Word;
 use kernel::wire::op::{Ask, Op};
 use kernel::wire::server::ServerMessage;
 use kernel::wire::{Consistency, ReadConsistency};
 
 use crate::host::put;
-use crate::net::{CLIENT_CONN, Net, config};
+use crate::net::{CLIENT_CONN, Net, config, partition};
 
 /// Whether there is a value, and for how long it may have missed what the owner has.
 type Shown = (bool, Option<u64>);
@@ -153,4 +156,109 @@ fn a_bug_that_forgets_what_was_skipped_is_seen() {
     let (_, _, shown) = skipped(Mutants::only(Mutant::SkippedUnsaid));
     let lies = |(found, stale_ms): &Shown| !found && stale_ms.is_some_and(|ms| ms < 200);
     assert!(shown.iter().any(lies), "{shown:?}");
+}
+
+/// The owner begins a repair, and its question waits because the link is full; what is written then, and skipped, is in no part of that
+/// repair. The backup hears of the skipping before it hears the question.
+#[test]
+fn a_repair_that_was_begun_before_something_was_skipped_makes_nobody_level() {
+    let mut net = Net::of(0);
+    for node in 0..2 {
+        let mut config = config(node);
+        config.limits.unsent_bytes = 20_000;
+        config.limits.silence_ms = 3_000;
+        config.limits.anti_entropy_ms = 300;
+        net.add(config);
+    }
+    net.settle();
+    net.run(5_000);
+    let mut owned: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for key in (0..20_000).map(|n| format!("k{n}")) {
+        if net.placement(0, &key).0[0] == 0 {
+            owned.entry(partition(&key)).or_default().push(key);
+        }
+    }
+    let low: Vec<String> = owned.values().take(40).map(|keys| keys[0].clone()).collect();
+    let high = owned.into_values().next_back().expect("it owns some");
+    let value: Vec<u8> = [0xc5, 3, 132].into_iter().chain([7; 900]).collect();
+    let write = |net: &mut Net, key: &str| {
+        let frame = client::op(&put("1", key, 5, &value), Ask::default());
+        net.host(0).receive(CLIENT_CONN, &frame);
+    };
+    net.slow.insert(1);
+    high[..40].iter().for_each(|key| write(&mut net, key));
+    net.run(350);
+    let skipped = high[50].clone();
+    write(&mut net, &skipped);
+    low.iter().for_each(|key| write(&mut net, key));
+    net.run(300);
+    let link = net.link(0, 1);
+    let waited = net.host(0).take(link);
+    // Not so much room that the owner begins another round.
+    let (conn, bytes) = (link, 8_000);
+    net.host(0).step(Input::Drained { conn, bytes });
+    waited.iter().for_each(|frame| net.host(1).receive(link, frame));
+    (0..2).for_each(|node| net.host(node).advance(110));
+    let waited = net.host(0).take(link);
+    waited.iter().for_each(|frame| net.host(1).receive(link, frame));
+    let mut missing = 0;
+    for step in 0..40 {
+        for (from, to) in [(1, 0), (0, 1)] {
+            for frame in net.host(from).take(link) {
+                let bytes = frame.len() as u64;
+                net.host(from).step(Input::Drained { conn, bytes });
+                net.host(to).receive(link, &frame);
+            }
+        }
+        if step % 4 == 3 {
+            (0..2).for_each(|node| net.host(node).advance(10));
+        }
+        let (found, stale_ms) = read(&mut net, 1, &skipped, ReadConsistency::Any);
+        missing += usize::from(!found);
+        let may_miss = stale_ms.is_none_or(|ms| ms >= 300);
+        assert!(found || may_miss, "it is not there, and would be after {stale_ms:?} ms");
+    }
+    assert!(missing > 0, "nothing was skipped");
+}
+
+#[test]
+fn who_could_not_take_something_is_level_with_nobody_until_it_can() {
+    let mut net = Net::of(0);
+    for node in 0..2 {
+        let mut config = config(node);
+        config.limits.value_bytes = if node == 1 { 100 } else { 1_000 };
+        net.add(config);
+    }
+    net.settle();
+    net.run(5_000);
+    let key = net.key_owned_by(0);
+    let value: Vec<u8> = [0xc5, 1, 44].into_iter().chain([7; 300]).collect();
+    assert_eq!(net.write_value(0, &key, 5, &value), ["ack PERSISTED"]);
+    net.run(1_000);
+    let (found, stale_ms) = read(&mut net, 1, &key, ReadConsistency::Any);
+    assert!(!found && stale_ms.is_none_or(|ms| ms >= 900), "{found} {stale_ms:?}");
+}
+
+#[test]
+fn who_acts_by_another_version_of_the_cluster_says_nothing_of_this_one() {
+    let mut net = quiet(2, 1 << 20, Mutants::default());
+    let key = net.key_owned_by(0);
+    net.write(0, &key, 5, 1, Consistency::Eventual);
+    let epoch = net.host(1).node.stats().epoch;
+    let link = net.link(1, 0);
+    // From here on only words of another version come.
+    net.slow.insert(1);
+    net.run(300);
+    net.host(0).take(link);
+    for epoch in [epoch - 1, epoch + 1] {
+        let (asked_us, skipped) = (u64::MAX, 0);
+        let word = Word::Level {
+            asked_us,
+            skipped,
+            epoch,
+        };
+        net.host(1).receive(link, &word.to_frame());
+        let (_, stale_ms) = read(&mut net, 1, &key, ReadConsistency::Any);
+        assert!(stale_ms.is_none_or(|ms| ms >= 300), "{stale_ms:?}");
+    }
 }

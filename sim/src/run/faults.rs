@@ -129,6 +129,13 @@ impl Run<'_> {
         }
     }
 
+    /// Whether those that were told to leave have left, or nobody knows that they were to.
+    pub(super) fn nobody_leaves(&self) -> bool {
+        let states = self.left().filter_map(|host| host.machine()?.cluster());
+        let mut members = states.flat_map(|state| &state.members);
+        members.all(|member| !member.leaving)
+    }
+
     /// What has left, or has no disk that can be used, joins anew.
     fn rejoin(&mut self, node: usize) {
         if self.leaving.remove(&node) && self.world.hosts()[node].phase() == Some(Phase::Removed) {

@@ -395,6 +395,7 @@ impl<'p> Run<'p> {
         self.note_floors();
         let settled = now_us > last_entry_us
             && self.displaced_of_those_left() == 0
+            && self.nobody_leaves()
             && self.clients.iter().all(Client::is_idle)
             && self.all_watch()
             && self.left().all(|host| is_ready(host.phase()))

@@ -22,7 +22,6 @@ pub struct View {
     partition: PartitionId,
     encoder: Encoder,
     seal: Seal,
-    frozen_us: u64,
     used_us: u64,
 }
 
@@ -35,7 +34,6 @@ impl View {
             partition,
             encoder,
             seal,
-            frozen_us: now_us,
             used_us: now_us,
         }
     }
@@ -48,11 +46,6 @@ impl View {
     /// The digest of what it shows: that of the partition, when it was frozen.
     pub fn digest(&self) -> u128 {
         self.seal.digest
-    }
-
-    /// When it was frozen.
-    pub fn frozen_us(&self) -> u64 {
-        self.frozen_us
     }
 
     /// When it was last asked for something.

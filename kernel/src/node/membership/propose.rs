@@ -94,11 +94,10 @@ impl Node {
     fn next_change(&mut self) -> Option<ClusterState> {
         let version = self.membership.epoch() + 1;
         let (own, to_remove, floor) = (self.as_member(), self.to_remove(), self.floor_change());
-        // Only who leaves knows what it has left: it may have taken writes that nobody else has heard of.
-        let (has_left, unasked) = (
-            self.is_leaving() && !self.has_leftovers(),
-            self.config.mutants.is(Mutant::LeavesWithLeftovers),
-        );
+        if self.has_left() {
+            self.membership.emptied.insert(self.membership.id);
+        }
+        let unasked = self.config.mutants.is(Mutant::LeavesWithLeftovers);
         let (membership, peers, liveness) = (&mut self.membership, &self.peers, &self.liveness);
         let has_failed = |id| liveness.state(id) == Health::Failed;
         let is_later = |one, other| peers.to(other).is_some_and(|other| peers.to(one) > Some(other));
@@ -135,19 +134,27 @@ impl Node {
             return Some(next);
         }
         let left = state.members.iter().find(|member| {
-            member.leaving && !state.is_used(member.id) && (unasked || (has_left && member.id == own.id))
+            member.leaving && !state.is_used(member.id) && (unasked || membership.emptied.contains(&member.id))
         });
         let left = left.and_then(|member| state.after(&Change::Remove(member.id), version).ok());
         left.or_else(|| state.after(&Change::Remove(to_remove?), version).ok())
             .or_else(|| state.after(&floor?, version).ok())
     }
 
-    fn is_leaving(&self) -> bool {
-        let own = self
-            .membership
-            .state()
-            .and_then(|state| state.member(self.membership.id()));
-        own.is_some_and(|member| member.leaving)
+    /// Whether this node leaves, and has given away all that it had. Only itself knows: it may have taken writes that nobody else has
+    /// heard of.
+    pub(in crate::node) fn has_left(&self) -> bool {
+        let own = self.membership.id();
+        let state = self.membership.state();
+        let leaves =
+            state.is_some_and(|state| state.member(own).is_some_and(|member| member.leaving) && !state.is_used(own));
+        leaves && !self.has_leftovers()
+    }
+
+    /// A member that leaves says that it has nothing left.
+    pub(in crate::node) fn is_emptied(&mut self, node: NodeId, now: Now) {
+        self.membership.emptied.insert(node);
+        self.membership_stirs(now);
     }
 
     /// A member has failed, or is there again.

@@ -119,6 +119,7 @@ fn words() -> Vec<Word<'static>> {
             ballot: [3; 16],
             value: Some(b"value"),
         },
+        Word::Emptied,
         Word::Taken(vec![0, u64::MAX]),
         Word::Level {
             asked_us: u64::MAX,
