@@ -190,6 +190,19 @@ fn one_leaves_serving_until_it_holds_nothing_and_then_is_told() {
 }
 
 #[test]
+fn one_that_cannot_be_reached_is_removed_and_does_not_leave() {
+    let mut net = Net::of(4);
+    net.crash(3);
+    net.run(1_000);
+    refused(
+        net.change(0, Order::Leave, "n3"),
+        Code::NotPossible,
+        "n3 cannot be reached, and nobody else knows what it has",
+    );
+    assert!(net.change(0, Order::Remove, "n3").is_ok());
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_by_name() {
     let mut net = Net::of(1);
     refused(

@@ -49,9 +49,9 @@ Examples:
 
 const LEAVE: &str = "\
 Have a node give its partitions away, and then be a member no longer. Without --node, the node that is asked. It serves until then; \
-`cluster moves` shows how far it is, and it stops by itself, with exit code 2.
+`cluster moves` shows how far it is, and it stops by itself, with exit code 2, once it has nothing left that only it has heard of.
 
-Exit codes are those of `cluster remove`.
+Exit codes are those of `cluster remove`. It is refused (3) for a node that cannot be reached, too: nobody else knows what that has. One that dies while it leaves stays a member that is leaving, until it is back or `cluster remove` is given.
 
 Examples:
   runtime-real cluster leave --addr b:7878

@@ -97,6 +97,8 @@ pub(super) struct Port {
     pub bodies: Rc<Budget>,
     /// Warnings of handshakes that failed.
     pub no_tls: RefCell<Sparingly>,
+    /// Warnings of nodes that came and are refused.
+    pub strange: Rc<RefCell<Sparingly>>,
     /// Warnings of nodes that came without TLS.
     pub plain_peers: RefCell<Sparingly>,
 }
@@ -106,6 +108,7 @@ impl Port {
         Self {
             bodies: Budget::new(rules.body_bytes),
             no_tls: RefCell::default(),
+            strange: Rc::default(),
             plain_peers: RefCell::default(),
             rules,
             links,

@@ -136,7 +136,7 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, caller: &Cal
     }
     let text = role == Role::Client && asks_for_json(request.uri().query());
     let accept = derive_accept_key(key);
-    let (patience, links) = (port.rules.patience, port.links.clone());
+    let (patience, links, warnings) = (port.rules.patience, port.links.clone(), Rc::clone(&port.strange));
     let (frame_bytes, unauthenticated_bytes) = (port.rules.frame_bytes, port.rules.unauthenticated_frame_bytes);
     let (from, slot) = (caller.from, Rc::clone(&caller.slot));
     let upgraded = hyper::upgrade::on(&mut request);
@@ -166,6 +166,7 @@ fn upgrade(mut request: Request<Incoming>, role: Role, port: &Port, caller: &Cal
             stream: parts.io.into_inner(),
             read_ahead: parts.read_buf,
             from,
+            warnings,
             role,
             text,
             frame_bytes,

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Role as Side, WebSocketConfig};
@@ -19,10 +20,15 @@ use super::gate::{Gate, Gated};
 use super::handshake::{self, linger};
 use super::introduced::Introduced;
 use super::json;
+use super::port::in_time;
 use super::slot::Slot;
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::driver::Link;
+use crate::metrics::Sparingly;
+
+/// How long who is dialled may take for a TLS handshake.
+const TLS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A WebSocket of a client, over TCP.
 pub type Socket = WebSocketStream<TcpStream>;
@@ -74,6 +80,7 @@ pub(super) struct Accepted {
     /// What came with the handshake.
     pub read_ahead: Bytes,
     pub from: SocketAddr,
+    pub warnings: Rc<RefCell<Sparingly>>,
     pub role: Role,
     /// JSON is spoken until the other side sends something else.
     pub text: bool,
@@ -88,7 +95,8 @@ impl Accepted {
     pub(super) async fn link(self) -> Link<SocketReader, SocketWriter> {
         let config = Some(config(self.frame_bytes));
         let gate = Gate::closed(self.unauthenticated_bytes);
-        let node = (self.role == Role::Peer).then(|| Introduced::accepted(self.from, self.stream.certificate()));
+        let certificate = self.stream.certificate();
+        let node = (self.role == Role::Peer).then(|| Introduced::accepted(self.from, certificate, self.warnings));
         let stream = Gated::new(self.stream, Rc::clone(&gate));
         let socket = WebSocketStream::from_partially_read(stream, self.read_ahead.into(), Side::Server, config).await;
         let mut link = link(socket, gate, node, self.frame_bytes);
@@ -107,12 +115,13 @@ pub(super) async fn dial_peer(
     let stream = connect(addr).await.map_err(DialError::from)?;
     let stream = match tls {
         None => Stream::Plain(stream),
-        Some(tls) => match handshake::connect(tls, stream, addr).await {
-            Ok(stream) => stream,
-            Err((reason, stream)) => {
+        Some(tls) => match in_time(TLS_PATIENCE, handshake::connect(tls, stream, addr)).await {
+            Some(Ok(stream)) => stream,
+            Some(Err((reason, stream))) => {
                 linger(stream).await;
                 return Err(PeerDialError::Tls(reason));
             }
+            None => return Err(PeerDialError::Tls("it does not answer the TLS handshake".into())),
         },
     };
     let node = Introduced::dialled(addr, stream.certificate());
@@ -248,8 +257,8 @@ impl SocketReader {
                 }
                 // A node that closes for a reason has refused this one.
                 Some(Ok(Message::Close(Some(frame)))) if self.node.is_some() && !frame.reason.is_empty() => {
-                    let at = self.node.as_ref().map(|node| &*node.at);
-                    tracing::warn!(at, reason = frame.reason.as_str(), "a peer closed the link");
+                    let node = self.node.iter();
+                    node.for_each(|node| node.warn("a peer closed the link", frame.reason.as_str()));
                 }
                 // Pings are answered underneath; after a close frame the stream ends.
                 Some(Ok(_)) => {}
@@ -267,7 +276,7 @@ impl SocketReader {
     fn check_node(&mut self, frame: &[u8]) -> io::Result<()> {
         let Some(node) = &mut self.node else { return Ok(()) };
         let Err(reason) = node.check(frame) else { return Ok(()) };
-        tracing::warn!(at = node.at, reason, "refused: a node is not what its certificate says");
+        node.warn("refused: a node is not what its certificate says", &reason);
         Err(self.refuse(CloseCode::Policy, &reason))
     }
 

@@ -4,7 +4,7 @@
 //! own. Files are read once, at the start.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -199,6 +199,14 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         path: path.to_owned(),
         error,
     };
+    let about = fs::metadata(path).map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(unreadable(io::Error::other("it is no file")));
+    }
+    if about.len() > FILE_BYTES {
+        let (path, reason) = (path.to_owned(), "it is longer than 1 MiB");
+        return Err(TlsError::Malformed { path, reason });
+    }
     let mut content = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(FILE_BYTES).read_to_end(&mut content).map_err(unreadable)?;

@@ -108,7 +108,9 @@ impl Run<'_> {
         let survives = nodes == 1 || (self.complete && 2 * lost < nodes);
         if survives && nodes > 1 {
             displaced.insert(node);
+            drop(displaced);
             self.leaving.remove(&node);
+            self.note_replicas();
         }
         survives
     }

@@ -368,6 +368,7 @@ impl<'p> Run<'p> {
             hosts.filter(|(_, host)| host.disk().is_damaged() || matches!(host.phase(), Some(Phase::Failed { .. })));
         let unusable: Vec<usize> = unusable.map(|(node, _)| node).collect();
         self.displaced.borrow_mut().extend(unusable);
+        self.note_replicas();
         self.world.heal(survivors as usize);
         if dead == 0 && !self.world.has_lost_disks() {
             self.clients.iter_mut().for_each(Client::wait_for_replicas);

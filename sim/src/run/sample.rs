@@ -29,9 +29,14 @@ impl Run<'_> {
         self.world.schedule(next_us, Token::Sample.pack());
     }
 
-    /// Tells how many replicas there are, if there are more than before, or fewer: with those that leave some go at any time.
+    /// Tells how many replicas there are, if there are more than before, or fewer: with those that leave some go at any time, and then also
+    /// with those that have lost their disks, which are put out before they are there again.
     pub(super) fn note_replicas(&mut self) {
-        let stay = self.world.hosts().len() - self.leaving.len();
+        let gone = match self.leaving.is_empty() {
+            true => 0,
+            false => self.displaced.borrow().union(&self.leaving).count(),
+        };
+        let stay = self.world.hosts().len().saturating_sub(gone).max(1);
         let replicas = self.fewest_replicas().map(|fewest| fewest.min(configured(stay)));
         if let Some(replicas) = replicas.filter(|replicas| *replicas != self.replicas) {
             self.replicas = replicas;

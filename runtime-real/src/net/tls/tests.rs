@@ -42,6 +42,8 @@ fn what_is_wrong_with_a_file_is_told_with_its_name_and_without_its_content() {
     let on_one_line = node.key.replace('\n', "");
     let scrambled = node.key.replacen('\n', "\n%%", 1);
     let encrypted = node.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    // Its roots would stand behind what is read.
+    let long = format!("{}{ca}", "# a line of text\n".repeat(1 << 16));
     for (cert, key, ca, code, name) in [
         ("", &*node.key, ca, "tls_no_certificate", "cert"),
         (&*node.key, &*node.key, ca, "tls_no_certificate", "cert"),
@@ -59,6 +61,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_name_and_without_its_content() {
         (&*node.cert, &*node.key, "no PEM at all", "tls_no_roots", "ca"),
         (&*node.cert, &*node.key, no_certificate, "tls_malformed", "ca"),
         (&*node.cert, &*node.key, &ca[..100], "tls_malformed", "ca"),
+        (&*node.cert, &*node.key, &*long, "tls_malformed", "ca"),
     ] {
         let error = load(cert, key, ca).unwrap_err();
         let shown = error.to_string();
